@@ -1,0 +1,36 @@
+// The real clients that tests and the demonstration use, and the Debian packages that bring them. Plain JavaScript, see node24.mjs.
+import { spawnSync } from 'node:child_process';
+
+/** Debian packages, and what a shell says when they are there. Debian's Python modules belong to Debian's Python. */
+const PACKAGES = {
+  awscli: 'command -v aws',
+  'python3-boto3': '/usr/bin/python3 -c "import boto3"',
+  'libnbd-bin': 'command -v nbdinfo',
+  'python3-libnbd': '/usr/bin/python3 -c "import nbd"',
+  nbdkit: 'command -v nbdkit',
+  'qemu-utils': 'command -v qemu-img',
+  fio: 'command -v fio',
+  e2fsprogs: 'command -v mke2fs',
+  openssl: 'command -v openssl',
+};
+
+function isThere(test) {
+  return spawnSync('sh', ['-c', test], { stdio: 'ignore' }).status === 0;
+}
+
+/** Installs what is missing where that needs no question (root on Debian); else says how. Returns what is still missing. */
+export function ensureClients() {
+  const missing = () => Object.keys(PACKAGES).filter((name) => !isThere(PACKAGES[name]));
+  const before = missing();
+  if (before.length === 0) return before;
+  const install = `apt-get install -y -qq --no-install-recommends ${before.join(' ')}`;
+  if (process.getuid?.() === 0 && isThere('command -v apt-get')) {
+    process.stderr.write(`installing the clients that judge the server: ${before.join(' ')}\n`);
+    spawnSync('sh', ['-c', `apt-get update -qq && DEBIAN_FRONTEND=noninteractive ${install}`], {
+      stdio: ['ignore', 2, 2],
+    });
+  }
+  const after = missing();
+  if (after.length > 0) process.stderr.write(`missing: ${after.join(', ')}. Install them with: sudo ${install}\n`);
+  return after;
+}
