@@ -1,0 +1,72 @@
+import type { SnapshotId, VolumeId } from './ids.ts';
+
+export type ResourceKind = 'volume' | 'snapshot' | 'operation' | 'resource';
+
+/**
+ * Why a request was refused, as a fact in the domain's words. A face turns it into its service's code by one exhaustive
+ * switch; nothing below the faces knows an AWS code.
+ */
+export type Failure =
+  /** No such thing for this principal (also: it is another account's). `id` is as the client gave it. */
+  | { readonly kind: 'not-found'; readonly resource: ResourceKind; readonly id: string }
+  /** An id that does not have the form of an id. */
+  | { readonly kind: 'malformed-id'; readonly resource: ResourceKind; readonly id: string }
+  /** A name that is taken in its account and region. */
+  | { readonly kind: 'name-taken'; readonly name: string }
+  /** A value that breaks a constraint; `parameter` in the face's spelling is the face's business. */
+  | { readonly kind: 'invalid-value'; readonly field: string; readonly reason: string }
+  | { readonly kind: 'missing'; readonly field: string }
+  | { readonly kind: 'exclusive'; readonly fields: readonly string[] }
+  | { readonly kind: 'zone-not-found'; readonly zone: string }
+  | { readonly kind: 'volume-type-unknown'; readonly type: string }
+  /** The state does not allow it now. */
+  | { readonly kind: 'wrong-state'; readonly resource: ResourceKind; readonly id: string; readonly state: string }
+  | { readonly kind: 'in-use'; readonly resource: ResourceKind; readonly id: string; readonly by: string }
+  /** A limit of the account or the resource. */
+  | {
+      readonly kind: 'limit';
+      readonly limit:
+        | 'volumes'
+        | 'volume-gib'
+        | 'snapshots'
+        | 'pending-snapshots-per-volume'
+        | 'pending-snapshots'
+        | 'direct-snapshots'
+        | 'tags'
+        | 'names';
+      readonly max: number;
+    }
+  | { readonly kind: 'snapshot-rate'; readonly volume: VolumeId }
+  /** The token was used with other parameters. */
+  | { readonly kind: 'token-mismatch'; readonly token: string }
+  | { readonly kind: 'tag-key-reserved'; readonly key: string }
+  | { readonly kind: 'unrelated-snapshots'; readonly first: SnapshotId; readonly second: SnapshotId }
+  | { readonly kind: 'block-token-invalid' }
+  | { readonly kind: 'page-token-invalid' }
+  | { readonly kind: 'checksum-mismatch' }
+  /** Another request is writing the same block of the snapshot at this moment. */
+  | { readonly kind: 'block-conflict'; readonly snapshot: SnapshotId; readonly index: number }
+  /** CompleteSnapshot named another count of blocks than were put. */
+  | {
+      readonly kind: 'block-count-mismatch';
+      readonly snapshot: SnapshotId;
+      readonly expected: number;
+      readonly given: number;
+    }
+  /** Known, and not built yet. */
+  | { readonly kind: 'unsupported'; readonly what: string };
+
+/** Carries a Failure out of a use case; faces catch it. */
+export class DomainError extends Error {
+  override readonly name = 'DomainError';
+  readonly failure: Failure;
+
+  constructor(failure: Failure) {
+    super(failure.kind);
+    this.failure = failure;
+  }
+}
+
+export function refuse(failure: Failure): never {
+  throw new DomainError(failure);
+}

@@ -1,0 +1,67 @@
+import type { Random } from '#base/random.ts';
+
+declare const brand: unique symbol;
+type Branded<B extends string> = string & { readonly [brand]: B };
+
+/** `vol-` and 8 or 17 hexadecimal digits. */
+export type VolumeId = Branded<'VolumeId'>;
+/** `snap-` and 8 or 17 hexadecimal digits. */
+export type SnapshotId = Branded<'SnapshotId'>;
+/** Twelve decimal digits, leading zeros kept. */
+export type AccountId = Branded<'AccountId'>;
+/** `us-east-1` and the like. */
+export type RegionName = Branded<'RegionName'>;
+/** Names one cut for idempotence: a cut asked for twice under one id happens once. Equal to the snapshot's id where one snapshot is made. */
+export type CutId = Branded<'CutId'>;
+/**
+ * What content descends from: the id of the first volume of a line. A volume begins a lineage unless it is restored from a
+ * snapshot; a snapshot has its volume's; what is restored from it has the snapshot's. It is a value and no walk over
+ * parents, so it stays true when snapshots in the middle are deleted.
+ */
+export type Lineage = Branded<'Lineage'>;
+/** Counts the writers of a volume, from 1; a higher one fences every lower. */
+export type Generation = number;
+/** Counts a volume's cuts: epoch 1 is what is written before the first cut. Epoch 0 is content that came with the origin. */
+export type Epoch = number;
+
+const VOLUME_ID = /^vol-(?:[0-9a-f]{8}|[0-9a-f]{17})$/;
+const SNAPSHOT_ID = /^snap-(?:[0-9a-f]{8}|[0-9a-f]{17})$/;
+const ACCOUNT_ID = /^[0-9]{12}$/;
+
+export function parseVolumeId(text: string): VolumeId | null {
+  return VOLUME_ID.test(text) ? (text as VolumeId) : null;
+}
+
+export function parseSnapshotId(text: string): SnapshotId | null {
+  return SNAPSHOT_ID.test(text) ? (text as SnapshotId) : null;
+}
+
+export function parseAccountId(text: string): AccountId | null {
+  return ACCOUNT_ID.test(text) ? (text as AccountId) : null;
+}
+
+/** A new id with 17 digits (68 bits). AWS's long ids begin with 0; ours do too. */
+export function newVolumeId(random: Random): VolumeId {
+  return `vol-0${random.bytes(8).toString('hex')}` as VolumeId;
+}
+
+export function newSnapshotId(random: Random): SnapshotId {
+  return `snap-0${random.bytes(8).toString('hex')}` as SnapshotId;
+}
+
+/** A new account id. Never begins with 0, so that it survives tools that take it for a number. */
+export function newAccountId(random: Random): AccountId {
+  const first = 1 + (random.bytes(1).readUInt8() % 9);
+  const rest = (random.bytes(8).readBigUInt64BE() % 100_000_000_000n).toString().padStart(11, '0');
+  return `${first}${rest}` as AccountId;
+}
+
+/** `text` as a region; whether there is such a region is region.ts's business. */
+export function regionName(text: string): RegionName {
+  return text as RegionName;
+}
+
+/** A cut of one snapshot alone carries the snapshot's id. */
+export function cutIdOf(snapshot: SnapshotId): CutId {
+  return snapshot as string as CutId;
+}

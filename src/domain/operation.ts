@@ -1,0 +1,19 @@
+import type { SnapshotId, VolumeId } from './ids.ts';
+import type { Scope } from './volume.ts';
+
+/** Lightsail's record of a request and its effect on one resource. */
+export interface Operation extends Scope {
+  readonly id: string;
+  /** The volume or snapshot whose work ends it. */
+  readonly subject: VolumeId | SnapshotId;
+  readonly resourceName: string;
+  readonly resourceType: 'Disk' | 'DiskSnapshot' | 'Instance' | 'InstanceSnapshot';
+  readonly type: string;
+  readonly zone: string;
+  readonly details: string | null;
+  readonly createdAtMs: number;
+  readonly status: 'Started' | 'Succeeded' | 'Failed';
+  readonly statusChangedAtMs: number;
+  readonly errorCode: string | null;
+  readonly errorDetails: string | null;
+}

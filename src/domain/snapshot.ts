@@ -1,0 +1,60 @@
+import type { CutId, Epoch, Lineage, SnapshotId, VolumeId } from './ids.ts';
+import type { Face, Scope, Tags } from './volume.ts';
+
+/**
+ * cutting → pending → completed; cutting, pending → error; any → deleting → (gone).
+ * `cutting`: the intent is recorded and the cut may or may not have happened; no client has seen the snapshot. What is
+ * found so without a request that works on it is given up: its client got no answer and will ask again, and a snapshot
+ * of another instant than that of the request is not what was asked for.
+ * `deleting` is invisible to clients.
+ */
+export type SnapshotState = 'cutting' | 'pending' | 'completed' | 'error' | 'deleting';
+
+export interface Snapshot extends Scope {
+  readonly id: SnapshotId;
+  readonly face: Face;
+  /** Lightsail's name of it; null in EC2. */
+  readonly name: string | null;
+  readonly volume: VolumeId;
+  /** Lightsail's name of the volume when it was cut: clients see it when the volume is gone, too. Null in EC2. */
+  readonly volumeName: string | null;
+  /** As it was at the cut. */
+  readonly volumeSizeGib: number;
+  readonly state: SnapshotState;
+  /** Why it ended in `error`; null otherwise. */
+  readonly stateMessage: string | null;
+  /** Whole per cent, never falls. */
+  readonly progressPercent: number;
+  readonly description: string;
+  readonly startedAtMs: number;
+  readonly completedAtMs: number | null;
+  readonly cut: CutId;
+  /** Null until cut. */
+  readonly epoch: Epoch | null;
+  /** The newest snapshot of the same volume before it, or the volume's origin; null for a first one. */
+  readonly parent: SnapshotId | null;
+  readonly fullBytes: number | null;
+  readonly changedBytes: number | null;
+  readonly storedBytes: number | null;
+  /** Made block by block through EBS direct. */
+  readonly direct: boolean;
+  /** No more blocks are accepted: always so for a snapshot of a volume, and from CompleteSnapshot on for a direct one. */
+  readonly sealed: boolean;
+  /** The host does not keep slots for the cut any more. */
+  readonly released: boolean;
+  /** An unsealed direct snapshot fails after so many minutes without a block; null for others. */
+  readonly timeoutMinutes: number | null;
+  /** When the last block came, for that timeout; null for others. */
+  readonly touchedAtMs: number | null;
+  /** See lineage.ts. */
+  readonly lineage: Lineage;
+  readonly tags: Tags;
+}
+
+/** What clients see: EC2 and EBS direct call the first `pending`. */
+export type VisibleSnapshotState = 'pending' | 'completed' | 'error';
+
+/** The state that clients see; null for a snapshot that they do not see at all. */
+export function visibleState(snapshot: Snapshot): VisibleSnapshotState | null {
+  return snapshot.state === 'cutting' || snapshot.state === 'deleting' ? null : snapshot.state;
+}

@@ -1,0 +1,42 @@
+import type { AccountId, Generation, Lineage, RegionName, SnapshotId, VolumeId } from './ids.ts';
+
+/** Whose request, and where: every resource belongs to one account and one region. */
+export interface Scope {
+  readonly account: AccountId;
+  readonly region: RegionName;
+}
+
+export type Tags = Readonly<Record<string, string>>;
+
+/** Which service's lists show it. An explicit id is found by every face. */
+export type Face = 'ec2' | 'lightsail';
+
+export type VolumeType = 'standard' | 'gp2' | 'gp3' | 'io1' | 'io2' | 'st1' | 'sc1';
+
+/**
+ * creating → available → deleting → (gone); creating → deleting; available ⇄ error (its bytes cannot be served).
+ * `deleting` is invisible to clients; it lasts while pending snapshots still read the volume's slots.
+ * A `draft` is a volume that nobody serves: an EBS direct snapshot being made.
+ */
+export type VolumeState = 'creating' | 'available' | 'deleting' | 'error';
+
+export interface Volume extends Scope {
+  readonly id: VolumeId;
+  readonly face: Face;
+  readonly draft: boolean;
+  /** Lightsail's name of it; null in EC2. */
+  readonly name: string | null;
+  readonly zone: string;
+  readonly sizeGib: number;
+  readonly type: VolumeType;
+  readonly iops: number | null;
+  readonly throughputMibps: number | null;
+  readonly multiAttach: boolean;
+  readonly state: VolumeState;
+  readonly createdAtMs: number;
+  readonly origin: SnapshotId | null;
+  readonly generation: Generation;
+  /** See lineage.ts. */
+  readonly lineage: Lineage;
+  readonly tags: Tags;
+}
