@@ -1,0 +1,16 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { generate } from './generate.ts';
+
+const root = join(import.meta.dirname, '..', '..');
+
+test('the models in the repository are what the packages give, byte for byte', async () => {
+  const files = await generate();
+  assert(files.size === 8);
+  for (const [path, text] of files) {
+    // Not deepEqual: a difference of megabytes takes minutes to print.
+    assert(readFileSync(join(root, path), 'utf8') === text, `${path} is stale: npm run model`);
+  }
+});

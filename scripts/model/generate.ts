@@ -1,0 +1,31 @@
+/** All generated files as text, by path from the root of the project; nothing is written. */
+import { readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { readDeclarations } from './declarations.ts';
+import { distil } from './distil.ts';
+import { emitJson, emitTypes } from './emit.ts';
+import { overlays } from './overlay.ts';
+import { serviceSources, type ServiceSource } from './sources.ts';
+
+export async function generate(): Promise<ReadonlyMap<string, string>> {
+  const files = new Map<string, string>();
+  for (const source of serviceSources) {
+    const model = await modelOf(source);
+    files.set(`src/wire/aws/models/${source.service}.json`, emitJson(model));
+    files.set(`src/wire/aws/models/${source.service}.ts`, emitTypes(model));
+  }
+  return files;
+}
+
+async function modelOf(source: ServiceSource): Promise<ReturnType<typeof distil>> {
+  const manifestPath = fileURLToPath(import.meta.resolve(`${source.package}/package.json`));
+  const manifest = JSON.parse(readFileSync(manifestPath, 'utf8')) as { readonly version: string };
+  return distil({
+    source,
+    packageVersion: manifest.version,
+    exports: (await import(source.package)) as Readonly<Record<string, unknown>>,
+    declarations: readDeclarations(dirname(manifestPath)),
+    overlay: overlays[source.service],
+  });
+}
