@@ -1,0 +1,210 @@
+import { link, mkdir, open, readdir, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+
+import { assert } from '#base/assert.ts';
+import { syncDirectory } from '#base/atomic-file.ts';
+
+import { isObjectKey, ObjectExistsError, ObjectStoreError, type ObjectStore } from './object-store.ts';
+
+/**
+ * Objects as files under one directory: the key is the path. An object is written beside (`.tmp/`, which is no key),
+ * synced, and then renamed (or, with `ifAbsent`, linked) to its place, and the directory is synced. What a crash leaves in
+ * `.tmp/` is removed at the next open, so one process at a time may have the directory open.
+ * An object `a` and an object `a/b` exclude each other here; that is an ObjectStoreError.
+ */
+export class FsStore implements ObjectStore {
+  readonly #root: string;
+  #sequence = 0;
+  /** Directories known to exist durably. */
+  readonly #directories = new Set<string>();
+
+  private constructor(root: string) {
+    this.#root = root;
+  }
+
+  static async open(root: string): Promise<FsStore> {
+    const store = new FsStore(root);
+    const temporary = join(root, '.tmp');
+    await trouble('open', root, async () => {
+      await mkdir(temporary, { recursive: true, mode: 0o700 });
+      await syncDirectory(root);
+      await syncDirectory(dirname(root));
+      for (const name of await readdir(temporary)) await unlink(join(temporary, name));
+    });
+    store.#directories.add(root);
+    return store;
+  }
+
+  async put(key: string, parts: readonly Uint8Array[], options: { readonly ifAbsent?: boolean } = {}): Promise<void> {
+    assert(isObjectKey(key), 'an object key is well-formed');
+    await trouble('put', key, async () => {
+      const path = join(this.#root, key);
+      const temporary = join(this.#root, '.tmp', String((this.#sequence += 1)));
+      try {
+        const file = await open(temporary, 'wx', 0o600);
+        try {
+          await writeAll(file, parts);
+          await file.datasync();
+        } finally {
+          await file.close();
+        }
+        await this.#makeDirectory(dirname(path));
+        if (options.ifAbsent === true) {
+          await link(temporary, path);
+          await unlink(temporary);
+        } else await rename(temporary, path);
+      } catch (error) {
+        await unlink(temporary).catch(() => {}); // The first error says more; what stays is swept at the next open.
+        if (options.ifAbsent === true && hasCode(error, 'EEXIST')) throw new ObjectExistsError(`object ${key} exists`);
+        throw error;
+      }
+      await syncDirectory(dirname(path));
+    });
+  }
+
+  async get(key: string): Promise<Buffer | null> {
+    return this.#read(key, async (file) => readAt(file, 0, (await file.stat()).size));
+  }
+
+  async getRange(key: string, offset: number, length: number): Promise<Buffer | null> {
+    return this.#read(key, async (file) => readAt(file, offset, length));
+  }
+
+  async *list(prefix: string): AsyncIterable<{ readonly key: string; readonly sizeBytes: number }> {
+    yield* this.#listDirectory('', prefix);
+  }
+
+  async delete(key: string): Promise<void> {
+    assert(isObjectKey(key), 'an object key is well-formed');
+    await trouble('delete', key, async () => {
+      const path = join(this.#root, key);
+      try {
+        await unlink(path);
+      } catch (error) {
+        if (isAbsence(error)) return;
+        throw error;
+      }
+      await syncDirectory(dirname(path));
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+
+  async #read(key: string, body: (file: FileHandle) => Promise<Buffer>): Promise<Buffer | null> {
+    assert(isObjectKey(key), 'an object key is well-formed');
+    return trouble('get', key, async () => {
+      let file: FileHandle;
+      try {
+        file = await open(join(this.#root, key), 'r');
+      } catch (error) {
+        if (isAbsence(error)) return null;
+        throw error;
+      }
+      try {
+        return await body(file);
+      } catch (error) {
+        if (hasCode(error, 'EISDIR')) return null;
+        throw error;
+      } finally {
+        await file.close();
+      }
+    });
+  }
+
+  /** `directory` is '' or ends in a slash. Sorting a directory as `name/` gives the order of whole keys. */
+  async *#listDirectory(
+    directory: string,
+    prefix: string,
+  ): AsyncGenerator<{ readonly key: string; readonly sizeBytes: number }> {
+    const entries = await trouble('list', directory, async () => {
+      try {
+        return await readdir(join(this.#root, directory), { withFileTypes: true });
+      } catch (error) {
+        if (isAbsence(error)) return [];
+        throw error;
+      }
+    });
+    const keys = entries
+      .filter((entry) => isObjectKey(entry.name) && (entry.isFile() || entry.isDirectory()))
+      .map((entry) => `${directory}${entry.name}${entry.isDirectory() ? '/' : ''}`)
+      .sort();
+    for (const key of keys) {
+      if (key.endsWith('/')) {
+        if (key.startsWith(prefix) || prefix.startsWith(key)) yield* this.#listDirectory(key, prefix);
+      } else if (key.startsWith(prefix)) {
+        const sizeBytes = await this.#sizeBytes(key);
+        if (sizeBytes !== null) yield { key, sizeBytes };
+      }
+    }
+  }
+
+  async #sizeBytes(key: string): Promise<number | null> {
+    return trouble('list', key, async () => {
+      try {
+        return (await stat(join(this.#root, key))).size;
+      } catch (error) {
+        if (isAbsence(error)) return null; // Deleted since its directory was read.
+        throw error;
+      }
+    });
+  }
+
+  /** Makes a directory and those above it, each synced into its parent. */
+  async #makeDirectory(path: string): Promise<void> {
+    if (this.#directories.has(path)) return;
+    await this.#makeDirectory(dirname(path));
+    try {
+      await mkdir(path, { mode: 0o700 });
+    } catch (error) {
+      if (!hasCode(error, 'EEXIST')) throw error;
+    }
+    await syncDirectory(dirname(path));
+    this.#directories.add(path);
+  }
+}
+
+async function writeAll(file: FileHandle, parts: readonly Uint8Array[]): Promise<void> {
+  let position = 0;
+  for (const part of parts) {
+    let done = 0;
+    while (done < part.length) {
+      const { bytesWritten } = await file.write(part, done, part.length - done, position);
+      done += bytesWritten;
+      position += bytesWritten;
+    }
+  }
+}
+
+async function readAt(file: FileHandle, offset: number, length: number): Promise<Buffer> {
+  const target = Buffer.allocUnsafeSlow(length);
+  let done = 0;
+  while (done < length) {
+    const { bytesRead } = await file.read(target, done, length - done, offset + done);
+    if (bytesRead === 0) return target.subarray(0, done);
+    done += bytesRead;
+  }
+  return target;
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}
+
+function isAbsence(error: unknown): boolean {
+  return hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR');
+}
+
+/** Errors of the file system that may pass by themselves or by the user's making room. */
+const PASSING = ['EAGAIN', 'EBUSY', 'EINTR', 'EMFILE', 'ENFILE', 'ENOMEM', 'ENOSPC', 'EDQUOT', 'ETIMEDOUT'];
+
+async function trouble<R>(verb: string, what: string, body: () => Promise<R>): Promise<R> {
+  try {
+    return await body();
+  } catch (error) {
+    if (error instanceof ObjectExistsError) throw error;
+    throw new ObjectStoreError(`${verb} ${what}`, {
+      cause: error,
+      retryable: PASSING.some((code) => hasCode(error, code)),
+    });
+  }
+}

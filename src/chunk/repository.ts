@@ -1,0 +1,42 @@
+import { createHmac } from 'node:crypto';
+
+import type { ChunkStore } from './chunk-store.ts';
+import { StoreError } from './errors.ts';
+import { derive } from './seal.ts';
+
+/**
+ * The object `repository` says that an object store is one of ours, and made with which master key (docs/formats/pack.md).
+ * Without it a wrong key, or a disk that is not mounted, would look like an empty store, and snapshots would be written
+ * beside the others that nobody can find.
+ */
+const REPOSITORY_KEY = 'repository';
+const FORMAT = 'varve-repository';
+const VERSION = 1;
+
+export async function checkRepository(store: ChunkStore): Promise<void> {
+  const keyCheck = createHmac('sha256', derive(store.masterKey, 'repository')).update(FORMAT).digest('hex');
+  const expected = `${JSON.stringify({ format: FORMAT, version: VERSION, keyCheck })}\n`;
+  const found = await store.objects.get(REPOSITORY_KEY);
+  if (found !== null) {
+    if (found.toString('utf8') === expected) return;
+    throw new StoreError('damaged', describe(found.toString('utf8')));
+  }
+  if (!store.index.isEmpty) {
+    throw new StoreError('damaged', 'the object store is empty, but the index knows packs: is its disk mounted?');
+  }
+  for await (const { key } of store.objects.list('')) {
+    throw new StoreError('damaged', `the object store has no object ${REPOSITORY_KEY}, but others (${key})`);
+  }
+  await store.objects.put(REPOSITORY_KEY, [Buffer.from(expected)]);
+}
+
+function describe(found: string): string {
+  try {
+    const { format, version } = JSON.parse(found) as { readonly format?: unknown; readonly version?: unknown };
+    if (format === FORMAT && version !== VERSION) return `the object store is of format ${String(version)}`;
+    if (format === FORMAT) return 'the object store was made with another master key';
+  } catch {
+    // Not ours.
+  }
+  return `the object ${REPOSITORY_KEY} is damaged`;
+}

@@ -1,0 +1,75 @@
+/** A sealing thread: see seal-protocol.ts. Reads and computes synchronously; it has nothing else to do. */
+import { parentPort, workerData } from 'node:worker_threads';
+
+import { assert, present } from '#base/assert.ts';
+import { describeError } from '#base/log.ts';
+import { systemRandom } from '#base/random.ts';
+import { CHUNK_BYTES } from '#domain/geometry.ts';
+import type { AccountId } from '#domain/ids.ts';
+
+import { StoreError } from './errors.ts';
+import { readBatch, sealChunk, type ReadChunk } from './seal-batch.ts';
+import { BATCH_COUNT_MAX } from './seal-pool.ts';
+import { BATCHES_PER_THREAD, type FromSealWorker, type SealWorkerData, type ToSealWorker } from './seal-protocol.ts';
+import { accountKeys, NONCE_BYTES, type AccountKeys } from './seal.ts';
+
+interface HeldBatch {
+  readonly keys: AccountKeys;
+  readonly chunks: readonly ReadChunk[];
+  readonly memory: Buffer<ArrayBuffer>;
+}
+
+const port = present(parentPort, 'a sealing thread has a parent');
+const { masterKey } = workerData as SealWorkerData;
+const held = new Map<number, HeldBatch>();
+const keysOf = new Map<AccountId, AccountKeys>();
+const memories = Array.from({ length: BATCHES_PER_THREAD }, () =>
+  Buffer.allocUnsafeSlow(BATCH_COUNT_MAX * CHUNK_BYTES),
+);
+
+port.on('message', (message: ToSealWorker) => {
+  try {
+    if (message.type === 'seal') read(message);
+    else sealWanted(message);
+  } catch (error) {
+    drop(message.id);
+    const damaged = error instanceof StoreError && error.kind === 'damaged';
+    post({ type: 'failed', id: message.id, damaged, message: describeError(error) });
+  }
+});
+
+function read({ id, batch }: Extract<ToSealWorker, { type: 'seal' }>): void {
+  const memory = memories.pop();
+  assert(memory !== undefined, 'a thread is given no more batches than it can hold');
+  const keys = keysOf.get(batch.account) ?? accountKeys(masterKey, batch.account);
+  keysOf.set(batch.account, keys);
+  // Held before it is read, so that a failure gives the memory back.
+  held.set(id, { keys, chunks: [], memory });
+  const chunks = readBatch(keys, batch, memory);
+  held.set(id, { keys, chunks, memory });
+  post({ type: 'keys', id, keys: chunks.map(({ key }) => key) });
+}
+
+function sealWanted({ id, wanted }: Extract<ToSealWorker, { type: 'wanted' }>): void {
+  const { keys, chunks } = present(held.get(id), 'a batch that is wanted was read');
+  const records = chunks.map(({ plain, key }, index) =>
+    key !== null && wanted[index] === true ? sealChunk(keys, plain, key, systemRandom.bytes(NONCE_BYTES)) : null,
+  );
+  drop(id);
+  post({ type: 'sealed', id, records });
+}
+
+function drop(id: number): void {
+  const batch = held.get(id);
+  held.delete(id);
+  if (batch !== undefined) memories.push(batch.memory);
+}
+
+/** Records lie in memory of their own, so they are handed over and not copied. */
+function post(message: FromSealWorker): void {
+  const owned = message.type === 'sealed' ? message.records : [];
+  port.postMessage(
+    message,
+    owned.flatMap((record) => (record === null ? [] : [record.buffer as ArrayBuffer])),
+  );
+}
