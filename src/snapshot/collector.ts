@@ -1,0 +1,95 @@
+/**
+ * Collection: deletes records that nothing needs, then the packs that held them.
+ *
+ * WORDS. A *root* names a tree; the tree *needs* its nodes and chunks. Roots that count: of every manifest; held ones (open
+ * snapshots, bases of running writes); extra roots (origins of volumes). The *epoch* G, kept in the index, counts
+ * collections; a record's row carries the epoch in which it was last stored or found again by a writer. A writer remembers
+ * the epoch in which it began. A root is *safe* when each record that it needs is marked or has an epoch ≥ bound.
+ *
+ * STEPS
+ *  1. begin     in one turn of the event loop: G + 1; bound = the least of G and the epochs in which the writers that run
+ *               now began; watch the holds.
+ *  2. adopt     packs that are stored and unknown (a put that failed after it was done) are taken in, with epoch G.
+ *  3. mark      every record needed by the roots of the manifests (those listed now, and those that the index remembers, each
+ *               since it was to be put or the store was opened: a list that leaves one out does no harm), then by the extra roots, then by the holds, until no
+ *               snapshot is being opened and no hold is new. Any root that cannot be read: stop, nothing is deleted.
+ *  4. rows      in the turn in which step 3 ended begins: rows that are not marked and whose epoch < bound go, some
+ *               hundred a transaction. Then one synced commit.
+ *  5. packs     of which no row reads are deleted: the object, then its row.
+ *  6. rewrite   packs that are mostly unread are copied into new ones: put, read back, turn the rows over (one synced
+ *               transaction), delete the old object, then its row.
+ *
+ * WHY NOTHING THAT IS NEEDED GOES
+ * - *Every root that counts when step 4 begins is safe.* A manifest that was there before the listing and still is was
+ *   marked. One that was put since was put by a writer that ran during the collection: what it stored or found carries an
+ *   epoch ≥ the one in which it began ≥ bound, and the rest comes from its base, which `write` held from its call to its
+ *   end, so the watch saw it. A hold is seen by the watch, also one that ended meanwhile. An extra root that came after
+ *   they were asked for was held while it came (the contract of `extraRoots`).
+ * - *Every root that counts later is safe too*: it is a manifest that existed when it was opened, so one of the above, or
+ *   it is made of a base that is safe and of records with an epoch ≥ G.
+ * - *A manifest read, then deleted, before it is held*: opening is announced before the manifest is read, and step 3 does
+ *   not end while one is announced.
+ * - *Upload against step 4*: finding a row moves it to epoch G in one transaction, deleting looks again in one transaction.
+ *   Found first: it stays. Deleted first: the writer stores it again, into a pack of its own.
+ * - *Upload against steps 5 and 6*: a writer builds on rows only, and a pack goes only when no row reads from it.
+ * - *Reader against step 6*: a record that is not where the row said is looked up again.
+ * - Packs that a writer is putting are known as such and neither adopted nor deleted.
+ *
+ * CRASHES
+ * - In 1 to 3: nothing happened. Writers and holds died with the process; a resumed write begins anew, in the epoch of then,
+ *   and finds what is still there.
+ * - In 4: some rows are gone, of records that nothing needs. Their bytes are still in packs.
+ * - Between 4 and 5, or in 5: packs without rows; the next collection deletes them. An object deleted whose row of the pack
+ *   stayed: forgotten at the next open. The rows of the records were gone, durably, before: no row ever promises a record
+ *   that was deleted.
+ * - In 6 before the rows are turned over: the new pack is an unknown one with second copies: adopted, unread, deleted.
+ *   After it: the old pack has no rows, as in 5. In the middle of the put: the object store's put is whole or not at all.
+ * - The index lost, or an old copy of it put back: it is compared with the packs at open (chunk/reconcile.ts), and made anew
+ *   from all of them when it is not of this line, or reads from a pack that is gone. That brings back records that were
+ *   deleted and whose packs are still there; they are complete, so finding one is harmless, and the next collection deletes
+ *   it again.
+ *
+ * ASSUMED. One process has the store open. A put that failed takes no effect after it failed. An object once readable stays
+ * so until deleted: when one does not, marking fails, and nothing is deleted until the snapshots that need it are gone.
+ */
+import { adoptUnknown } from '#chunk/reconcile.ts';
+import { sweep } from '#chunk/sweep.ts';
+import type { ChunkStore } from '#chunk/chunk-store.ts';
+
+import type { Holds } from './holds.ts';
+import type { ManifestStore } from './manifest-store.ts';
+import { Marker } from './marker.ts';
+import type { Collection, CollectReport } from './snapshot-store.ts';
+
+export interface CollectPorts {
+  readonly chunks: ChunkStore;
+  readonly manifests: ManifestStore;
+  readonly holds: Holds;
+}
+
+/** One collection. Must not run while another does. */
+export async function collect(
+  { chunks, manifests, holds }: CollectPorts,
+  { extraRoots, signal }: Collection,
+): Promise<CollectReport> {
+  const epoch = chunks.index.nextEpoch();
+  const bound = Math.min(epoch, ...[...chunks.writers].map((writer) => writer.startEpoch));
+  using watch = holds.watch();
+
+  await adoptUnknown(chunks, { checkRecords: true });
+
+  const marker = new Marker(chunks, signal);
+  for (const snapshot of await manifests.all()) {
+    const manifest = await manifests.read(snapshot);
+    // Deleted since it was listed.
+    if (manifest !== null) await marker.mark({ account: manifest.label.account, root: manifest.root });
+  }
+  for (const root of await extraRoots()) await marker.mark(root);
+  for (let held = watch.take(); held.length > 0 || watch.isOpening; held = watch.take()) {
+    for (const root of held) await marker.mark(root);
+    await watch.settled();
+  }
+  // Nothing is awaited between the last look at the holds and the first deletion.
+  const swept = await sweep(chunks, { marks: marker.marks, bound, signal });
+  return { liveChunks: marker.chunkCount, deletedChunks: swept.deletedChunks, freedBytes: swept.freedBytes };
+}

@@ -1,0 +1,60 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
+import type { ChunkStore } from '#chunk/chunk-store.ts';
+import { StoreError, throwIfAborted } from '#chunk/errors.ts';
+import { MarkSet } from '#chunk/mark-set.ts';
+import type { AccountId } from '#domain/ids.ts';
+
+import type { AccountRoot } from './holds.ts';
+import { FAN_OUT, type Child } from './tree-node.ts';
+import { loadNode, rootChild } from './tree.ts';
+
+/** Finds every record that some roots need. A subtree that is shared is walked once. Memory: a bit a record. */
+export class Marker {
+  readonly marks = new MarkSet();
+  readonly #chunks: ChunkStore;
+  readonly #signal: AbortSignal;
+  #chunkCount = 0;
+
+  constructor(chunks: ChunkStore, signal: AbortSignal) {
+    this.#chunks = chunks;
+    this.#signal = signal;
+  }
+
+  /** Different chunks found. */
+  get chunkCount(): number {
+    return this.#chunkCount;
+  }
+
+  /** Throws StoreError 'damaged' when a record that the root needs is not there or a node does not read. */
+  async mark({ account, root }: AccountRoot): Promise<void> {
+    const top = rootChild(root);
+    if (top !== null) await this.#visit(account, top, root.depth - 1);
+  }
+
+  async #visit(account: AccountId, child: Child, level: number): Promise<void> {
+    if (!this.#add(account, child.key)) return;
+    // A node is a millisecond or two of lookups: others have their turn after each.
+    await nextTurn();
+    throwIfAborted(this.#signal);
+    const node = await loadNode(this.#chunks, account, child, level);
+    for (let slot = 0; slot < FAN_OUT; slot += 1) {
+      const below = node.child(slot);
+      if (below === null) continue;
+      if (level > 0) await this.#visit(account, below, level - 1);
+      else if (this.#add(account, below.key)) this.#chunkCount += 1;
+    }
+  }
+
+  /** Answers whether the record was not marked before. */
+  #add(account: AccountId, key: Buffer): boolean {
+    const mark = this.#chunks.index.findMark(account, key);
+    if (mark === null) {
+      throw new StoreError(
+        'damaged',
+        `record ${key.toString('hex')} of account ${account} is needed, and is in no pack`,
+      );
+    }
+    return this.marks.add(mark);
+  }
+}

@@ -1,0 +1,202 @@
+import { assert } from '#base/assert.ts';
+import type { Clock } from '#base/clock.ts';
+import { KeyLock } from '#base/key-lock.ts';
+import { ChunkStore, type ChunkStoreOptions } from '#chunk/chunk-store.ts';
+import { snapshotNotFound, StoreError, throwIfAborted } from '#chunk/errors.ts';
+import type { SealPool } from '#chunk/seal-pool.ts';
+import type { AccountId, SnapshotId } from '#domain/ids.ts';
+
+import { collect } from './collector.ts';
+import { Holds } from './holds.ts';
+import { ManifestStore } from './manifest-store.ts';
+import type { Manifest } from './manifest.ts';
+import type {
+  ChangedChunk,
+  Collection,
+  CollectReport,
+  HeldSnapshot,
+  ListedChunk,
+  Page,
+  SnapshotStore,
+  SnapshotWrite,
+} from './snapshot-store.ts';
+import { diffTrees, walkTree } from './tree-walk.ts';
+import { emptyRoot, findChunk, type TreeRoot } from './tree.ts';
+import { writeSnapshot } from './write-snapshot.ts';
+
+export interface SnapshotStoreOptions extends ChunkStoreOptions {
+  readonly pool: SealPool;
+  readonly clock: Clock;
+}
+
+/** Opens the snapshots of an object store. The object store and the pool stay their owner's, to be disposed of after this. */
+export async function openSnapshotStore(options: SnapshotStoreOptions): Promise<SnapshotStore> {
+  const chunks = await ChunkStore.open(options);
+  try {
+    const manifests = new ManifestStore(chunks);
+    await manifests.remember();
+    return new ObjectSnapshotStore(chunks, manifests, options);
+  } catch (error) {
+    await chunks[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+class ObjectSnapshotStore implements SnapshotStore {
+  readonly #chunks: ChunkStore;
+  readonly #manifests: ManifestStore;
+  readonly #pool: SealPool;
+  readonly #clock: Clock;
+  readonly #holds = new Holds();
+  readonly #lock = new KeyLock();
+  readonly #closing = new AbortController();
+  readonly #running = new Set<Promise<unknown>>();
+
+  constructor(chunks: ChunkStore, manifests: ManifestStore, { pool, clock }: SnapshotStoreOptions) {
+    this.#chunks = chunks;
+    this.#manifests = manifests;
+    this.#pool = pool;
+    this.#clock = clock;
+  }
+
+  async write(job: SnapshotWrite): Promise<Manifest> {
+    const { snapshot, account, volume } = job.label;
+    // Before anything is awaited: from the call on, the base is this write's to keep.
+    using _held = job.base === null ? null : this.#holds.hold({ account, root: job.base });
+    return await this.#run(job.signal, (signal) =>
+      this.#lock.run(snapshot, async () => {
+        throwIfAborted(signal);
+        const there = await this.#manifests.read(snapshot);
+        if (there !== null) {
+          const same = there.label.account === account && there.label.volume === volume;
+          assert(same, 'a snapshot id names one snapshot');
+          return there;
+        }
+        const { chunks: store, manifests } = { chunks: this.#chunks, manifests: this.#manifests };
+        return writeSnapshot({ chunks: store, manifests, pool: this.#pool, clock: this.#clock }, job, signal);
+      }),
+    );
+  }
+
+  read(snapshot: SnapshotId): Promise<Manifest | null> {
+    return this.#manifests.read(snapshot);
+  }
+
+  async *list(): AsyncGenerator<Manifest> {
+    for await (const snapshot of this.#manifests.list()) {
+      const manifest = await this.#manifests.read(snapshot);
+      if (manifest !== null) yield manifest;
+    }
+  }
+
+  hold(snapshot: SnapshotId): Promise<HeldSnapshot> {
+    return this.#holds.opening(async () => {
+      const manifest = await this.#manifests.read(snapshot);
+      if (manifest === null) throw snapshotNotFound(snapshot);
+      const root: { readonly account: AccountId; readonly root: TreeRoot } = {
+        account: manifest.label.account,
+        root: manifest.root,
+      };
+      const held = this.#holds.hold(root);
+      return { ...root, manifest, [Symbol.dispose]: () => held[Symbol.dispose]() };
+    });
+  }
+
+  async readChunk(
+    account: AccountId,
+    root: TreeRoot,
+    index: number,
+  ): Promise<{ readonly key: string; readonly bytes: Buffer } | null> {
+    const key = await findChunk(this.#chunks, account, root, index);
+    if (key === null) return null;
+    return { key: key.toString('hex'), bytes: await this.#chunks.readChunk(account, key) };
+  }
+
+  async chunkKey(account: AccountId, root: TreeRoot, index: number): Promise<string | null> {
+    return (await findChunk(this.#chunks, account, root, index))?.toString('hex') ?? null;
+  }
+
+  async listBlocks(snapshot: SnapshotId, start: number, countMax: number): Promise<Page<ListedChunk>> {
+    using held = await this.hold(snapshot);
+    return await this.listRoot(held.account, held.root, start, countMax);
+  }
+
+  async listRoot(
+    account: AccountId,
+    root: TreeRoot,
+    start: number,
+    countMax: number,
+    end = Infinity,
+  ): Promise<Page<ListedChunk>> {
+    const { found, next } = await takePage(walkTree(this.#chunks, account, root, start), countMax, end);
+    return { blocks: found.map(({ index, key }) => ({ index, key: key.toString('hex') })), next };
+  }
+
+  async changedBlocks(
+    first: SnapshotId | null,
+    second: SnapshotId,
+    start: number,
+    countMax: number,
+  ): Promise<Page<ChangedChunk>> {
+    using heldSecond = await this.hold(second);
+    using heldFirst = first === null ? null : await this.hold(first);
+    const { account, root } = heldSecond;
+    assert(heldFirst === null || heldFirst.account === account, 'snapshots that are compared are of one account');
+    const roots = { first: heldFirst?.root ?? emptyRoot(root.chunkCount), second: root };
+    const { found, next } = await takePage(diffTrees(this.#chunks, account, roots, start), countMax);
+    const blocks = found.map((change) => ({
+      index: change.index,
+      firstKey: change.first?.toString('hex') ?? null,
+      secondKey: change.second?.toString('hex') ?? null,
+    }));
+    return { blocks, next };
+  }
+
+  async deleteManifest(snapshot: SnapshotId): Promise<void> {
+    await this.#lock.run(snapshot, () => this.#manifests.delete(snapshot));
+  }
+
+  async collect(collection: Collection): Promise<CollectReport> {
+    return this.#run(collection.signal, (signal) =>
+      this.#lock.run('collection', async () => {
+        throwIfAborted(signal);
+        const ports = { chunks: this.#chunks, manifests: this.#manifests, holds: this.#holds };
+        return collect(ports, { extraRoots: collection.extraRoots, signal });
+      }),
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort(new StoreError('aborted', 'the snapshot store is closing'));
+    await Promise.allSettled(this.#running);
+    await this.#chunks[Symbol.asyncDispose]();
+  }
+
+  /** Long work: stopped, and waited for, when the store closes. */
+  async #run<R>(signal: AbortSignal, body: (signal: AbortSignal) => Promise<R>): Promise<R> {
+    const running = body(AbortSignal.any([signal, this.#closing.signal]));
+    this.#running.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#running.delete(running);
+    }
+  }
+}
+
+/** As many items as fit, all below `end`, and the index of the first that does not belong. */
+async function takePage<T extends { readonly index: number }>(
+  items: AsyncIterable<readonly T[]>,
+  countMax: number,
+  end = Infinity,
+): Promise<{ readonly found: readonly T[]; readonly next: number | null }> {
+  assert(countMax >= 1, 'a page holds at least one item');
+  const found: T[] = [];
+  for await (const batch of items) {
+    for (const item of batch) {
+      if (found.length === countMax || item.index >= end) return { found, next: item.index };
+      found.push(item);
+    }
+  }
+  return { found, next: null };
+}

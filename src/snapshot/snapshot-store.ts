@@ -1,0 +1,122 @@
+import type { AccountId, SnapshotId } from '#domain/ids.ts';
+
+import type { AccountRoot } from './holds.ts';
+import type { Manifest, SnapshotLabel } from './manifest.ts';
+import type { TreeRoot } from './tree.ts';
+
+/** 512 KiB of a file. They must all be there (a file that ends earlier is 'damaged') and must not change while they are in use. */
+export interface ChunkSource {
+  readonly path: string;
+  readonly offset: number;
+}
+
+export interface ChunkChange {
+  readonly index: number;
+  /** Null: zeros, whatever was there before. */
+  readonly source: ChunkSource | null;
+}
+
+export interface SnapshotWrite {
+  readonly label: SnapshotLabel;
+  /** What the chunks that are not in `changes` are taken from; not larger than the snapshot. Null: zeros. It must be kept reachable by the caller (a hold, an extra root of collections) until `write` was called; from then on `write` keeps it. */
+  readonly base: TreeRoot | null;
+  /** Keep chunks that were read and are all zeros; otherwise they are left out. Changes without a source are always left out. */
+  readonly keepZeroChunks: boolean;
+  readonly changes: {
+    readonly count: number;
+    /** Exactly `count`, in ascending order of index, each index once and below the snapshot's chunk count. Taken lazily. */
+    readonly items: Iterable<ChunkChange>;
+  };
+  readonly signal: AbortSignal;
+  /** Called when the sources of a batch were read, and once more before the manifest is put: throws when what was read may not be what it was, which ends the write without a manifest. */
+  readonly checkSources?: () => void;
+  /** Called with counts of changes, rising, at most once a batch; not after `write` has settled. */
+  readonly onProgress: (progress: { readonly doneCount: number; readonly totalCount: number }) => void;
+}
+
+/** While it is held, what the snapshot holds is not collected, even when its manifest is deleted. */
+export interface HeldSnapshot extends AccountRoot, Disposable {
+  readonly manifest: Manifest;
+}
+
+export interface ListedChunk {
+  readonly index: number;
+  /** Content address, hexadecimal. */
+  readonly key: string;
+}
+
+export interface ChangedChunk {
+  readonly index: number;
+  /** Null: nothing there (zeros). */
+  readonly firstKey: string | null;
+  readonly secondKey: string | null;
+}
+
+/** One page; `next` is the index to go on from, or null at the end. */
+export interface Page<T> {
+  readonly blocks: readonly T[];
+  readonly next: number | null;
+}
+
+export interface Collection {
+  /** Asked once the collection has begun: every root that must survive though no manifest may name it (origins of volumes). A root that enters this set must be held (`hold`) from before it is read until after it is in the set. */
+  readonly extraRoots: () => Iterable<AccountRoot> | Promise<Iterable<AccountRoot>>;
+  readonly signal: AbortSignal;
+}
+
+export interface CollectReport {
+  /** Chunks that something needs. */
+  readonly liveChunks: number;
+  readonly deletedChunks: number;
+  /** What the object store shrank by. */
+  readonly freedBytes: number;
+}
+
+/**
+ * Completed snapshots, in an object store. Errors: StoreError ('snapshot-not-found', 'damaged', 'no-space', 'aborted');
+ * everything else (ObjectStoreError) is trouble of the store, and the call may be repeated.
+ * One process at a time may have a store open.
+ */
+export interface SnapshotStore extends AsyncDisposable {
+  /**
+   * Writes a snapshot: chunks that are new, the tree, and last the manifest, which makes it exist. Resolves when all of it
+   * is durable and was read back. Answers at once when the manifest is there already. After an error or a crash, the same
+   * call goes on from what was stored. A second call for the same snapshot waits for the first.
+   */
+  write(job: SnapshotWrite): Promise<Manifest>;
+  /** The manifest, verified; null when there is none. */
+  read(snapshot: SnapshotId): Promise<Manifest | null>;
+  /** All completed snapshots, in the order of their ids. */
+  list(): AsyncIterable<Manifest>;
+  /** Opens a snapshot so that it stays whole until disposed, whatever is deleted or collected. Throws 'snapshot-not-found'. */
+  hold(snapshot: SnapshotId): Promise<HeldSnapshot>;
+  /** The 512 KiB of a chunk, verified; null when nothing is there (zeros). The root must be held, named by a manifest, or an extra root. The bytes may be shared: do not write to them. */
+  readChunk(
+    account: AccountId,
+    root: TreeRoot,
+    index: number,
+  ): Promise<{ readonly key: string; readonly bytes: Buffer } | null>;
+  /** Only looks: the key of a chunk, hexadecimal, or null. */
+  chunkKey(account: AccountId, root: TreeRoot, index: number): Promise<string | null>;
+  /** Chunks present from `start` on, ascending, at most `countMax` (≥ 1). Memory and cost: what is listed. */
+  listBlocks(snapshot: SnapshotId, start: number, countMax: number): Promise<Page<ListedChunk>>;
+  /** Chunks present in a root, from `start` on and below `end`; `next` is the first that is there after those, also beyond `end`. Costs what is listed, and the way to `next`. */
+  listRoot(
+    account: AccountId,
+    root: TreeRoot,
+    start: number,
+    countMax: number,
+    end?: number,
+  ): Promise<Page<ListedChunk>>;
+  /** Chunks that differ, from `start` on. Costs what differs, not what the snapshots hold. Both of one account. `first` null: everything in `second`. */
+  changedBlocks(
+    first: SnapshotId | null,
+    second: SnapshotId,
+    start: number,
+    countMax: number,
+  ): Promise<Page<ChangedChunk>>;
+  /** Removes the manifest: from then on the snapshot does not exist. Durable when it resolves; no error when there is none. Waits for a `write` of the same snapshot: abort that first. */
+  deleteManifest(snapshot: SnapshotId): Promise<void>;
+  /** Deletes what no manifest, hold, running write or extra root needs; see collector.ts. Deletes nothing when it cannot read any one of the roots. Collections run one after another. */
+  collect(collection: Collection): Promise<CollectReport>;
+}
