@@ -1,0 +1,67 @@
+import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+
+import type { Clock } from '#base/clock.ts';
+import type { Log } from '#base/log.ts';
+import type { Random } from '#base/random.ts';
+import { FsStore } from '#chunk/fs-store.ts';
+import { loadMasterKey } from '#chunk/master-key.ts';
+import { ThreadSealPool } from '#chunk/thread-seal-pool.ts';
+import { openSnapshotStore } from '#snapshot/object-snapshot-store.ts';
+import { LocalVolumeHost } from '#volume/local-host.ts';
+
+/** Threads that seal at once: all processors but one, which serves NBD. */
+const SEAL_THREADS_MAX = 8;
+
+/**
+ * Puts a volume host together from the parts of a data directory; the volume host's own composition root. What it opens
+ * goes into `scope`, to be disposed of in reverse. The caller holds the directory's lock.
+ */
+export async function composeHost(
+  options: {
+    readonly dataDirectory: string;
+    readonly socketDirectory: string;
+    readonly nbdPort: number | null;
+    readonly clock: Clock;
+    readonly random: Random;
+    readonly log: Log;
+  },
+  scope: AsyncDisposableStack,
+): Promise<LocalVolumeHost> {
+  const { dataDirectory, clock, random, log } = options;
+  const objectsDirectory = join(dataDirectory, 'objects');
+  const objects = scope.use(await FsStore.open(objectsDirectory));
+  const masterKey = await openMasterKey(join(dataDirectory, 'master.key'), objectsDirectory, random);
+  const threadCountMax = Math.min(Math.max(1, availableParallelism() - 1), SEAL_THREADS_MAX);
+  const pool = scope.use(new ThreadSealPool({ masterKey, clock, threadCountMax }));
+  const store = await openSnapshotStore({
+    objects,
+    indexPath: join(dataDirectory, 'index.db'),
+    masterKey,
+    random,
+    log,
+    pool,
+    clock,
+  });
+  return scope.use(
+    await LocalVolumeHost.open({
+      volumesDirectory: join(dataDirectory, 'volumes'),
+      socketDirectory: options.socketDirectory,
+      store,
+      nbdPort: options.nbdPort,
+      clock,
+      log,
+    }),
+  );
+}
+
+/** Where objects are stored already, a new key would only hide that they cannot be read any more. */
+async function openMasterKey(path: string, objectsDirectory: string, random: Random): Promise<Buffer> {
+  const stored = (await readdir(objectsDirectory)).some((name) => !name.startsWith('.'));
+  if (stored && !existsSync(path)) {
+    throw new Error(`${path} is gone, and ${objectsDirectory} was written with it: bring the key back`);
+  }
+  return await loadMasterKey(path, random);
+}

@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { crc32c } from '#base/crc32c.ts';
+import type { CutId } from '#domain/ids.ts';
+
+import { encodeFirstCheckpoint, loadCheckpoint } from './checkpoint.ts';
+import { PAGE_WORDS } from './chunk-map.ts';
+import { VolumeHostError } from './host.ts';
+import type { VolumeFile } from './volume-files.ts';
+import { VolumeMap } from './volume-map.ts';
+
+const IDENTITY = { volumeTag: 7, number: 1 };
+const SHAPE = { chunkCount: 8, originCount: 0 };
+const END_BYTES = 20;
+
+function fileOf(bytes: Buffer): VolumeFile {
+  return {
+    sizeBytes: () => bytes.length,
+    read: (target, start, length, position) => bytes.copy(target, start, position, position + length),
+    write: () => assert.fail('a checkpoint is only read'),
+    truncate: () => assert.fail('a checkpoint is only read'),
+    sync: () => assert.fail('a checkpoint is only read'),
+    close: () => {},
+  };
+}
+
+interface Section {
+  readonly kind: number;
+  readonly epoch?: number;
+  readonly pageIndex?: number;
+  readonly words?: number;
+}
+
+/** A checkpoint of a volume with one cut, of epoch 1, with good checksums whatever it says. */
+function checkpointOf(sections: readonly Section[], change: (header: Buffer) => void = () => {}): VolumeFile {
+  const map = new VolumeMap(SHAPE);
+  map.addCut('a' as CutId, 1);
+  const header = encodeFirstCheckpoint(map, IDENTITY).subarray(0, -END_BYTES);
+  change(header);
+  const seed = crc32c(header.subarray(0, -4));
+  header.writeUInt32LE(seed, header.length - 4);
+  const all = [...sections, { kind: 3, pageIndex: sections.length }];
+  const encoded = all.map(({ kind, epoch = 0, pageIndex = 0, words = 0 }: Section) => {
+    const bytes = Buffer.alloc(16 + words * 4 + 4);
+    for (const [at, value] of [kind, epoch, pageIndex, words].entries()) bytes.writeUInt32LE(value, at * 4);
+    bytes.writeUInt32LE(crc32c(bytes.subarray(0, -4), seed), bytes.length - 4);
+    return bytes;
+  });
+  return fileOf(Buffer.concat([header, ...encoded]));
+}
+
+const PAGE: Section = { kind: 1, words: PAGE_WORDS };
+const FROZEN: Section = { kind: 2, epoch: 1, words: 3 };
+
+test('pages of the map and of a cut are loaded', async () => {
+  const { map } = await loadCheckpoint(checkpointOf([PAGE, FROZEN]), IDENTITY, SHAPE);
+  assert.notEqual(map.chunks.pageAt(0), null);
+  assert.equal(map.tables[0]?.pageAt(0)?.length, 3);
+});
+
+for (const [what, sections] of Object.entries<readonly Section[]>({
+  'of an unknown kind': [{ ...FROZEN, kind: 4 }],
+  'that ends it with an epoch': [{ kind: 3, epoch: 1 }],
+  'that ends it with words': [{ kind: 3, words: 1 }],
+  'of the kind 0': [{ ...FROZEN, kind: 0 }],
+  'of a cut that the header does not name': [{ ...FROZEN, epoch: 2 }],
+  'of the map with an epoch': [{ ...PAGE, epoch: 1 }],
+  'of the map behind its end': [{ ...PAGE, pageIndex: 1 }],
+  'of the map that is not whole': [{ ...PAGE, words: PAGE_WORDS - 2 }],
+  'of the map a second time': [PAGE, PAGE],
+  'of a cut behind the map': [{ ...FROZEN, pageIndex: 1 }],
+  'of a cut with half an entry': [{ ...FROZEN, words: 4 }],
+  'of a cut a second time': [FROZEN, FROZEN],
+})) {
+  test(`a section ${what} is damage`, async () => {
+    await assert.rejects(loadCheckpoint(checkpointOf(sections), IDENTITY, SHAPE), isDamaged(/has no place/));
+  });
+}
+
+for (const [what, at, value] of [
+  ['something in the reserved bytes', 44, 1],
+  ['an unknown flag of a cut', 52, 2],
+  ['something behind a name', 60, 0x0100_0061],
+  ['a name longer than itself', 56, 1_000],
+  ['fewer cuts than it has room for', 28, 0],
+  ['more cuts than it has room for', 28, 2],
+] as const) {
+  test(`a header with ${what} is damage`, async () => {
+    const file = checkpointOf([], (header) => header.writeUInt32LE(value, at));
+    await assert.rejects(loadCheckpoint(file, IDENTITY, SHAPE), isDamaged(/does not know/));
+  });
+}
+
+function isDamaged(message: RegExp): (error: unknown) => boolean {
+  return (error) => error instanceof VolumeHostError && error.kind === 'damaged' && message.test(error.message);
+}

@@ -1,0 +1,294 @@
+import { CHUNK_BYTES } from '#domain/geometry.ts';
+
+import type {
+  ChangedBlock,
+  CollectReport,
+  SnapshotBlock,
+  SnapshotLabel,
+  UploadJob,
+  UploadProgress,
+  UploadResult,
+  VolumeHost,
+  VolumeHostErrorKind,
+  VolumeSpec,
+  VolumeStatus,
+} from './host.ts';
+import {
+  accountId,
+  count,
+  cutId,
+  type Decode,
+  DecodeError,
+  flag,
+  list,
+  nothing,
+  nullable,
+  oneOf,
+  record,
+  regionName,
+  snapshotId,
+  table,
+  text,
+  volumeId,
+} from './host-decode.ts';
+
+/**
+ * What crosses the seam between control and the volume host, one table row per verb of VolumeHost.
+ *
+ *   control → host   {hello}                        host → control   {hello}
+ *                    {id, verb, params} [payload]                    {id, value} [payload]
+ *                    {id, abort: true}                               {id, error: {kind, message}}
+ *
+ * Answers come in any order. `hello` and the verb `stop` keep their form in every version, so that any control can
+ * replace any host. Raise HOST_PROTOCOL_VERSION with every other change of form or meaning.
+ */
+export const HOST_PROTOCOL_VERSION = 2;
+
+export interface Hello {
+  readonly varve: 'volume-host' | 'control';
+  readonly version: number;
+  /** The program's version: another build may know other formats on disk. */
+  readonly build: string;
+  /** The settings the host was started with, one text to compare. */
+  readonly settings: string;
+  readonly pid: number;
+}
+
+export const hello: Decode<Hello> = record<Hello>({
+  varve: oneOf(['volume-host', 'control']),
+  version: count,
+  build: text,
+  settings: text,
+  pid: count,
+});
+
+/** Entries of a list in one answer: the largest entry, with two keys, times this stays under half a frame. */
+export const BLOCKS_PER_ANSWER_MAX = 2500;
+/** Volumes that one `status` asks for. */
+export const VOLUMES_PER_STATUS_MAX = 2000;
+/** Volumes that one `collect` names: their ids fill most of a frame. */
+export const VOLUMES_PER_COLLECT_MAX = 40_000;
+
+/** A value and, for readBlock, bytes beside it. */
+export interface Answer {
+  readonly value: unknown;
+  readonly payload: Uint8Array | null;
+}
+
+export interface Verb<P, R> {
+  readonly name: string;
+  /** A later control waits for it before it is served: it must not take effect after that control's own calls. */
+  readonly settlesFirst: boolean;
+  readonly result: (value: unknown, payload: Buffer | null) => R;
+  /** Decodes the parameters and calls the host. Throws DecodeError before anything was done. */
+  readonly run: (host: VolumeHost, params: unknown, payload: Buffer | null, signal: AbortSignal) => Promise<Answer>;
+  /** Only for inference: what `params` are on the client's side. */
+  readonly params: Decode<P>;
+}
+
+function verb<P, R>(
+  name: string,
+  options: { readonly settlesFirst: boolean },
+  params: Decode<P>,
+  result: Decode<R>,
+  call: (host: VolumeHost, params: P, signal: AbortSignal) => Promise<R>,
+): Verb<P, R> {
+  return {
+    name,
+    settlesFirst: options.settlesFirst,
+    params,
+    result: (value) => result(value, name),
+    run: async (host, raw, _payload, signal) => {
+      const value = await call(host, params(raw, name), signal);
+      return { value: value ?? null, payload: null };
+    },
+  };
+}
+
+const CHANGES = { settlesFirst: true };
+const READS = { settlesFirst: false };
+
+const label = record<SnapshotLabel>({
+  snapshot: snapshotId,
+  account: accountId,
+  region: regionName,
+  volume: volumeId,
+  sizeBytes: count,
+  description: text,
+  startedAtMs: count,
+  tags: table(text, text),
+  parent: nullable(snapshotId),
+});
+
+const uploadJob = record<UploadJob>({
+  label,
+  cut: cutId,
+  epoch: count,
+  base: nullable(record({ snapshot: snapshotId, epoch: count })),
+  keepZeroChunks: flag,
+});
+
+const socket = record({ socketPath: text });
+const volumeAndGeneration = record({ volume: volumeId, generation: count });
+const blockAt = record({ snapshot: snapshotId, index: count });
+const page = <T extends object>(block: Decode<T>) => record({ blocks: list(block), next: nullable(count) });
+const snapshotBlock = record<SnapshotBlock>({ index: count, key: text });
+const changedBlock = record<ChangedBlock>({ index: count, firstKey: nullable(text), secondKey: nullable(text) });
+
+export const VERBS = {
+  create: verb(
+    'create',
+    CHANGES,
+    record<VolumeSpec>({ volume: volumeId, account: accountId, sizeBytes: count, origin: nullable(snapshotId) }),
+    nothing,
+    (host, spec) => host.create(spec),
+  ),
+  open: verb('open', CHANGES, volumeAndGeneration, socket, (host, p) => host.open(p.volume, p.generation)),
+  close: verb('close', CHANGES, volumeAndGeneration, nothing, (host, p) => host.close(p.volume, p.generation)),
+  destroy: verb('destroy', CHANGES, record({ volume: volumeId }), nothing, (host, p) => host.destroy(p.volume)),
+  status: verb(
+    'status',
+    READS,
+    record({ volumes: list(volumeId) }),
+    list(
+      record<VolumeStatus>({
+        volume: volumeId,
+        socketPath: text,
+        clientCount: count,
+        epoch: count,
+        slotBytes: count,
+        failure: nullable(text),
+      }),
+    ),
+    (host, p) => host.status(p.volumes),
+  ),
+  cut: verb(
+    'cut',
+    CHANGES,
+    record({ volumes: list(volumeId), cut: cutId }),
+    list(record({ volume: volumeId, epoch: count })),
+    (host, p) => host.cut(p.volumes, p.cut),
+  ),
+  upload: verb(
+    'upload',
+    READS,
+    uploadJob,
+    record<UploadResult>({ fullBytes: count, changedBytes: count, storedBytes: count }),
+    (host, job, signal) => host.upload(job, signal),
+  ),
+  progress: verb(
+    'progress',
+    READS,
+    record({}),
+    table(snapshotId, record<UploadProgress>({ doneBytes: count, totalBytes: count })),
+    (host) => host.progress(),
+  ),
+  release: verb('release', CHANGES, record({ volume: volumeId, cut: cutId }), nothing, (host, p) =>
+    host.release(p.volume, p.cut),
+  ),
+  openSnapshot: verb('openSnapshot', READS, record({ snapshot: snapshotId }), socket, (host, p) =>
+    host.openSnapshot(p.snapshot),
+  ),
+  deleteSnapshot: verb('deleteSnapshot', CHANGES, record({ snapshot: snapshotId }), nothing, (host, p) =>
+    host.deleteSnapshot(p.snapshot),
+  ),
+  listBlocks: verb(
+    'listBlocks',
+    READS,
+    record({ snapshot: snapshotId, start: count, countMax: count }),
+    page(snapshotBlock),
+    (host, p) => host.listBlocks(p.snapshot, p.start, Math.min(p.countMax, BLOCKS_PER_ANSWER_MAX)),
+  ),
+  changedBlocks: verb(
+    'changedBlocks',
+    READS,
+    record({ first: snapshotId, second: snapshotId, start: count, countMax: count }),
+    page(changedBlock),
+    (host, p) => host.changedBlocks(p.first, p.second, p.start, Math.min(p.countMax, BLOCKS_PER_ANSWER_MAX)),
+  ),
+  readBlock: {
+    name: 'readBlock',
+    settlesFirst: false,
+    params: blockAt,
+    result: (value, payload) => {
+      const found = nullable(record({ key: text }))(value, 'readBlock');
+      if (found === null) return null;
+      if (payload?.length !== CHUNK_BYTES) throw new DecodeError('readBlock did not come with a whole chunk');
+      return { key: found.key, bytes: payload };
+    },
+    run: async (host, raw) => {
+      const at = blockAt(raw, 'readBlock');
+      const found = await host.readBlock(at.snapshot, at.index);
+      return found === null ? { value: null, payload: null } : { value: { key: found.key }, payload: found.bytes };
+    },
+  } satisfies Verb<{ snapshot: unknown; index: number }, Awaited<ReturnType<VolumeHost['readBlock']>>>,
+  writeBlock: {
+    name: 'writeBlock',
+    settlesFirst: true,
+    params: record({ volume: volumeId, generation: count, index: count }),
+    result: (value) => nothing(value, 'writeBlock'),
+    run: async (host, raw, payload) => {
+      const to = record({ volume: volumeId, generation: count, index: count })(raw, 'writeBlock');
+      if (payload?.length !== CHUNK_BYTES) throw new DecodeError('writeBlock did not come with a whole chunk');
+      await host.writeBlock(to.volume, to.generation, to.index, payload);
+      return { value: null, payload: null };
+    },
+  } satisfies Verb<unknown, void>,
+  collect: verb(
+    'collect',
+    READS,
+    record({ volumes: list(volumeId) }),
+    record<CollectReport>({ liveChunks: count, deletedChunks: count, freedBytes: count }),
+    (host, p, signal) => host.collect(p.volumes, signal),
+  ),
+};
+
+/** A row of VERBS by a name that came over the wire; null for none. */
+export function verbNamed(name: string): Verb<unknown, unknown> | null {
+  const rows: ReadonlyMap<string, Verb<unknown, unknown>> = ROWS;
+  return rows.get(name) ?? null;
+}
+
+const ROWS = new Map<string, Verb<unknown, unknown>>(Object.entries(VERBS));
+
+const errorKinds = oneOf<VolumeHostErrorKind>([
+  'volume-not-found',
+  'snapshot-not-found',
+  'fenced',
+  'in-use',
+  'no-space',
+  'damaged',
+  'aborted',
+  'unavailable',
+  'internal',
+]);
+
+/** control → host. `stop` is a request like the others that only the process answers. */
+export type Request =
+  | { readonly kind: 'hello'; readonly hello: Hello }
+  | { readonly kind: 'abort'; readonly id: number }
+  | { readonly kind: 'call'; readonly id: number; readonly verb: string; readonly params: unknown };
+
+export function decodeRequest(header: unknown): Request {
+  const fields = table(text, (value) => value)(header, 'request');
+  if ('hello' in fields) return { kind: 'hello', hello: hello(fields['hello'], 'hello') };
+  const id = count(fields['id'], 'id');
+  if ('abort' in fields) return { kind: 'abort', id };
+  return { kind: 'call', id, verb: text(fields['verb'], 'verb'), params: fields['params'] ?? null };
+}
+
+/** host → control. */
+export type Response =
+  | { readonly kind: 'hello'; readonly hello: Hello }
+  | { readonly kind: 'value'; readonly id: number; readonly value: unknown }
+  | { readonly kind: 'error'; readonly id: number; readonly error: { kind: VolumeHostErrorKind; message: string } };
+
+const errorShape = record<{ kind: VolumeHostErrorKind; message: string }>({ kind: errorKinds, message: text });
+
+export function decodeResponse(header: unknown): Response {
+  const fields = table(text, (value) => value)(header, 'response');
+  if ('hello' in fields) return { kind: 'hello', hello: hello(fields['hello'], 'hello') };
+  const id = count(fields['id'], 'id');
+  if ('error' in fields) return { kind: 'error', id, error: errorShape(fields['error'], 'error') };
+  return { kind: 'value', id, value: fields['value'] ?? null };
+}

@@ -1,0 +1,238 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+
+import { present } from '#base/assert.ts';
+import { systemClock } from '#base/clock.ts';
+import { silentLog } from '#base/log.ts';
+import { ProcessLock } from '#base/process-lock.ts';
+import { openRunDirectory } from '#base/run-directory.ts';
+import { CHUNK_BYTES, GIB_BYTES } from '#domain/geometry.ts';
+
+import type { VolumeHost } from './host.ts';
+import { PlainNbdClient } from './host-nbd.fake.ts';
+import { HOST_LOCK_NAME, HostSupervisor, type HostSupervisorOptions } from './host-supervisor.ts';
+import {
+  chunkOf,
+  cutOf,
+  jobOf,
+  never,
+  newSnapshot,
+  openVolume,
+  randomChunk,
+  rejectsAs,
+  snapshotOf,
+} from './host-under-test.suite.ts';
+import { volumeHostSuite } from './host.suite.ts';
+
+function temporary(t: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'varve-host-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  return directory;
+}
+
+function optionsFor(dataDirectory: string, more: Partial<HostSupervisorOptions> = {}): HostSupervisorOptions {
+  return {
+    dataDirectory,
+    settings: { nbdPort: null },
+    build: 'test',
+    clock: systemClock,
+    log: silentLog,
+    onRestart: async () => {},
+    ...more,
+  };
+}
+
+async function supervised(t: TestContext, dataDirectory: string, more: Partial<HostSupervisorOptions> = {}) {
+  const supervisor = await HostSupervisor.start(optionsFor(dataDirectory, more));
+  const { pid } = supervisor;
+  t.after(async () => {
+    await supervisor[Symbol.asyncDispose]();
+    await Promise.all([gone(pid), gone(supervisor.pid)]); // No host outlives its test.
+  });
+  return supervisor;
+}
+
+/** A host that is killed as often as wanted; `restarted` waits for the next life, in which the volumes are open again. */
+async function mortal(t: TestContext, reopen: (host: VolumeHost) => Promise<unknown>) {
+  let next = Promise.withResolvers<void>();
+  const dataDirectory = temporary(t);
+  const supervisor = await supervised(t, dataDirectory, {
+    onRestart: async (host) => {
+      await reopen(host);
+      next.resolve();
+    },
+  });
+  const killed = async (): Promise<void> => {
+    next = Promise.withResolvers<void>();
+    process.kill(supervisor.pid, 'SIGKILL');
+    await next.promise;
+  };
+  return { supervisor, host: supervisor.host, killed, dataDirectory };
+}
+
+/** It has let go of everything before; only its number is left for a moment. */
+async function gone(pid: number): Promise<void> {
+  while (isAlive(pid)) await setImmediate();
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    // A process that nobody has waited for yet still has its number.
+    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
+volumeHostSuite('in a process of its own', async (t) => {
+  const dataDirectory = temporary(t);
+  return { host: (await supervised(t, dataDirectory)).host, dataDirectory };
+});
+
+test('a host that dies is started again, and what was acknowledged is there', async (t) => {
+  let volume = '';
+  const { supervisor, host, killed } = await mortal(t, (again) => again.open(volume as never, 1));
+  const opened = await openVolume(host);
+  volume = opened.volume;
+  using client = await PlainNbdClient.connect({ path: opened.socketPath });
+  await client.write(12_345, Buffer.from('acknowledged'));
+  const before = supervisor.pid;
+  await killed();
+  assert.notEqual(supervisor.pid, before);
+  using again = await PlainNbdClient.connect({ path: opened.socketPath });
+  assert.equal(String(await again.read(12_345, 12)), 'acknowledged');
+});
+
+test('kill -9 in the middle of an upload: the next life completes it', async (t) => {
+  let volume = '';
+  const { host, killed } = await mortal(t, (again) => again.open(volume as never, 1));
+  const sizeBytes = 128 * CHUNK_BYTES;
+  volume = (await openVolume(host, { sizeBytes })).volume;
+  const content = new Map<number, Buffer>();
+  for (let index = 0; index < 128; index += 1) {
+    const bytes = randomChunk();
+    content.set(index, bytes);
+    await host.writeBlock(volume as never, 1, index, bytes);
+  }
+  const snapshot = newSnapshot();
+  const [cut] = await host.cut([volume as never], cutOf(snapshot));
+  const job = jobOf(snapshot, volume as never, cut?.epoch ?? 0, { sizeBytes });
+  const lost = rejectsAs('unavailable', host.upload(job, never));
+  for (;;) {
+    const progress = (await host.progress())[snapshot];
+    if (progress !== undefined && progress.doneBytes > 0) break;
+    await setImmediate();
+  }
+  await killed();
+  await lost;
+  const result = await host.upload(job, never);
+  assert.equal(result.fullBytes, sizeBytes);
+  for (const [index, bytes] of content) {
+    const read = await host.readBlock(snapshot, index);
+    assert.ok(read !== null && bytes.equals(read.bytes), `chunk ${index}`);
+  }
+});
+
+test('control dies: the host serves on, and the next control adopts it without disturbing clients', async (t) => {
+  const dataDirectory = temporary(t);
+  const first = await HostSupervisor.start(optionsFor(dataDirectory));
+  const { volume, socketPath } = await openVolume(first.host);
+  using client = await PlainNbdClient.connect({ path: socketPath });
+  await first.abandon();
+  await client.write(0, Buffer.from('without control'));
+  await client.flush();
+  const second = await supervised(t, dataDirectory);
+  assert.equal(second.adopted, true);
+  assert.equal(second.pid, first.pid);
+  assert.deepEqual(await second.host.open(volume, 1), { socketPath });
+  assert.equal(String(await client.read(0, 15)), 'without control');
+  assert.equal((await second.host.status([volume]))[0]?.clientCount, 1);
+});
+
+test('a host of another build or with other settings is replaced in order', async (t) => {
+  const dataDirectory = temporary(t);
+  const first = await HostSupervisor.start(optionsFor(dataDirectory));
+  const { volume } = await openVolume(first.host);
+  await first.host.writeBlock(volume, 1, 0, chunkOf(7));
+  await first.abandon();
+  const second = await supervised(t, dataDirectory, { build: 'newer', settings: { nbdPort: 0 } });
+  assert.equal(second.adopted, false);
+  assert.notEqual(second.pid, first.pid);
+  await gone(first.pid);
+  const { socketPath } = await second.host.open(volume, 1);
+  using client = await PlainNbdClient.connect({ path: socketPath });
+  assert.deepEqual(await client.read(0, CHUNK_BYTES), chunkOf(7));
+});
+
+test('the TCP port serves open volumes and completed snapshots by their ids', async (t) => {
+  const dataDirectory = temporary(t);
+  const { host } = await supervised(t, dataDirectory, { settings: { nbdPort: 0 } });
+  const log = readFileSync(join(dataDirectory, 'volume-host.log'), 'utf8');
+  const port = Number(/nbd:\/\/127\.0\.0\.1:(\d+)\//.exec(log)?.[1]);
+  const { volume } = await openVolume(host);
+  await host.writeBlock(volume, 1, 0, chunkOf(1));
+  const { snapshot } = await snapshotOf(host, volume);
+  await host.writeBlock(volume, 1, 0, chunkOf(2));
+  for (const [name, byte] of [[volume, 2] as const, [snapshot, 1] as const]) {
+    using client = await PlainNbdClient.connect({ host: '127.0.0.1', port }, name);
+    assert.deepEqual(await client.read(0, 3), Buffer.alloc(3, byte));
+  }
+  await assert.rejects(PlainNbdClient.connect({ host: '127.0.0.1', port }, newSnapshot()), /refused/);
+  await assert.rejects(PlainNbdClient.connect({ host: '127.0.0.1', port }), /refused/);
+});
+
+test('stopping in order leaves no process, no socket and no lock, and loses nothing', async (t) => {
+  const dataDirectory = temporary(t);
+  const supervisor = await HostSupervisor.start(optionsFor(dataDirectory));
+  const { volume, socketPath } = await openVolume(supervisor.host, { sizeBytes: GIB_BYTES });
+  using client = await PlainNbdClient.connect({ path: socketPath });
+  await client.write(0, Buffer.from('last words'));
+  await supervisor[Symbol.asyncDispose]();
+  await supervisor[Symbol.asyncDispose]();
+  await assert.rejects(client.read(0, 1));
+  await rejectsAs('unavailable', supervisor.host.progress());
+  assert.ok(!isAlive(supervisor.pid));
+  assert.ok(!existsSync(socketPath));
+  const { lockDirectory } = openRunDirectory(dataDirectory);
+  ProcessLock.acquire(join(lockDirectory, HOST_LOCK_NAME), 'it')[Symbol.dispose]();
+  const { host } = await supervised(t, dataDirectory);
+  using again = await PlainNbdClient.connect({ path: (await host.open(volume, 1)).socketPath });
+  assert.equal(String(await again.read(0, 10)), 'last words');
+});
+
+test('SIGTERM stops a host in order', async (t) => {
+  const dataDirectory = temporary(t);
+  const entry = new URL('../volume-host.ts', import.meta.url).pathname;
+  const args = [entry, '--data', dataDirectory, '--settings', '{"nbdPort":null}', '--build', 'test'];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'] });
+  t.after(() => child.kill('SIGKILL'));
+  const exited = once(child, 'exit');
+  let output = '';
+  for await (const piece of present(child.stdout, 'its output is a pipe')) {
+    output += String(piece);
+    if (output.includes('volume-host.ready')) child.kill('SIGTERM');
+  }
+  assert.deepEqual(await exited, [0, null]);
+  assert.match(output, /volume-host\.stopped/);
+});
+
+test('a host that cannot start says why', async (t) => {
+  const dataDirectory = temporary(t);
+  const { lockDirectory } = openRunDirectory(dataDirectory);
+  {
+    using _lock = ProcessLock.acquire(join(lockDirectory, HOST_LOCK_NAME), 'it');
+    await assert.rejects(
+      HostSupervisor.start(optionsFor(dataDirectory)),
+      new RegExp(`did not start.*is in use by process ${process.pid} `),
+    );
+  }
+  writeFileSync(join(dataDirectory, 'master.key'), 'short');
+  await assert.rejects(HostSupervisor.start(optionsFor(dataDirectory)), /did not start.*master\.key/);
+});

@@ -1,0 +1,159 @@
+import type { AccountId, CutId, Epoch, Generation, RegionName, SnapshotId, VolumeId } from '#domain/ids.ts';
+
+/** What a volume is made from. */
+export interface VolumeSpec {
+  readonly volume: VolumeId;
+  /** Equal content is shared, and chunk keys are comparable, within one account only. */
+  readonly account: AccountId;
+  readonly sizeBytes: number;
+  /** Restored from this completed snapshot, of the same account, not larger than the volume; null: all zeros. */
+  readonly origin: SnapshotId | null;
+}
+
+/** What the manifest of a snapshot says beside its chunks; enough to find and restore it from the object store alone. */
+export interface SnapshotLabel {
+  readonly snapshot: SnapshotId;
+  readonly account: AccountId;
+  readonly region: RegionName;
+  readonly volume: VolumeId;
+  readonly sizeBytes: number;
+  readonly description: string;
+  readonly startedAtMs: number;
+  readonly tags: Readonly<Record<string, string>>;
+  /** The snapshot that this one is an increment of, as users see it; null for the first. */
+  readonly parent: SnapshotId | null;
+}
+
+export interface UploadJob {
+  readonly label: SnapshotLabel;
+  readonly cut: CutId;
+  readonly epoch: Epoch;
+  /** An earlier completed snapshot of the same volume whose chunks need not be looked at again. Null: the volume's origin, or everything. */
+  readonly base: { readonly snapshot: SnapshotId; readonly epoch: Epoch } | null;
+  /** Keep chunks of zeros that were written as data (EBS direct lists them); otherwise they are left out. */
+  readonly keepZeroChunks: boolean;
+}
+
+export interface UploadResult {
+  /** Bytes of all chunks that the snapshot holds, 512 KiB each: EC2's FullSnapshotSizeInBytes. */
+  readonly fullBytes: number;
+  /** Bytes of the chunks that differ from the base. */
+  readonly changedBytes: number;
+  /** What the object store grew by for it: packs, without the manifest. */
+  readonly storedBytes: number;
+}
+
+export interface UploadProgress {
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+}
+
+export interface SnapshotBlock {
+  readonly index: number;
+  /** Content address, hex: equal within an account exactly when the content is equal. */
+  readonly key: string;
+}
+
+export interface ChangedBlock {
+  readonly index: number;
+  /** Null: the snapshot holds nothing there (zeros). */
+  readonly firstKey: string | null;
+  readonly secondKey: string | null;
+}
+
+export interface CollectReport {
+  readonly liveChunks: number;
+  readonly deletedChunks: number;
+  readonly freedBytes: number;
+}
+
+export interface VolumeStatus {
+  readonly volume: VolumeId;
+  readonly socketPath: string;
+  readonly clientCount: number;
+  readonly epoch: Epoch;
+  /** Bytes of the slots that the volume holds in its data file. */
+  readonly slotBytes: number;
+  /** Why every request fails since a sync of its files did, until it is opened again; null: it serves. */
+  readonly failure: string | null;
+}
+
+export type VolumeHostErrorKind =
+  | 'volume-not-found'
+  | 'snapshot-not-found'
+  | 'fenced' // a newer generation owns the volume
+  | 'in-use' // NBD clients are connected
+  | 'no-space'
+  | 'damaged' // stored bytes fail their check; the message names what
+  | 'aborted'
+  | 'unavailable' // the host is not reachable; the call may or may not have happened
+  | 'internal';
+
+/** Trouble in the data plane. `retryable`: every verb may be repeated as it is, and only these may succeed. */
+export class VolumeHostError extends Error {
+  override readonly name = 'VolumeHostError';
+  readonly kind: VolumeHostErrorKind;
+
+  constructor(kind: VolumeHostErrorKind, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.kind = kind;
+  }
+
+  get retryable(): boolean {
+    return this.kind === 'unavailable' || this.kind === 'no-space' || this.kind === 'internal';
+  }
+}
+
+/**
+ * The data plane as the control plane sees it. Plain values only, so it can be another process; volume bytes cross only
+ * for the EBS direct API. Every verb is idempotent: repeating it after a lost answer is safe. Errors: VolumeHostError.
+ */
+export interface VolumeHost extends AsyncDisposable {
+  /** Makes the volume's directory; durable. Nothing happens when it is there already. */
+  create(spec: VolumeSpec): Promise<void>;
+  /** Recovers the volume and serves it over NBD. Fences every older generation first; the same generation again answers the same socket, and recovers a volume that failed. */
+  open(volume: VolumeId, generation: Generation): Promise<{ readonly socketPath: string }>;
+  /** Stops serving, flushes. Older generations than the one open are ignored. */
+  close(volume: VolumeId, generation: Generation): Promise<void>;
+  /** Gives back all that the volume holds. `in-use` while clients are connected. No error when there is none. */
+  destroy(volume: VolumeId): Promise<void>;
+  status(volumes: readonly VolumeId[]): Promise<readonly VolumeStatus[]>;
+  /** Ends the epoch of all volumes at one instant; durable when it resolves. A cut id that happened answers what it answered then. */
+  cut(
+    volumes: readonly VolumeId[],
+    cut: CutId,
+  ): Promise<readonly { readonly volume: VolumeId; readonly epoch: Epoch }[]>;
+  /** Writes what changed and, last, the manifest. Joins the upload of the same snapshot when one is running; answers at once when the manifest is there. Resumable: chunks stored earlier are found by their keys. */
+  upload(job: UploadJob, signal: AbortSignal): Promise<UploadResult>;
+  /** Of the uploads that run now. */
+  progress(): Promise<Readonly<Record<SnapshotId, UploadProgress>>>;
+  /** The cut is not needed any more (uploaded, or given up): its slots can be used again. Ends an upload of it first. */
+  release(volume: VolumeId, cut: CutId): Promise<void>;
+  /** Serves a completed snapshot read-only over NBD. */
+  openSnapshot(snapshot: SnapshotId): Promise<{ readonly socketPath: string }>;
+  /** Removes the manifest: the commit point of a deletion. Volumes restored from it keep what they read through. */
+  deleteSnapshot(snapshot: SnapshotId): Promise<void>;
+  /** Chunks that the snapshot holds, in the order of their index, from `start`, at most `countMax`; `next` is where to go on, or null. */
+  listBlocks(
+    snapshot: SnapshotId,
+    start: number,
+    countMax: number,
+  ): Promise<{ readonly blocks: readonly SnapshotBlock[]; readonly next: number | null }>;
+  /** Chunks that differ between two snapshots of one account, as `listBlocks`. `first` null: everything in `second`. */
+  changedBlocks(
+    first: SnapshotId,
+    second: SnapshotId,
+    start: number,
+    countMax: number,
+  ): Promise<{ readonly blocks: readonly ChangedBlock[]; readonly next: number | null }>;
+  /** The 512 KiB of one chunk, verified; null when the snapshot holds nothing there. */
+  readBlock(snapshot: SnapshotId, index: number): Promise<{ readonly key: string; readonly bytes: Uint8Array } | null>;
+  /** Writes one whole chunk of a volume that is open in this generation (an EBS direct snapshot being made). */
+  writeBlock(volume: VolumeId, generation: Generation, index: number, bytes: Uint8Array): Promise<void>;
+  /**
+   * Deletes chunks that no manifest, volume or upload needs. `volumes`: all that exist and have an origin, drafts too. When
+   * one of them is not on disk, or what is on disk of any volume does not read, nothing is deleted: what it reads through
+   * to is not known. Refuses: volume-not-found, damaged.
+   */
+  collect(volumes: readonly VolumeId[], signal: AbortSignal): Promise<CollectReport>;
+}

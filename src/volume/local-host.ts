@@ -1,0 +1,410 @@
+import { assert } from '#base/assert.ts';
+import type { Clock } from '#base/clock.ts';
+import { KeyLock } from '#base/key-lock.ts';
+import type { Log } from '#base/log.ts';
+import { CHUNK_BYTES } from '#domain/geometry.ts';
+import type { CutId, Epoch, Generation, SnapshotId, VolumeId } from '#domain/ids.ts';
+import type { AccountRoot } from '#snapshot/holds.ts';
+import type { SnapshotStore } from '#snapshot/snapshot-store.ts';
+
+import { presentChunks, type PresentChunks } from './chunk-presence.ts';
+import {
+  type CollectReport,
+  type UploadJob,
+  type UploadProgress,
+  type UploadResult,
+  type VolumeHost,
+  VolumeHostError,
+  type VolumeSpec,
+  type VolumeStatus,
+} from './host.ts';
+import { asHostErrors } from './host-errors.ts';
+import { NbdExportTable } from './nbd-export-table.ts';
+import { nbdUri } from './nbd-uri.ts';
+import { SnapshotExports } from './snapshot-exports.ts';
+import { Uploads } from './upload.ts';
+import { VolumeDevice } from './volume-device.ts';
+import type { VolumeRecord } from './volume-file.ts';
+import { nodeVolumeFiles, type VolumeFiles } from './volume-files.ts';
+import { VolumeStore } from './volume-store.ts';
+
+export interface LocalVolumeHostOptions {
+  /** Where volumes are; made if it is not there. */
+  readonly volumesDirectory: string;
+  /** Where the sockets go; exists. */
+  readonly socketDirectory: string;
+  /** Taken over: disposed with the host. */
+  readonly store: SnapshotStore;
+  /** A port of 127.0.0.1 where everything is exported by its id too; 0: any free one; null: unix sockets only. */
+  readonly nbdPort: number | null;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** What volumes are written with; by default the file system's. */
+  readonly files?: VolumeFiles;
+}
+
+/**
+ * The data plane in this process: volumes, their NBD exports, the snapshot store.
+ *
+ *   volume:  (nothing) → create → on disk → open(generation) → served → close → on disk → destroy → (nothing)
+ *
+ * create, open, close and destroy of one volume run one after another. Whoever closes a device first ends what serves it
+ * and its uploads; slots of pending cuts stay, so an upload goes on after the next open.
+ * The caller holds the data directory's lock: nobody else touches these directories.
+ */
+export class LocalVolumeHost implements VolumeHost {
+  readonly #volumes: VolumeStore;
+  readonly #store: SnapshotStore;
+  readonly #log: Log;
+  readonly #files: VolumeFiles;
+  readonly #exports: NbdExportTable;
+  readonly #snapshots: SnapshotExports;
+  readonly #uploads: Uploads;
+  readonly #lock = new KeyLock();
+  readonly #open = new Map<VolumeId, VolumeDevice>();
+  /** Calls that are being served, those that wait for their turn included; none of them rejects. */
+  readonly #calls = new Set<Promise<void>>();
+  readonly #closing = new AbortController();
+  #stopping: Promise<void> | null = null;
+
+  private constructor(options: LocalVolumeHostOptions, volumes: VolumeStore) {
+    this.#volumes = volumes;
+    this.#store = options.store;
+    this.#log = options.log;
+    this.#files = options.files ?? nodeVolumeFiles;
+    this.#exports = new NbdExportTable({
+      socketDirectory: options.socketDirectory,
+      clock: options.clock,
+      log: options.log,
+      openSnapshot: async (snapshot) => {
+        await this.openSnapshot(snapshot);
+      },
+    });
+    this.#snapshots = new SnapshotExports({
+      store: options.store,
+      log: options.log,
+      isUsed: (snapshot) => this.#exports.clientCount(snapshot) > 0,
+      onClose: (snapshot) => this.#exports.remove(snapshot),
+    });
+    this.#uploads = new Uploads({ store: options.store, deviceOf: (volume) => this.#deviceOf(volume) });
+  }
+
+  static async open(options: LocalVolumeHostOptions): Promise<LocalVolumeHost> {
+    const host = new LocalVolumeHost(options, await VolumeStore.open(options.volumesDirectory));
+    if (options.nbdPort !== null) {
+      const port = await host.#exports.listenTcp(options.nbdPort);
+      options.log.info('nbd.listen', { uri: `nbd://127.0.0.1:${port}/` });
+    }
+    return host;
+  }
+
+  async create(spec: VolumeSpec): Promise<void> {
+    await this.#alone(spec.volume, `create ${spec.volume}`, async () => {
+      if (await this.#volumes.has(spec.volume)) return;
+      const { volume, account, sizeBytes } = spec;
+      const path = this.#volumes.pathOf(volume);
+      if (spec.origin === null) {
+        await VolumeDevice.create(path, { volume, account, sizeBytes, origin: null }, this.#files);
+        return;
+      }
+      // Held until the volume is on disk, where a collection finds it as a root of its own.
+      using held = await this.#store.hold(spec.origin);
+      if (held.account !== account) throw new VolumeHostError('snapshot-not-found', `no snapshot ${spec.origin}`);
+      const { root } = held;
+      const origin = { snapshot: spec.origin, root, chunkCount: root.chunkCount };
+      await VolumeDevice.create(path, { volume, account, sizeBytes, origin }, this.#files);
+    });
+  }
+
+  async open(volume: VolumeId, generation: Generation): Promise<{ readonly socketPath: string }> {
+    return await this.#alone(volume, `open ${volume}`, async () => {
+      const current = this.#open.get(volume);
+      if (current !== undefined) {
+        if (current.generation === generation && current.failure === null) {
+          return { socketPath: this.#exports.socketPath(volume) };
+        }
+        if (current.generation > generation) throw fenced(volume, generation, current.generation);
+        await this.#close(current);
+      }
+      const device = await VolumeDevice.open(this.#volumes.pathOf(volume), {
+        generation,
+        files: this.#files,
+        fetchOrigin: (index) => this.#fetchOrigin(device, index),
+        originPresence: (start, end) => this.#originPresence(device, start, end),
+        onTrouble: (error) => this.#log.error('volume.trouble', { volume, error }),
+      });
+      try {
+        const socketPath = await this.#exports.add(volume, device);
+        this.#open.set(volume, device);
+        this.#log.info('volume.open', { volume, generation, uri: nbdUri(volume, socketPath) });
+        return { socketPath };
+      } catch (error) {
+        await device.close();
+        throw error;
+      }
+    });
+  }
+
+  async close(volume: VolumeId, generation: Generation): Promise<void> {
+    await this.#alone(volume, `close ${volume}`, async () => {
+      const device = this.#open.get(volume);
+      if (device !== undefined && device.generation <= generation) await this.#close(device);
+    });
+  }
+
+  async destroy(volume: VolumeId): Promise<void> {
+    await this.#alone(volume, `destroy ${volume}`, async () => {
+      const device = this.#open.get(volume);
+      const clientCount = this.#exports.clientCount(volume);
+      if (clientCount > 0) throw new VolumeHostError('in-use', `${clientCount} NBD clients use volume ${volume}`);
+      if (device !== undefined) await this.#close(device);
+      await this.#volumes.remove(volume);
+    });
+  }
+
+  async status(volumes: readonly VolumeId[]): Promise<readonly VolumeStatus[]> {
+    this.#assertServing();
+    return volumes.flatMap((volume) => {
+      const device = this.#open.get(volume);
+      if (device === undefined) return [];
+      const { epoch, slotBytes } = device;
+      const socketPath = this.#exports.socketPath(volume);
+      const failure = device.failure?.message ?? null;
+      return [{ volume, socketPath, clientCount: this.#exports.clientCount(volume), epoch, slotBytes, failure }];
+    });
+  }
+
+  async cut(volumes: readonly VolumeId[], cut: CutId) {
+    return await this.#serving(`cut ${cut}`, async () => {
+      const devices = await Promise.all(volumes.map((volume) => this.#deviceOf(volume)));
+      await forgetPartialCut(devices, cut);
+      // The instant: no request of any client comes between these.
+      const begun = beginCuts(devices, cut);
+      const durable = await Promise.allSettled(begun.map((one) => one.durable));
+      const failed = durable.find((one) => one.status === 'rejected');
+      if (failed !== undefined) throw failed.reason;
+      return begun.map(({ volume, epoch }) => ({ volume, epoch }));
+    });
+  }
+
+  async upload(job: UploadJob, signal: AbortSignal): Promise<UploadResult> {
+    this.#assertServing();
+    return await this.#uploads.upload(job, signal);
+  }
+
+  async progress(): Promise<Readonly<Record<SnapshotId, UploadProgress>>> {
+    return this.#uploads.progress();
+  }
+
+  async release(volume: VolumeId, cut: CutId): Promise<void> {
+    await this.#serving(`release ${cut} of ${volume}`, async () => {
+      if (!this.#open.has(volume) && !(await this.#volumes.has(volume))) return; // Its slots are gone with it.
+      const device = await this.#deviceOf(volume);
+      await this.#uploads.abortCut(volume, cut); // It reads the slots.
+      await device.release(cut);
+    });
+  }
+
+  async openSnapshot(snapshot: SnapshotId): Promise<{ readonly socketPath: string }> {
+    return await this.#serving(`open ${snapshot}`, async () => {
+      await this.#snapshots.open(snapshot, async (device) => {
+        const socketPath = await this.#exports.add(snapshot, device);
+        this.#log.info('snapshot.open', { snapshot, uri: nbdUri(snapshot, socketPath) });
+      });
+      return { socketPath: this.#exports.socketPath(snapshot) };
+    });
+  }
+
+  async deleteSnapshot(snapshot: SnapshotId): Promise<void> {
+    await this.#serving(`delete ${snapshot}`, async () => {
+      await this.#uploads.abortSnapshot(snapshot);
+      await this.#store.deleteManifest(snapshot);
+      await this.#snapshots.close(snapshot);
+    });
+  }
+
+  async listBlocks(snapshot: SnapshotId, start: number, countMax: number) {
+    return await this.#serving(`list ${snapshot}`, () => this.#store.listBlocks(snapshot, start, countMax));
+  }
+
+  async changedBlocks(first: SnapshotId, second: SnapshotId, start: number, countMax: number) {
+    return await this.#serving(`compare ${first} and ${second}`, () =>
+      this.#store.changedBlocks(first, second, start, countMax),
+    );
+  }
+
+  async readBlock(snapshot: SnapshotId, index: number) {
+    return await this.#serving(`read chunk ${index} of ${snapshot}`, async () => {
+      using held = await this.#store.hold(snapshot);
+      if (index >= held.root.chunkCount) return null;
+      return await this.#store.readChunk(held.account, held.root, index);
+    });
+  }
+
+  async writeBlock(volume: VolumeId, generation: Generation, index: number, bytes: Uint8Array): Promise<void> {
+    await this.#serving(`write chunk ${index} of ${volume}`, async () => {
+      const device = await this.#deviceOf(volume);
+      if (device.generation !== generation) throw fenced(volume, generation, device.generation);
+      const offset = index * CHUNK_BYTES;
+      if (bytes.length !== CHUNK_BYTES || offset + CHUNK_BYTES > device.sizeBytes) {
+        throw new VolumeHostError('internal', `chunk ${index} is not a chunk of volume ${volume}`);
+      }
+      // What is answered is durable: a client that puts blocks has no flush to ask for.
+      await device.write(offset, bytes, { fua: true });
+    });
+  }
+
+  async collect(volumes: readonly VolumeId[], signal: AbortSignal): Promise<CollectReport> {
+    return await this.#serving('collect', () =>
+      // One after another, so that no other collection takes the origins between their reading and their marking.
+      this.#lock.run('collect', async () => {
+        const needed = await this.#originsOf(volumes);
+        const extraRoots = async (): Promise<readonly AccountRoot[]> => [...needed, ...(await this.#originsOnDisk())];
+        return await this.#store.collect({ extraRoots, signal: AbortSignal.any([signal, this.#closing.signal]) });
+      }),
+    );
+  }
+
+  /** Stops serving, flushes and closes everything. Calls are refused as `unavailable` from now on. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping ??= this.#stop();
+    await this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    this.#closing.abort(new VolumeHostError('unavailable', 'the volume host is stopping'));
+    await this.#uploads[Symbol.asyncDispose]();
+    // Nobody begins any more; who is at work on a directory or the store ends before they are let go of.
+    await Promise.all(this.#calls);
+    const closed = await Promise.allSettled(
+      [...this.#open.keys()].map((volume) =>
+        this.#lock.run(volume, async () => {
+          const device = this.#open.get(volume);
+          if (device !== undefined) await this.#close(device);
+        }),
+      ),
+    );
+    await this.#snapshots[Symbol.asyncDispose]();
+    await this.#exports[Symbol.asyncDispose]();
+    await this.#store[Symbol.asyncDispose]();
+    const failed = closed.filter((one) => one.status === 'rejected').map((one): unknown => one.reason);
+    if (failed.length > 0) throw new AggregateError(failed, `${failed.length} volumes did not close in order`);
+  }
+
+  async #close(device: VolumeDevice): Promise<void> {
+    const { volume } = device;
+    assert(this.#open.get(volume) === device, 'a device is closed once');
+    this.#open.delete(volume);
+    await this.#exports.remove(volume);
+    await this.#uploads.abortVolume(volume);
+    await device.close();
+    this.#log.info('volume.close', { volume, generation: device.generation });
+  }
+
+  async #fetchOrigin(device: VolumeDevice, index: number): Promise<Uint8Array | null> {
+    assert(device.origin !== null, 'only a volume with an origin reads through');
+    const found = await this.#store.readChunk(device.account, device.origin.root, index);
+    return found?.bytes ?? null;
+  }
+
+  async #originPresence(device: VolumeDevice, start: number, end: number): Promise<PresentChunks> {
+    assert(device.origin !== null, 'only a volume with an origin reads through');
+    return await presentChunks(this.#store, { account: device.account, root: device.origin.root }, start, end);
+  }
+
+  /** The device of a volume that is open; `unavailable` while it is only on disk, or failed: both want an `open`. */
+  async #deviceOf(volume: VolumeId): Promise<VolumeDevice> {
+    const device = this.#open.get(volume);
+    if (device !== undefined && device.failure === null) return device;
+    if (device !== undefined) throw new VolumeHostError('unavailable', `volume ${volume}: ${device.failure?.message}`);
+    if (await this.#volumes.has(volume)) throw new VolumeHostError('unavailable', `volume ${volume} is not open`);
+    throw new VolumeHostError('volume-not-found', `there is no volume ${volume}`);
+  }
+
+  /** Of volumes that have one. Where their directories are not there (`volumes/` not mounted, restored in part), it is not known. */
+  async #originsOf(volumes: readonly VolumeId[]): Promise<readonly AccountRoot[]> {
+    const roots: AccountRoot[] = [];
+    for (const volume of volumes) {
+      const record = await this.#recordOf(volume);
+      if (record === null) {
+        throw new VolumeHostError(
+          'volume-not-found',
+          `volume ${volume} is not on disk: what it is restored from is unknown`,
+        );
+      }
+      if (record.origin === null) throw new VolumeHostError('damaged', `volume ${volume} has lost its origin`);
+      roots.push({ account: record.account, root: record.origin.root });
+    }
+    return roots;
+  }
+
+  /** What volumes read through to, open or not. A volume that cannot be read ends the collection: its origin is not known. */
+  async #originsOnDisk(): Promise<readonly AccountRoot[]> {
+    const roots: AccountRoot[] = [];
+    for (const volume of await this.#volumes.list()) {
+      const record = await this.#recordOf(volume);
+      if (record !== null && record.origin !== null) roots.push({ account: record.account, root: record.origin.root });
+    }
+    return roots;
+  }
+
+  /** Null when nothing of it is on disk. Waits for a creation of it. */
+  async #recordOf(volume: VolumeId): Promise<VolumeRecord | null> {
+    return await this.#lock.run(volume, () => this.#volumes.readAll(volume));
+  }
+
+  async #alone<R>(volume: VolumeId, doing: string, work: () => Promise<R>): Promise<R> {
+    return await this.#serving(doing, () =>
+      this.#lock.run(volume, async () => {
+        this.#assertServing(); // It may have begun to stop meanwhile.
+        return await work();
+      }),
+    );
+  }
+
+  async #serving<R>(doing: string, work: () => Promise<R>): Promise<R> {
+    this.#assertServing();
+    const ended = Promise.withResolvers<void>();
+    this.#calls.add(ended.promise);
+    try {
+      return await asHostErrors(doing, work);
+    } finally {
+      this.#calls.delete(ended.promise);
+      ended.resolve();
+    }
+  }
+
+  #assertServing(): void {
+    if (this.#stopping !== null) throw new VolumeHostError('unavailable', 'the volume host is stopping');
+  }
+}
+
+interface BegunCut {
+  readonly volume: VolumeId;
+  readonly epoch: Epoch;
+  readonly durable: Promise<void>;
+}
+
+/** A cut that was killed when some volumes had it and others not was never answered: it is taken back, so that all have one instant. */
+async function forgetPartialCut(devices: readonly VolumeDevice[], cut: CutId): Promise<void> {
+  const having = devices.filter((device) => device.cuts().some((pending) => pending.cut === cut));
+  if (having.length === devices.length) return;
+  for (const device of having) await device.release(cut);
+}
+
+/** All or none, in one turn of the event loop. */
+function beginCuts(devices: readonly VolumeDevice[], cut: CutId): readonly BegunCut[] {
+  const begun: BegunCut[] = [];
+  try {
+    for (const device of devices) begun.push({ volume: device.volume, ...device.beginCut(cut) });
+    return begun;
+  } catch (error) {
+    // The next try finds some with the cut and takes it back; nobody waits for these.
+    for (const one of begun) one.durable.catch(() => {});
+    throw error;
+  }
+}
+
+function fenced(volume: VolumeId, asked: Generation, current: Generation): VolumeHostError {
+  return new VolumeHostError('fenced', `volume ${volume} is at generation ${current}, not ${asked}`);
+}

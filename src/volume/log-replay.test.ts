@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { VolumeHostError } from './host.ts';
+import { LogReplay } from './log-replay.ts';
+import { VolumeMap } from './volume-map.ts';
+
+function replayOf(): LogReplay {
+  const replay = new LogReplay(new VolumeMap({ chunkCount: 8, originCount: 0 }), 0, 'boot');
+  replay.take({ kind: 'start', firstSequence: 0, tailBytes: 0, bootId: 'boot' });
+  return replay;
+}
+
+test('a record puts one chunk into a slot, or several to zero', () => {
+  assert(replayOf().take({ kind: 'put', index: 7, count: 1, state: 2, epoch: 1 }));
+  assert(replayOf().take({ kind: 'put', index: 0, count: 8, state: 0, epoch: 1 }));
+});
+
+test('a record that puts several chunks into one slot, or one beyond the volume, is damage', () => {
+  for (const [index, count, state] of [
+    [0, 2, 2],
+    [0, 2, 1],
+    [8, 1, 2],
+    [1, 8, 0],
+  ] as const) {
+    assert.throws(
+      () => replayOf().take({ kind: 'put', index, count, state, epoch: 1 }),
+      (error) => error instanceof VolumeHostError && error.kind === 'damaged',
+      `${count} from ${index} in ${state}`,
+    );
+  }
+});

@@ -1,0 +1,127 @@
+import { assert } from '#base/assert.ts';
+
+import { STATE_ZERO } from './chunk-map.ts';
+import { VolumeHostError } from './host.ts';
+import type { LogRecord } from './log-record.ts';
+import type { VolumeMap } from './volume-map.ts';
+
+/**
+ * Which records of the logs count, and what they do to the map.
+ *
+ * Records (START and COMMIT aside) are numbered. One counts when a COMMIT covers it. Behind the last COMMIT, those count
+ * that were written since the machine started: the kernel has what a killed process wrote. Was power lost since, they do
+ * not: the data that they point to may be missing, whatever is in the log. An OPEN record says so for good to whoever
+ * replays it later: what was before it from `voidSequence` on is void.
+ */
+export class LogReplay {
+  readonly #map: VolumeMap;
+  /** Records below are in the checkpoint. */
+  readonly #firstSequence: number;
+  readonly #bootId: string;
+  /** Of the next record; −1 before the first START. */
+  #sequence = -1;
+  /** The boot in which the newest records were written. */
+  #lastBootId = '';
+  #committedSequence: number;
+  /** Records that no COMMIT covers yet, and their numbers, ascending. */
+  #pending: { readonly sequence: number; readonly record: LogRecord }[] = [];
+
+  constructor(map: VolumeMap, firstSequence: number, bootId: string) {
+    this.#map = map;
+    this.#firstSequence = firstSequence;
+    this.#committedSequence = firstSequence; // A checkpoint holds committed records only.
+    this.#bootId = bootId;
+  }
+
+  /** Of the next record to be written. */
+  get sequence(): number {
+    return this.#sequence;
+  }
+
+  /** Whether no power was lost since the newest records were written. */
+  get isSameBoot(): boolean {
+    return this.#lastBootId === this.#bootId;
+  }
+
+  /** The next record. False when records before it are missing. Throws VolumeHostError `damaged` for one that cannot be. */
+  take(record: LogRecord): boolean {
+    switch (record.kind) {
+      case 'start':
+        return this.#start(record.firstSequence, record.bootId);
+      case 'commit':
+        this.#commit(record.sequence);
+        return record.sequence <= this.#sequence;
+      case 'open':
+        this.#pending = this.#pending.filter(({ sequence }) => sequence < record.voidSequence);
+        this.#lastBootId = record.bootId;
+        this.#sequence += 1;
+        return true;
+      case 'put':
+        this.#check(record);
+        this.#pending.push({ sequence: this.#sequence, record });
+        this.#sequence += 1;
+        return true;
+      case 'cut':
+      case 'release':
+        this.#pending.push({ sequence: this.#sequence, record });
+        this.#sequence += 1;
+        return true;
+    }
+  }
+
+  #check({ index, count, state }: Extract<LogRecord, { readonly kind: 'put' }>): void {
+    const isPossible = index + count <= this.#map.chunks.chunkCount && (count === 1 || state === STATE_ZERO);
+    if (!isPossible) {
+      throw new VolumeHostError('damaged', `a record puts ${count} chunks from ${index} on into state ${state}`);
+    }
+  }
+
+  /** There are no more records. Answers from where on records are void: none, when that is the next one. */
+  finish(): number {
+    if (this.isSameBoot) this.#commit(this.#sequence);
+    this.#pending = [];
+    return this.isSameBoot ? this.#sequence : this.#committedSequence;
+  }
+
+  /** Another log takes over: what it does not repeat was committed, and what it repeats is taken from it. */
+  #start(firstSequence: number, bootId: string): boolean {
+    const isGap = this.#sequence === -1 ? firstSequence > this.#firstSequence : firstSequence > this.#sequence;
+    if (isGap) return false;
+    this.#commit(firstSequence);
+    this.#pending = [];
+    this.#sequence = firstSequence;
+    this.#lastBootId = bootId;
+    return true;
+  }
+
+  #commit(sequence: number): void {
+    this.#committedSequence = Math.max(this.#committedSequence, sequence);
+    let count = 0;
+    for (const pending of this.#pending) {
+      if (pending.sequence >= sequence) break;
+      if (pending.sequence >= this.#firstSequence) this.#apply(pending.record);
+      count += 1;
+    }
+    this.#pending.splice(0, count);
+  }
+
+  #apply(record: LogRecord): void {
+    switch (record.kind) {
+      case 'put':
+        for (let at = record.index; at < record.index + record.count; at += 1) {
+          this.#map.put(at, record.state, record.epoch);
+        }
+        return;
+      case 'cut':
+        this.#map.addCut(record.cut, record.epoch);
+        return;
+      case 'release':
+        this.#map.releaseCut(record.epoch);
+        return;
+      case 'start':
+      case 'open':
+      case 'commit':
+        assert(false, 'only records that change the map wait for a commit');
+    }
+  }
+}

@@ -1,0 +1,76 @@
+import { assert } from '#base/assert.ts';
+import {
+  LEASE_LARGE_BYTES,
+  LEASE_SMALL_BYTES,
+  LEASES_LARGE_MAX,
+  SEGMENT_BYTES,
+  SHARED_RECEIVE_BYTES,
+} from './nbd-limits.ts';
+
+/** How many free buffers of each size are kept for the next one who asks. */
+const FREE_COUNT_MAX = 8;
+
+/** A buffer with several users; it goes back when the last lets go. */
+export class Lease {
+  readonly bytes: Buffer;
+  readonly #free: (bytes: Buffer) => void;
+  #holders = 1;
+
+  constructor(bytes: Buffer, free: (bytes: Buffer) => void) {
+    this.bytes = bytes;
+    this.#free = free;
+  }
+
+  get shared(): boolean {
+    return this.#holders > 1;
+  }
+
+  hold(): void {
+    this.#holders += 1;
+  }
+
+  release(): void {
+    assert(this.#holders > 0, 'a lease is released once by each holder');
+    this.#holders -= 1;
+    if (this.#holders === 0) this.#free(this.bytes);
+  }
+}
+
+/**
+ * The memory of all sessions of a server. All sockets receive into one buffer, since a session looks at what came before
+ * the next socket is read; only who holds a part of a message has a lease. So an idle connection costs no buffer.
+ */
+export class NbdBuffers {
+  readonly receive: Buffer = Buffer.allocUnsafeSlow(SHARED_RECEIVE_BYTES);
+  readonly #small: Buffer[] = [];
+  readonly #large: Buffer[] = [];
+  readonly #segments: Buffer[] = [];
+  #largeCount = 0;
+
+  /** A lease of at least `neededBytes`, and of `wantedBytes` unless too many have a large one. */
+  lease(neededBytes: number, wantedBytes: number): Lease {
+    const wantsLarge = wantedBytes > LEASE_SMALL_BYTES && this.#largeCount < LEASES_LARGE_MAX;
+    if (neededBytes <= LEASE_SMALL_BYTES && !wantsLarge) {
+      const bytes = this.#small.pop() ?? Buffer.allocUnsafeSlow(LEASE_SMALL_BYTES);
+      return new Lease(bytes, (free) => keep(this.#small, free));
+    }
+    if (neededBytes > LEASE_LARGE_BYTES) return new Lease(Buffer.allocUnsafeSlow(2 * neededBytes), () => {});
+    this.#largeCount += 1;
+    return new Lease(this.#large.pop() ?? Buffer.allocUnsafeSlow(LEASE_LARGE_BYTES), (free) => {
+      this.#largeCount -= 1;
+      keep(this.#large, free);
+    });
+  }
+
+  takeSegment(): Buffer {
+    return this.#segments.pop() ?? Buffer.allocUnsafeSlow(SEGMENT_BYTES);
+  }
+
+  giveSegment(bytes: Buffer): void {
+    keep(this.#segments, bytes);
+  }
+}
+
+function keep(free: Buffer[], bytes: Buffer): void {
+  if (free.length < FREE_COUNT_MAX) free.push(bytes);
+}

@@ -1,0 +1,104 @@
+import { join } from 'node:path';
+
+import { assert, present } from '#base/assert.ts';
+import type { Clock } from '#base/clock.ts';
+import type { Log } from '#base/log.ts';
+import { removeStaleSocket } from '#base/run-directory.ts';
+import type { BlockDevice } from '#block/device.ts';
+import { parseSnapshotId, type SnapshotId, type VolumeId } from '#domain/ids.ts';
+
+import { type NbdExport, type NbdExports, singleExport } from './nbd-export.ts';
+import { type NbdListener, NbdServer } from './nbd-server.ts';
+
+/** OPT_LIST on the TCP listener names at most this many. */
+const LISTED_MAX = 1000;
+
+interface Served {
+  readonly entry: NbdExport;
+  readonly listener: NbdListener;
+}
+
+/**
+ * What a host serves over NBD: each device on a unix socket of its own, `<directory>/<id>.sock`, and all of them by their
+ * ids on one TCP port, if there is one.
+ */
+export class NbdExportTable implements AsyncDisposable {
+  readonly #server: NbdServer;
+  readonly #socketDirectory: string;
+  readonly #openSnapshot: (snapshot: SnapshotId) => Promise<void>;
+  readonly #log: Log;
+  readonly #served = new Map<string, Served>();
+
+  constructor(options: {
+    readonly socketDirectory: string;
+    readonly clock: Clock;
+    readonly log: Log;
+    /** A client of the TCP port asks for a snapshot that is not served: adds it, or throws when there is none. */
+    readonly openSnapshot: (snapshot: SnapshotId) => Promise<void>;
+  }) {
+    this.#server = new NbdServer({ clock: options.clock, log: options.log });
+    this.#socketDirectory = options.socketDirectory;
+    this.#openSnapshot = options.openSnapshot;
+    this.#log = options.log;
+  }
+
+  /** Serves a device until `remove`; answers its socket. A socket file that a killed host left is replaced. */
+  async add(id: VolumeId | SnapshotId, device: BlockDevice): Promise<string> {
+    assert(!this.#served.has(id), 'a device is served once');
+    const socketPath = this.socketPath(id);
+    const entry: NbdExport = { id, device, description: device.readOnly ? `snapshot ${id}` : `volume ${id}` };
+    removeStaleSocket(socketPath);
+    const listener = await this.#server.listen({ socketPath, exports: singleExport(entry) });
+    this.#served.set(id, { entry, listener });
+    return socketPath;
+  }
+
+  /** Nobody new, then the clients that are there are cut; the device has nothing to do for them any more when it resolves. */
+  async remove(id: VolumeId | SnapshotId): Promise<void> {
+    const served = this.#served.get(id);
+    if (served === undefined) return;
+    this.#served.delete(id);
+    await served.listener.close();
+    await this.#server.close(id);
+  }
+
+  socketPath(id: VolumeId | SnapshotId): string {
+    return join(this.#socketDirectory, `${id}.sock`);
+  }
+
+  clientCount(id: VolumeId | SnapshotId): number {
+    return this.#server.clientCount(id);
+  }
+
+  /** Answers the port. 127.0.0.1 only: the protocol as it is here has no authentication. */
+  async listenTcp(port: number): Promise<number> {
+    const exports: NbdExports = { resolve: (name) => this.#resolve(name), list: async () => this.#list() };
+    const listener = await this.#server.listenTcp({ port, exports });
+    return present(listener.port, 'a TCP listener has a port');
+  }
+
+  /** Cuts all clients and takes no more. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#served.clear();
+    await this.#server.stop();
+  }
+
+  async #resolve(name: string): Promise<NbdExport | null> {
+    const served = this.#served.get(name);
+    if (served !== undefined) return served.entry;
+    const snapshot = parseSnapshotId(name);
+    if (snapshot === null) return null;
+    try {
+      await this.#openSnapshot(snapshot);
+    } catch (error) {
+      this.#log.warn('nbd.no-such-snapshot', { snapshot, error });
+      return null;
+    }
+    return this.#served.get(name)?.entry ?? null;
+  }
+
+  #list(): readonly { readonly name: string; readonly description: string }[] {
+    const some = [...this.#served.values()].slice(0, LISTED_MAX);
+    return some.map(({ entry }) => ({ name: entry.id, description: entry.description }));
+  }
+}

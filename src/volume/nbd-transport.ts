@@ -1,0 +1,31 @@
+/**
+ * What carries a session's bytes: a socket of the event loop, any duplex stream (TLS), a blocking loop in a worker, or
+ * an array in a test. The session is told of input through NbdSink and sends through this.
+ */
+export interface NbdTransport {
+  /**
+   * Sends after all that was sent before. True: the bytes are gone, and the buffer can be reused at once. False: they
+   * are the transport's until it calls `sink.sent`, once for each such call, in their order.
+   */
+  send(bytes: Uint8Array): boolean;
+  /** Delivers again, after `received` answered false. */
+  resume(): void;
+  /** Closes once all is sent. */
+  end(): void;
+  /** Closes now. */
+  destroy(): void;
+}
+
+/** The session, as its transport sees it. No call is made from within a call to the transport. */
+export interface NbdSink {
+  /** Where the next bytes of input go; asked for at the start and after each `received`, and good until the next. Never empty. */
+  target(): Uint8Array;
+  /** `count` bytes were put at the start of the target. False: deliver no more until `resume`. */
+  received(count: number): boolean;
+  /** The oldest bytes for which `send` answered false are gone. */
+  sent(): void;
+  /** The client will send no more. */
+  ended(): void;
+  /** The connection is gone, whoever closed it; the last call. */
+  closed(): void;
+}

@@ -1,0 +1,91 @@
+import { CHUNK_BYTES } from '#domain/geometry.ts';
+
+import type { Slots } from './slots.ts';
+import { asDeviceError, type VolumeFile } from './volume-files.ts';
+
+/** The file grows by so many slots at a time (sparse: they take no space). */
+const GROW_SLOTS = 64;
+
+/** The data file: slot k is the 512 KiB at k × 512 KiB, and which of them are in use. */
+export class SlotFile {
+  readonly slots: Slots;
+  /** Something was written since the last sync began. */
+  isDirty = false;
+  /** Whether the slot last taken was never used before: it reads as zeros. */
+  tookFresh = false;
+  readonly #file: VolumeFile;
+  /** Whole slots that the file spans. */
+  #fileSlots: number;
+
+  constructor(file: VolumeFile, slots: Slots) {
+    this.#file = file;
+    this.slots = slots;
+    this.#fileSlots = Math.floor(file.sizeBytes() / CHUNK_BYTES);
+  }
+
+  /** Fills target[start, start + length) from `within` the slot. Throws DeviceError. */
+  read(slot: number, within: number, target: Uint8Array, start: number, length: number): void {
+    try {
+      let done = this.#file.read(target, start, length, slot * CHUNK_BYTES + within);
+      while (done < length) {
+        const count = this.#file.read(target, start + done, length - done, slot * CHUNK_BYTES + within + done);
+        if (count === 0) throw new Error('the data file ends');
+        done += count;
+      }
+    } catch (error) {
+      throw asDeviceError(error, `read slot ${slot}`);
+    }
+  }
+
+  /** Writes source[start, start + length) to `within` the slot. Throws DeviceError; then a part may have been written. */
+  write(slot: number, within: number, source: Uint8Array, start: number, length: number): void {
+    this.isDirty = true;
+    try {
+      let done = this.#file.write(source, start, length, slot * CHUNK_BYTES + within);
+      while (done < length) {
+        const count = this.#file.write(source, start + done, length - done, slot * CHUNK_BYTES + within + done);
+        if (count === 0) throw new Error('the data file takes no more bytes');
+        done += count;
+      }
+    } catch (error) {
+      throw asDeviceError(error, `write slot ${slot}`);
+    }
+  }
+
+  /** A slot that nothing points to; `tookFresh` says whether it is zeros. Throws DeviceError. */
+  take(): number {
+    const reused = this.slots.reuse();
+    this.tookFresh = reused < 0;
+    if (reused >= 0) return reused;
+    if (this.slots.endSlot >= this.#fileSlots) this.#grow();
+    return this.slots.extend();
+  }
+
+  /** Throws the system's error. */
+  async sync(): Promise<void> {
+    this.isDirty = false;
+    await this.#file.sync();
+  }
+
+  /** Cuts the free end off the file: slots there are fresh afterwards. Nothing durable may point there. */
+  trimEnd(): void {
+    this.slots.trimEnd();
+    this.#file.truncate(this.slots.endSlot * CHUNK_BYTES);
+    this.#fileSlots = this.slots.endSlot;
+  }
+
+  close(): void {
+    this.#file.close();
+  }
+
+  #grow(): void {
+    const fileSlots = this.slots.endSlot + GROW_SLOTS;
+    try {
+      this.#file.truncate(fileSlots * CHUNK_BYTES);
+    } catch (error) {
+      throw asDeviceError(error, 'grow the data file');
+    }
+    this.isDirty = true;
+    this.#fileSlots = fileSlots;
+  }
+}

@@ -1,0 +1,396 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+
+import { SeededRandom } from '#base/random.ts';
+import { BLOCK_BYTES, CHUNK_BYTES } from '#domain/geometry.ts';
+import type { AccountId, CutId, SnapshotId, VolumeId } from '#domain/ids.ts';
+
+import { CrashError, FragileFiles } from './fragile-files.fake.ts';
+import { VolumeDevice } from './volume-device.ts';
+
+/*
+ * Every block written holds one number, used once, all over; so what a block shows says which write it is from. For each
+ * block the run keeps the versions since the last flush that covers it. After a killed process, a block must show the newest;
+ * after a loss of power, one of them. Requests that died in the crash may have happened to each of their blocks or not.
+ */
+
+const CHUNKS = 6;
+const ORIGIN_CHUNKS = 4;
+const BLOCKS_A_CHUNK = CHUNK_BYTES / BLOCK_BYTES;
+const BLOCKS = CHUNKS * BLOCKS_A_CHUNK;
+const PATH = '/volume';
+const LIMITS = { logBytesMin: 900, logBytesMax: 900, uncommittedBytesMax: 400 };
+
+const seed = Number(process.env['FUZZ_SEED'] ?? 1 + Math.floor(performance.timeOrigin % 1e9));
+const budgetMs = Number(process.env['FUZZ_MS'] ?? 4_000);
+
+test(`what a crash may take, and what not (seed ${seed})`, { timeout: budgetMs * 10 + 60_000 }, async () => {
+  const startMs = performance.now();
+  const counts = { runs: 0, crashes: 0, powerLosses: 0, cutsKept: 0 };
+  for (let run = seed; performance.now() - startMs < budgetMs; run += 1) {
+    try {
+      const world = new World(run);
+      await world.live();
+      counts.runs += 1;
+      counts.crashes += world.crashes;
+      counts.powerLosses += world.powerLosses;
+      counts.cutsKept += world.cutsKept;
+    } catch (error) {
+      throw new Error(`FUZZ_SEED=${run}`, { cause: error });
+    }
+  }
+  assert(counts.powerLosses > 0 && counts.cutsKept > 0, 'the run saw what it is for');
+});
+
+interface Cut {
+  readonly cut: CutId;
+  readonly view: Uint32Array;
+  /** Versions of each block at the cut, by how many there were. */
+  readonly versionCounts: Uint32Array;
+  /** beginCut answered. */
+  isBegun: boolean;
+  isDurable: boolean;
+  /** 'no' | asked for, not answered | answered. */
+  released: 'no' | 'asked' | 'done';
+}
+
+function originVersion(block: number): number {
+  const chunk = Math.floor(block / BLOCKS_A_CHUNK);
+  return chunk < ORIGIN_CHUNKS && chunk % 3 !== 1 ? 0x8000_0000 + block : 0;
+}
+
+class World {
+  readonly #random: SeededRandom;
+  readonly #files: FragileFiles;
+  #device: VolumeDevice | null = null;
+  #generation = 1;
+  #boot = 1;
+  #nextVersion = 1;
+  /** Of each block: what it may show after a loss of power; the last is what it shows. */
+  #versions: number[][] = Array.from({ length: BLOCKS }, (_, block) => [originVersion(block)]);
+  /** Of each block: the oldest of its versions that may come back. */
+  #durable = new Uint32Array(BLOCKS);
+  /** Of each block: what requests in flight may turn it into. */
+  #flying = new Map<number, number>();
+  #cuts: Cut[] = [];
+  #pending = new Set<Promise<void>>();
+  crashes = 0;
+  powerLosses = 0;
+  cutsKept = 0;
+
+  constructor(seedOfRun: number) {
+    this.#random = new SeededRandom(seedOfRun);
+    this.#files = new FragileFiles(this.#random);
+  }
+
+  async live(): Promise<void> {
+    await this.#create();
+    for (let life = 0; life < 4; life += 1) {
+      await this.#open();
+      await this.#check();
+      // Now and then it is quiet, so that what goes on in the background ends.
+      if (this.#random.below(3) > 0) this.#files.crashAfter = 1 + this.#random.below(220);
+      try {
+        for (let step = 5 + this.#random.below(60); step > 0; step -= 1) await this.#step();
+      } catch (error) {
+        if (!isCrash(error)) throw error;
+      }
+      this.#files.crash();
+      await this.#restart();
+    }
+    await this.#open();
+    await this.#check();
+    await this.#device?.close();
+  }
+
+  async #create(): Promise<void> {
+    for (;;) {
+      if (this.#random.below(2) === 0) this.#files.crashAfter = 1 + this.#random.below(30);
+      try {
+        await VolumeDevice.create(
+          PATH,
+          {
+            volume: 'vol-00000001' as VolumeId,
+            account: '000000000001' as AccountId,
+            sizeBytes: CHUNKS * CHUNK_BYTES,
+            origin: {
+              snapshot: 'snap-00000001' as SnapshotId,
+              root: { key: 'ab'.repeat(32), depth: 1, chunkCount: ORIGIN_CHUNKS, presentCount: 3 },
+              chunkCount: ORIGIN_CHUNKS,
+            },
+          },
+          this.#files.process(),
+        );
+        this.#files.crashAfter = null;
+        return;
+      } catch (error) {
+        if (!isCrash(error)) throw error;
+        await this.#restart();
+      }
+    }
+  }
+
+  async #open(): Promise<void> {
+    for (;;) {
+      if (this.#random.below(2) === 0) this.#files.crashAfter = 1 + this.#random.below(12);
+      try {
+        this.#generation += this.#random.below(2);
+        this.#device = await VolumeDevice.open(PATH, {
+          generation: this.#generation,
+          files: this.#files.process(),
+          bootId: `boot-${this.#boot}`,
+          limits: LIMITS,
+          onTrouble: (error) => {
+            if (!isCrash(error)) this.#troubles.push(error);
+          },
+          fetchOrigin: async (index) => {
+            for (let turns = this.#random.below(3); turns > 0; turns -= 1) await setImmediate();
+            if (originVersion(index * BLOCKS_A_CHUNK) === 0) return null;
+            const bytes = Buffer.alloc(CHUNK_BYTES);
+            for (let block = 0; block < BLOCKS_A_CHUNK; block += 1) {
+              fillBlock(bytes, block * BLOCK_BYTES, originVersion(index * BLOCKS_A_CHUNK + block));
+            }
+            return bytes;
+          },
+        });
+        this.#files.crashAfter = null;
+        return;
+      } catch (error) {
+        if (!isCrash(error)) throw error;
+        await this.#restart();
+      }
+    }
+  }
+
+  readonly #troubles: unknown[] = [];
+
+  /** After a crash: lets what is in flight end, and loses power or not. */
+  async #restart(): Promise<void> {
+    await Promise.allSettled(this.#pending);
+    for (let turn = 0; turn < 5; turn += 1) await setImmediate();
+    const powerLost = this.#random.below(2) === 0;
+    this.#files.restart({ powerLost });
+    this.crashes += 1;
+    for (const [block, version] of this.#flying) this.#versions[block]?.push(version);
+    const maybe = new Set(this.#flying.keys());
+    this.#flying.clear();
+    this.#maybe = new Set([...this.#maybe, ...maybe]);
+    if (powerLost) {
+      this.#boot += 1;
+      this.powerLosses += 1;
+    }
+    this.#powerLost ||= powerLost;
+  }
+
+  /** Since the last check: */
+  #powerLost = false;
+  #maybe = new Set<number>();
+
+  async #step(): Promise<void> {
+    const device = this.#device as VolumeDevice;
+    const choice = this.#random.below(100);
+    if (choice < 45) this.#write(device);
+    else if (choice < 55) this.#zero(device);
+    else if (choice < 70) this.#flush(device);
+    else if (choice < 80) this.#cut(device);
+    else if (choice < 87) this.#release(device);
+    else if (choice < 92) await this.#read(device);
+    else await this.#turns();
+    if (this.#files.isCrashed) throw new CrashError('the process died in the background');
+    assert.deepEqual(this.#troubles, [], 'nothing goes wrong in the background');
+  }
+
+  async #turns(): Promise<void> {
+    for (let turns = this.#random.below(8); turns > 0; turns -= 1) await setImmediate();
+  }
+
+  /** A range of blocks that no request in flight touches. */
+  #range(): { readonly first: number; readonly count: number } | null {
+    const length = [1, 1, 4, BLOCKS_A_CHUNK, BLOCKS_A_CHUNK + 9, 2 * BLOCKS_A_CHUNK][this.#random.below(6)] ?? 1;
+    const isAligned = this.#random.below(2) === 0 && length >= BLOCKS_A_CHUNK;
+    let first = this.#random.below(BLOCKS - length + 1);
+    if (isAligned) first -= first % BLOCKS_A_CHUNK;
+    const count = Math.min(length, BLOCKS - first);
+    for (let block = first; block < first + count; block += 1) if (this.#flying.has(block)) return null;
+    return { first, count };
+  }
+
+  #write(device: VolumeDevice): void {
+    const range = this.#range();
+    if (range === null) return;
+    const bytes = Buffer.alloc(range.count * BLOCK_BYTES);
+    for (let at = 0; at < range.count; at += 1) {
+      const version = this.#nextVersion;
+      this.#nextVersion += 1;
+      this.#flying.set(range.first + at, version);
+      fillBlock(bytes, at * BLOCK_BYTES, version);
+    }
+    this.#follow(range, device.write(range.first * BLOCK_BYTES, bytes, { fua: false }));
+  }
+
+  #zero(device: VolumeDevice): void {
+    const range = this.#range();
+    if (range === null) return;
+    for (let at = 0; at < range.count; at += 1) this.#flying.set(range.first + at, 0);
+    const punch = this.#random.below(2) === 0;
+    this.#follow(range, device.zero(range.first * BLOCK_BYTES, range.count * BLOCK_BYTES, { fua: false, punch }));
+  }
+
+  #follow(range: { readonly first: number; readonly count: number }, answer: Promise<void> | void): void {
+    const acknowledge = (): void => {
+      for (let block = range.first; block < range.first + range.count; block += 1) {
+        this.#versions[block]?.push(this.#flying.get(block) as number);
+        this.#flying.delete(block);
+      }
+    };
+    if (answer === undefined) acknowledge();
+    else this.#track(answer.then(acknowledge));
+  }
+
+  /** A promise that may end with the crash. */
+  #track(promise: Promise<void>): void {
+    const tracked: Promise<void> = promise
+      .catch((error: unknown) => {
+        if (!isCrash(error)) throw error;
+      })
+      .finally(() => this.#pending.delete(tracked));
+    this.#pending.add(tracked);
+  }
+
+  #versionCounts(): Uint32Array {
+    return Uint32Array.from(this.#versions, (versions) => versions.length);
+  }
+
+  #settle(versionCounts: Uint32Array): void {
+    for (let block = 0; block < BLOCKS; block += 1) {
+      this.#durable[block] = Math.max(this.#durable[block] as number, (versionCounts[block] as number) - 1);
+    }
+  }
+
+  #flush(device: VolumeDevice): void {
+    const versionCounts = this.#versionCounts();
+    this.#track(device.flush().then(() => this.#settle(versionCounts)));
+  }
+
+  #cut(device: VolumeDevice): void {
+    if (this.#cuts.filter((cut) => cut.released === 'no').length >= 4) return;
+    const versionCounts = this.#versionCounts();
+    const view = Uint32Array.from(this.#versions, (versions) => versions.at(-1) as number);
+    const name = `cut-${this.#nextVersion}` as CutId;
+    this.#nextVersion += 1;
+    const cut: Cut = { cut: name, view, versionCounts, isBegun: false, isDurable: false, released: 'no' };
+    this.#cuts.push(cut);
+    const { durable } = device.beginCut(name);
+    cut.isBegun = true;
+    const follow = async (): Promise<void> => {
+      await durable;
+      cut.isDurable = true;
+      this.#settle(versionCounts);
+    };
+    this.#track(follow());
+  }
+
+  #release(device: VolumeDevice): void {
+    const candidates = this.#cuts.filter((cut) => cut.released === 'no');
+    const cut = candidates[this.#random.below(candidates.length)];
+    if (cut === undefined) return;
+    cut.released = 'asked';
+    const follow = async (): Promise<void> => {
+      await device.release(cut.cut);
+      cut.released = 'done';
+    };
+    this.#track(follow());
+  }
+
+  async #read(device: VolumeDevice): Promise<void> {
+    const block = this.#random.below(BLOCKS);
+    const target = Buffer.alloc(BLOCK_BYTES);
+    const before = this.#versions[block]?.at(-1);
+    const flying = this.#flying.get(block);
+    await device.read(block * BLOCK_BYTES, target);
+    const version = versionOf(target, 0);
+    assert(version === before || version === flying || version === this.#versions[block]?.at(-1), `block ${block}`);
+  }
+
+  /** After recovery: the content, and every cut. What is there is durable from here on. */
+  async #check(): Promise<void> {
+    const device = this.#device as VolumeDevice;
+    const content = Buffer.allocUnsafe(BLOCKS * BLOCK_BYTES);
+    const present = new Set(device.cuts().map(({ cut }) => cut));
+    for (const cut of this.#cuts) this.#checkCut(device, cut, present.has(cut.cut));
+    this.#cuts = this.#cuts.filter((cut) => present.has(cut.cut));
+    for (const cut of this.#cuts) {
+      cut.released = 'no';
+      cut.isBegun = true;
+      cut.isDurable = true;
+    }
+    await device.read(0, content);
+    for (let block = 0; block < BLOCKS; block += 1) this.#checkBlock(block, versionOf(content, block * BLOCK_BYTES));
+    this.#durable.fill(0);
+    this.#powerLost = false;
+    this.#maybe.clear();
+  }
+
+  #checkBlock(block: number, version: number): void {
+    const versions = this.#versions[block] as number[];
+    const allowed = this.#powerLost
+      ? versions.slice(this.#durable[block])
+      : versions.slice(this.#maybe.has(block) ? -2 : -1);
+    if (!allowed.includes(version)) {
+      assert.fail(`block ${block} shows ${version}, not ${allowed.join()}; power lost: ${this.#powerLost}`);
+    }
+    this.#versions[block] = [version];
+  }
+
+  #checkCut(device: VolumeDevice, cut: Cut, isPresent: boolean): void {
+    if (cut.released === 'done') assert(!isPresent, 'what was released stays so');
+    const mustBe = cut.released === 'no' && (cut.isDurable || (cut.isBegun && !this.#powerLost));
+    if (mustBe) assert(isPresent, `cut ${cut.cut} is there`);
+    if (!isPresent) return;
+    this.cutsKept += 1;
+    // A cut that is there has its whole content, so nothing older can be in the volume.
+    this.#settle(cut.versionCounts);
+    const view = viewOf(device, cut.cut, this.#files);
+    for (let block = 0; block < BLOCKS; block += 1) {
+      const version = versionOf(view, block * BLOCK_BYTES);
+      if (version !== cut.view[block]) {
+        assert.fail(`block ${block} of ${cut.cut} shows ${version}, not ${cut.view[block]}`);
+      }
+    }
+    cut.versionCounts.fill(1); // `#versions` begins anew.
+  }
+}
+
+/** All bytes of a cut: what the volume was made from, and its changes. */
+function viewOf(device: VolumeDevice, cut: CutId, files: FragileFiles): Buffer {
+  const view = Buffer.alloc(BLOCKS * BLOCK_BYTES);
+  for (let block = 0; block < BLOCKS; block += 1) fillBlock(view, block * BLOCK_BYTES, originVersion(block));
+  const data = files.content(device.dataPath);
+  let count = 0;
+  let before = -1;
+  for (const { index, slotOffset } of device.changes(cut, 0)) {
+    assert(index > before, 'changes come in the order of their index');
+    before = index;
+    count += 1;
+    if (slotOffset === null) view.fill(0, index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES);
+    else data.copy(view, index * CHUNK_BYTES, slotOffset, slotOffset + CHUNK_BYTES);
+  }
+  assert.equal(device.changeCount(cut, 0), count);
+  return view;
+}
+
+function fillBlock(bytes: Buffer, position: number, version: number): void {
+  new Uint32Array(bytes.buffer, bytes.byteOffset + position, BLOCK_BYTES / 4).fill(version);
+}
+
+function versionOf(bytes: Buffer, position: number): number {
+  const isOne = bytes.compare(bytes, position, position + BLOCK_BYTES - 4, position + 4, position + BLOCK_BYTES) === 0;
+  if (!isOne) assert.fail(`the block at ${position} is of two writes`);
+  return bytes.readUInt32LE(position);
+}
+
+function isCrash(error: unknown): boolean {
+  if (error instanceof CrashError) return true;
+  return error instanceof Error && error.cause !== undefined && isCrash(error.cause);
+}

@@ -1,0 +1,331 @@
+import { setImmediate } from 'node:timers/promises';
+
+import { assert } from '#base/assert.ts';
+import {
+  type BlockDevice,
+  checkWanted,
+  DeviceError,
+  type Extent,
+  type WriteOptions,
+  type ZeroOptions,
+} from '#block/device.ts';
+import { CHUNK_BYTES, chunkIndexFloor } from '#domain/geometry.ts';
+import type { AccountId, CutId, Epoch, Generation, VolumeId } from '#domain/ids.ts';
+
+import { ChunkIo } from './chunk-io.ts';
+import { SLOT_BASE } from './chunk-map.ts';
+import type { ListPresent } from './chunk-presence.ts';
+import { type ChunkKinds, ExtentScan, VolumeChunkKinds } from './extents.ts';
+import { VolumeHostError } from './host.ts';
+import { JOURNAL_LIMITS, type Journal, type JournalLimits } from './journal.ts';
+import { isRecordName } from './log-record.ts';
+import { type FetchedChunks, OriginChunks } from './origin-chunks.ts';
+import { machineBootId, recover } from './recovery.ts';
+import type { SlotFile } from './slot-file.ts';
+import { createVolumeDirectory, readVolumeRecord, VolumeDirectory, writeVolumeRecord } from './volume-directory.ts';
+import type { VolumeRecord } from './volume-file.ts';
+import { nodeVolumeFiles, type VolumeFiles } from './volume-files.ts';
+import type { Change, VolumeMap } from './volume-map.ts';
+import type { VolumeOrigin } from './volume-origin.ts';
+
+export type { Change } from './volume-map.ts';
+
+/*
+ * A volume that is open: the map says where each chunk is (zero, origin, or a slot of the data file and its epoch), the log
+ * makes that last, cuts end epochs.
+ *
+ * A chunk is written in place only when its slot is of this epoch. Otherwise it moves: a slot is taken, the old content
+ * is brought along unless the write covers it, the data is written, the record is appended, the map changes. A slot that is
+ * not of this epoch never changes, so a cut copies nothing and waits for nothing.
+ *
+ * All this is synchronous, each request in one step (a long zero in several, with a turn for others between), so between two requests there is always an instant for a cut. What
+ * waits is only: a flush, and a request that needs the origin: to learn what it holds, which is done for many chunks
+ * together, and then for the bytes. That one looks at the map again when they are there and then does its work in one step;
+ * what others did meanwhile stays. When whoever asked is gone by then, it does nothing: others may have been told since
+ * that what they wrote there is durable. A write covers less than a chunk at its two ends only, so it waits for two chunks at most.
+ * Chunks fetched for a read are put into slots of epoch 0. A chunk that the origin is known not to hold is as good as zero,
+ * and its entry stays as it is.
+ *
+ * What may be lost: see journal.ts (a flush), log-replay.ts (a crash), and map-log.ts (a torn tail, damage).
+ */
+
+/** What a new volume is. */
+export interface VolumeDeviceSpec {
+  readonly volume: VolumeId;
+  readonly account: AccountId;
+  /** A whole number of chunks. */
+  readonly sizeBytes: number;
+  readonly origin: VolumeOrigin | null;
+}
+
+export interface VolumeDeviceOptions {
+  readonly generation: Generation;
+  /** The verified 512 KiB of a chunk of the origin, or null where it holds nothing. Its bytes are not changed afterwards. */
+  readonly fetchOrigin: (index: number) => Promise<Uint8Array | null>;
+  /** Which chunks the origin holds. Without it each is fetched to find out, and extents cannot tell. */
+  readonly originPresence?: ListPresent;
+  /** Names the time between two starts of the machine; by default what the kernel says. */
+  readonly bootId?: string;
+  /** Trouble that no request is told of: a rotation of the log that is tried again, a fetched chunk that could not be kept. */
+  readonly onTrouble?: (error: unknown) => void;
+  readonly files?: VolumeFiles;
+  readonly limits?: JournalLimits;
+}
+
+export class VolumeDevice implements BlockDevice {
+  readonly sizeBytes: number;
+  readonly readOnly = false;
+  readonly volume: VolumeId;
+  readonly account: AccountId;
+  readonly generation: Generation;
+  readonly origin: VolumeOrigin | null;
+  /** The data file; slots of a pending cut may be read from it by anyone. */
+  readonly dataPath: string;
+  readonly #journal: Journal;
+  readonly #map: VolumeMap;
+  readonly #slotFile: SlotFile;
+  readonly #origin: OriginChunks;
+  readonly #kinds: ChunkKinds;
+  readonly #io: ChunkIo;
+  #isClosed = false;
+
+  private constructor(parts: DeviceParts) {
+    const { record, options } = parts;
+    this.sizeBytes = record.sizeBytes;
+    this.volume = record.volume;
+    this.account = record.account;
+    this.origin = record.origin;
+    this.generation = options.generation;
+    this.dataPath = parts.dataPath;
+    this.#journal = parts.journal;
+    this.#map = parts.journal.map;
+    this.#slotFile = parts.slotFile;
+    this.#origin = new OriginChunks({
+      chunkCount: record.origin?.chunkCount ?? 0,
+      fetch: options.fetchOrigin,
+      list: options.originPresence ?? null,
+    });
+    this.#kinds = new VolumeChunkKinds(this.#map.chunks, this.#origin);
+    this.#io = new ChunkIo({ ...parts, origin: this.#origin });
+  }
+
+  /**
+   * Makes the directory of a new volume. Durable when it resolves, atomic, idempotent: after a crash in the middle it is
+   * simply called again, and a volume that is there stays as it is.
+   */
+  static async create(directory: string, spec: VolumeDeviceSpec, files: VolumeFiles = nodeVolumeFiles): Promise<void> {
+    const { volume, account, sizeBytes, origin } = spec;
+    await createVolumeDirectory(files, directory, { volume, account, sizeBytes, origin, generation: 0 });
+  }
+
+  /**
+   * Recovers the volume. Throws VolumeHostError: `volume-not-found`; `fenced` when a higher generation has opened it;
+   * `damaged`. Throws DeviceError when the disk is full or fails.
+   */
+  static async open(path: string, options: VolumeDeviceOptions): Promise<VolumeDevice> {
+    const { files = nodeVolumeFiles, generation, onTrouble = (): void => {} } = options;
+    const found = await readVolumeRecord(files, path);
+    if (found === null) throw new VolumeHostError('volume-not-found', `no volume in ${path}`);
+    if (generation < found.generation) {
+      throw new VolumeHostError('fenced', `generation ${found.generation} owns ${found.volume}, not ${generation}`);
+    }
+    const record = { ...found, generation };
+    if (generation > found.generation) await writeVolumeRecord(files, path, record);
+    const directory = new VolumeDirectory(files, path, record.volume);
+    const { bootId = machineBootId(), limits = JOURNAL_LIMITS } = options;
+    const recovered = await recover({ directory, record, generation, bootId, limits, onTrouble });
+    return new VolumeDevice({ ...recovered, record, options, dataPath: directory.dataPath, onTrouble });
+  }
+
+  /** The epoch in which writes land now; from 1. */
+  get epoch(): Epoch {
+    return this.#map.epoch;
+  }
+
+  /** Why it answers nothing any more, until it is opened again; null: it serves. */
+  get failure(): DeviceError | null {
+    return this.#journal.failure;
+  }
+
+  /** Bytes of the slots in use. */
+  get slotBytes(): number {
+    return this.#slotFile.slots.usedCount * CHUNK_BYTES;
+  }
+
+  read(offset: number, target: Uint8Array): Promise<void> | void {
+    this.#check(offset, target.length);
+    const { chunks } = this.#map;
+    const index = chunkIndexFloor(offset);
+    const within = offset - index * CHUNK_BYTES;
+    if (within + target.length <= CHUNK_BYTES) {
+      // What nearly every request is: bytes of one slot.
+      const state = chunks.stateAt(index);
+      if (state >= SLOT_BASE) return this.#slotFile.read(state - SLOT_BASE, within, target, 0, target.length);
+    }
+    const fetching = this.#origin.needed(chunks, offset, offset + target.length);
+    if (fetching !== null) return this.#readWith(fetching, offset, target);
+    this.#io.read(offset, target, null);
+  }
+
+  write(offset: number, source: Uint8Array, options: WriteOptions): Promise<void> | void {
+    this.#check(offset, source.length);
+    checkWanted(options);
+    const { chunks, epoch } = this.#map;
+    const index = chunkIndexFloor(offset);
+    const within = offset - index * CHUNK_BYTES;
+    const slot = within + source.length <= CHUNK_BYTES ? chunks.slotOfEpoch(index, epoch) : -1;
+    if (slot >= 0) {
+      this.#slotFile.write(slot, within, source, 0, source.length);
+    } else {
+      const fetching = this.#origin.neededAtEnds(chunks, offset, offset + source.length);
+      if (fetching !== null) return this.#writeWith(fetching, offset, source, options);
+      this.#io.write(offset, source, null);
+    }
+    if (options.fua) return this.#journal.flush();
+  }
+
+  zero(offset: number, length: number, options: ZeroOptions): Promise<void> | void {
+    this.#check(offset, length);
+    checkWanted(options);
+    if (options.fast === true && !options.punch && this.#io.zeroWrites(offset, offset + length)) {
+      throw new DeviceError('ENOTSUP', 'zeros would have to be written');
+    }
+    const fetching = this.#origin.neededAtEnds(this.#map.chunks, offset, offset + length);
+    if (fetching !== null) return this.#zeroWith(fetching, offset, offset + length, options);
+    const next = this.#io.zero(offset, offset + length, options.punch, null);
+    if (next < offset + length) return this.#zeroOn(null, next, offset + length, options);
+    if (options.fua) return this.#journal.flush();
+  }
+
+  flush(): Promise<void> {
+    if (this.#isClosed) return Promise.reject(closed());
+    return this.#journal.flush();
+  }
+
+  extents(offset: number, length: number, countMax: number): Promise<readonly Extent[]> | readonly Extent[] {
+    this.#check(offset, length);
+    const scan = new ExtentScan(this.#kinds, { offset, length, countMax });
+    const unknown = scan.advance();
+    return unknown === null ? scan.extents : this.#extentsOf(scan, unknown);
+  }
+
+  /**
+   * Ends the epoch, at once: what was acknowledged before is in the cut, what begins after is not. `durable` resolves when
+   * the cut and all that is in it survive a loss of power. The same pending cut again answers the same epoch.
+   * Throws DeviceError.
+   */
+  beginCut(cut: CutId): { readonly epoch: Epoch; readonly durable: Promise<void> } {
+    assert(isRecordName(cut), 'a cut has a name of 1 to 200 visible ASCII characters');
+    this.#check(0, 0);
+    const epoch = this.#map.pending(cut)?.epoch ?? this.#journal.cut(cut);
+    return { epoch, durable: this.#journal.flush() };
+  }
+
+  /** Pending cuts, oldest first. */
+  cuts(): readonly { readonly cut: CutId; readonly epoch: Epoch }[] {
+    return this.#map.tables.filter((table) => !table.released).map(({ cut, epoch }) => ({ cut, epoch }));
+  }
+
+  /**
+   * Chunks of a pending cut that were written after `sinceEpoch` ended (0: since the origin), in the order of their index.
+   * Lazy: writes, other cuts and other releases may go on meanwhile. Throws VolumeHostError `aborted` when the cut is not,
+   * or no more, pending.
+   */
+  changes(cut: CutId, sinceEpoch: Epoch): Iterable<Change> {
+    return this.#map.changes(cut, sinceEpoch);
+  }
+
+  /** How many `changes` gives, without going through them. */
+  changeCount(cut: CutId, sinceEpoch: Epoch): number {
+    return this.#map.changeCount(cut, sinceEpoch);
+  }
+
+  /** The cut is not needed any more: its slots can be used again. No error when there is none. Durable when it resolves. */
+  async release(cut: CutId): Promise<void> {
+    this.#check(0, 0);
+    const table = this.#map.pending(cut);
+    if (table === null) await this.#journal.flush();
+    else await this.#journal.release(table);
+  }
+
+  /** Flushes and closes. Requests that wait for the origin end with ESHUTDOWN. Throws DeviceError when the flush fails; closed it is all the same. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    try {
+      await this.#journal.close();
+    } finally {
+      this.#slotFile.close();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #check(offset: number, length: number): void {
+    assert(offset >= 0 && length >= 0 && offset + length <= this.sizeBytes, 'a request is inside the device');
+    if (this.#isClosed) throw closed();
+    if (this.#journal.failure !== null) throw this.#journal.failure;
+  }
+
+  async #extentsOf(scan: ExtentScan, unknown: number): Promise<readonly Extent[]> {
+    for (let index: number | null = unknown; index !== null; index = scan.advance()) {
+      await this.#origin.learn(index);
+      this.#check(0, 0);
+    }
+    return scan.extents;
+  }
+
+  async #readWith(fetching: Promise<FetchedChunks>, offset: number, target: Uint8Array): Promise<void> {
+    const fetched = await fetching;
+    this.#check(offset, target.length);
+    this.#io.read(offset, target, fetched);
+  }
+
+  async #writeWith(
+    fetching: Promise<FetchedChunks>,
+    offset: number,
+    source: Uint8Array,
+    options: WriteOptions,
+  ): Promise<void> {
+    const fetched = await fetching;
+    this.#check(offset, source.length);
+    checkWanted(options);
+    this.#io.write(offset, source, fetched);
+    if (options.fua) await this.#journal.flush();
+  }
+
+  async #zeroWith(fetching: Promise<FetchedChunks>, offset: number, end: number, options: ZeroOptions): Promise<void> {
+    const fetched = await fetching;
+    this.#check(offset, end - offset);
+    checkWanted(options);
+    const next = this.#io.zero(offset, end, options.punch, fetched);
+    if (next < end) await this.#zeroOn(fetched, next, end, options);
+    else if (options.fua) await this.#journal.flush();
+  }
+
+  /** Goes on with a long zero that stopped at `offset`, one step a turn of the event loop. */
+  async #zeroOn(fetched: FetchedChunks | null, offset: number, end: number, options: ZeroOptions): Promise<void> {
+    for (let next = offset; next < end;) {
+      await setImmediate();
+      this.#check(next, end - next);
+      checkWanted(options);
+      next = this.#io.zero(next, end, options.punch, fetched);
+    }
+    if (options.fua) await this.#journal.flush();
+  }
+}
+
+interface DeviceParts {
+  readonly record: VolumeRecord;
+  readonly options: VolumeDeviceOptions;
+  readonly dataPath: string;
+  readonly journal: Journal;
+  readonly slotFile: SlotFile;
+  readonly onTrouble: (error: unknown) => void;
+}
+
+function closed(): DeviceError {
+  return new DeviceError('ESHUTDOWN', 'the volume is closed');
+}

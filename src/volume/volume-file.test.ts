@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { crc32c } from '#base/crc32c.ts';
+import { CHUNK_BYTES } from '#domain/geometry.ts';
+import type { AccountId, SnapshotId, VolumeId } from '#domain/ids.ts';
+
+import { VolumeHostError } from './host.ts';
+import { decodeVolumeRecord, encodeVolumeRecord, type VolumeRecord } from './volume-file.ts';
+
+const RECORD: VolumeRecord = {
+  volume: 'vol-00000001' as VolumeId,
+  account: '000000000001' as AccountId,
+  sizeBytes: 8 * CHUNK_BYTES,
+  origin: {
+    snapshot: 'snap-00000001' as SnapshotId,
+    root: { key: 'ab'.repeat(32), depth: 1, chunkCount: 8, presentCount: 8 },
+    chunkCount: 8,
+  },
+  generation: 3,
+};
+
+test('volume.json is read as it was written', () => {
+  assert.deepEqual(decodeVolumeRecord(encodeVolumeRecord(RECORD)), RECORD);
+  assert.deepEqual(decodeVolumeRecord(encodeVolumeRecord({ ...RECORD, origin: null })), { ...RECORD, origin: null });
+});
+
+test('no flipped bit and no cut in volume.json goes unnoticed', () => {
+  const bytes = encodeVolumeRecord(RECORD);
+  for (let bit = 0; bit < bytes.length * 8; bit += 1) {
+    const flipped = Buffer.from(bytes);
+    flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+    assert.throws(() => decodeVolumeRecord(flipped), VolumeHostError, `bit ${bit}`);
+  }
+  for (let length = 0; length < bytes.length; length += 1) {
+    assert.throws(() => decodeVolumeRecord(bytes.subarray(0, length)), isDamaged, `${length} bytes`);
+  }
+});
+
+test('an origin that contradicts itself is damage, whatever the checksum says', () => {
+  for (const [from, to] of [
+    ['"presentCount": 8', '"presentCount": 9'],
+    ['"depth": 1', '"depth": 2'],
+    ['"key": "ab', '"key": "zz'],
+    ['"chunkCount": 8\n  }', '"chunkCount": 0\n  }'],
+    [`"sizeBytes": ${8 * CHUNK_BYTES}`, `"sizeBytes": ${8 * CHUNK_BYTES + 1}`],
+  ] as const) {
+    const text = encodeVolumeRecord(RECORD).toString('utf8');
+    assert(text.includes(from), from);
+    const body = text.slice(0, text.indexOf(',\n  "crc32c"')).replace(from, to);
+    const crc = crc32c(Buffer.from(body)).toString(16).padStart(8, '0');
+    assert.throws(() => decodeVolumeRecord(Buffer.from(`${body},\n  "crc32c": "${crc}"\n}\n`)), isDamaged, to);
+  }
+});
+
+function isDamaged(error: unknown): boolean {
+  return error instanceof VolumeHostError && error.kind === 'damaged';
+}

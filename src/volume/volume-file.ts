@@ -1,0 +1,97 @@
+import { crc32c } from '#base/crc32c.ts';
+import { CHUNK_BYTES } from '#domain/geometry.ts';
+import { parseAccountId, parseSnapshotId, parseVolumeId } from '#domain/ids.ts';
+import type { AccountId, Generation, VolumeId } from '#domain/ids.ts';
+import { parseTreeRoot } from '#snapshot/tree.ts';
+
+import { VolumeHostError } from './host.ts';
+import type { VolumeOrigin } from './volume-origin.ts';
+
+/** What `volume.json` says: what the volume is, and who may write it. */
+export interface VolumeRecord {
+  readonly volume: VolumeId;
+  readonly account: AccountId;
+  readonly sizeBytes: number;
+  readonly origin: VolumeOrigin | null;
+  /** The newest writer that opened it; 0: nobody yet. */
+  readonly generation: Generation;
+}
+
+const FORMAT = 'varve-volume';
+const VERSION = 1;
+
+const BODY_END = '\n}\n';
+
+/** JSON whose last member is the CRC-32C of the bytes before that member's comma. */
+export function encodeVolumeRecord(record: VolumeRecord): Buffer {
+  const json = `${JSON.stringify({ format: FORMAT, version: VERSION, ...record }, null, 2)}\n`;
+  const body = Buffer.from(json.slice(0, -BODY_END.length));
+  return Buffer.concat([body, checksumMember(body)]);
+}
+
+function checksumMember(body: Uint8Array): Buffer {
+  return Buffer.from(`,\n  "crc32c": "${crc32c(body).toString(16).padStart(8, '0')}"${BODY_END}`);
+}
+
+function isWhole(bytes: Uint8Array): boolean {
+  const bodyBytes = Math.max(0, bytes.length - checksumMember(new Uint8Array()).length);
+  return checksumMember(bytes.subarray(0, bodyBytes)).equals(bytes.subarray(bodyBytes));
+}
+
+/** Throws VolumeHostError `damaged`, or `internal` for a version that this program does not know. */
+export function decodeVolumeRecord(bytes: Uint8Array): VolumeRecord {
+  let json: unknown;
+  try {
+    json = JSON.parse(Buffer.from(bytes).toString('utf8'));
+  } catch (error) {
+    throw new VolumeHostError('damaged', 'volume.json is not JSON', { cause: error });
+  }
+  if (!isObject(json) || json['format'] !== FORMAT) throw damaged('format');
+  if (json['version'] !== VERSION) {
+    throw new VolumeHostError(
+      'internal',
+      `volume.json has version ${String(json['version'])}; this program knows ${VERSION}`,
+    );
+  }
+  if (!isWhole(bytes)) throw new VolumeHostError('damaged', 'volume.json fails its checksum');
+  const sizeBytes = whole(json, 'sizeBytes');
+  if (sizeBytes === 0 || sizeBytes % CHUNK_BYTES !== 0) throw damaged('sizeBytes');
+  return {
+    volume: parseVolumeId(text(json, 'volume')) ?? fail('volume'),
+    account: parseAccountId(text(json, 'account')) ?? fail('account'),
+    sizeBytes,
+    origin: json['origin'] === null ? null : decodeOrigin(json['origin']),
+    generation: whole(json, 'generation'),
+  };
+}
+
+function decodeOrigin(value: unknown): VolumeOrigin {
+  if (!isObject(value)) throw damaged('origin');
+  const snapshot = parseSnapshotId(text(value, 'snapshot')) ?? fail('origin.snapshot');
+  const root = parseTreeRoot(value['root']) ?? fail('origin.root');
+  const chunkCount = whole(value, 'chunkCount');
+  if (chunkCount !== root.chunkCount) throw damaged('origin.chunkCount');
+  return { snapshot, root, chunkCount };
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function text(object: Readonly<Record<string, unknown>>, member: string): string {
+  const value = object[member];
+  return typeof value === 'string' ? value : fail(member);
+}
+
+function whole(object: Readonly<Record<string, unknown>>, member: string): number {
+  const value = object[member];
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : fail(member);
+}
+
+function fail(member: string): never {
+  throw damaged(member);
+}
+
+function damaged(member: string): VolumeHostError {
+  return new VolumeHostError('damaged', `volume.json: ${member} is not what it should be`);
+}

@@ -1,0 +1,179 @@
+import { assert } from '#base/assert.ts';
+import type { CutId, Epoch } from '#domain/ids.ts';
+import { CHUNK_BYTES } from '#domain/geometry.ts';
+
+import { ChunkMap, PAGE_CHUNKS, PAGE_WORDS, type PageWatch, SLOT_BASE } from './chunk-map.ts';
+import { CutTable, FROZEN_WORDS } from './cut-table.ts';
+import { VolumeHostError } from './host.ts';
+
+/** A chunk of a cut that differs from what it was at an earlier epoch. */
+export interface Change {
+  readonly index: number;
+  /** Where its 512 KiB are in the data file; null: zeros. They do not change until the cut is released. */
+  readonly slotOffset: number | null;
+}
+
+/**
+ * The state of a volume: the map, the epoch, and what pending cuts still need. It is changed by the records of the log
+ * alone, in the same way when they are written and when they are replayed.
+ *
+ * When an entry of epoch e is replaced, the newest pending cut keeps it if its epoch is ≥ e; every older cut that needs
+ * it too (its epoch is ≥ e) finds it there. So of one chunk, exactly one entry among the map and the tables of a cut and
+ * of those after it has an epoch ≤ the cut's: that is the cut's view of it. When a cut is released, what the next older
+ * one needs moves to that one's table, and the rest is given back. Entries of epoch 0 (zero, origin, or a slot with the
+ * origin's bytes) are not kept: a view without an entry is what the volume was made from.
+ */
+export class VolumeMap {
+  readonly chunks: ChunkMap;
+  readonly watch: PageWatch;
+  /** Writes land in it. */
+  epoch: Epoch = 1;
+  /** Oldest first. Released ones stay until they are empty. */
+  #tables: CutTable[] = [];
+  #newest: CutTable | null = null;
+
+  constructor(options: { readonly chunkCount: number; readonly originCount: number }) {
+    this.watch = { stamp: 0, saver: null };
+    this.chunks = new ChunkMap({ ...options, watch: this.watch });
+  }
+
+  /** All tables, oldest first, those that are being emptied too. */
+  get tables(): readonly CutTable[] {
+    return this.#tables;
+  }
+
+  pending(cut: CutId): CutTable | null {
+    return this.#tables.find((table) => table.cut === cut && !table.released) ?? null;
+  }
+
+  /** Replaces the entry of a chunk. Answers the slot that nothing points to any more, or −1. */
+  put(index: number, state: number, epoch: Epoch): number {
+    const { chunks } = this;
+    const oldState = chunks.stateAt(index);
+    const oldEpoch = chunks.epochAt(index);
+    assert(oldState !== state, 'a record changes where a chunk is');
+    chunks.set(index, state, epoch);
+    if (oldEpoch > 0 && this.#newest !== null && oldEpoch <= this.#newest.epoch) {
+      this.#newest.add(index, oldState, oldEpoch);
+      return -1;
+    }
+    return oldState - SLOT_BASE >= 0 ? oldState - SLOT_BASE : -1;
+  }
+
+  /** Ends the epoch: `epoch` is the cut's. */
+  addCut(cut: CutId, epoch: Epoch): void {
+    assert(epoch === this.epoch, 'a cut ends the current epoch');
+    assert(this.pending(cut) === null, 'a cut is made once');
+    this.addTable(cut, epoch);
+    this.epoch = epoch + 1;
+  }
+
+  /** Puts the table of a cut in place, after those of the older ones. */
+  addTable(cut: CutId, epoch: Epoch): CutTable {
+    assert((this.#tables.at(-1)?.epoch ?? 0) < epoch, 'cuts come in the order of their epochs');
+    const table = new CutTable(cut, epoch, this.watch);
+    this.#tables.push(table);
+    this.#newest = table;
+    return table;
+  }
+
+  /** Marks the table: it serves no view any more; `drain` empties it. */
+  releaseCut(epoch: Epoch): CutTable {
+    const table = this.#tables.find((candidate) => candidate.epoch === epoch && !candidate.released);
+    assert(table !== undefined, 'a cut that is released is pending');
+    table.released = true;
+    this.#newest = this.#tables.findLast((candidate) => !candidate.released) ?? null;
+    return table;
+  }
+
+  /** Empties a released table, a page at each step; `giveBack` gets the slots that nothing points to any more. */
+  *drain(table: CutTable, giveBack: (slot: number) => void): Generator<void> {
+    assert(table.released, 'only a released cut is given up');
+    for (let words = table.take(); words !== null; words = table.take()) {
+      const older = this.#tables.findLast((candidate) => candidate.epoch < table.epoch && !candidate.released);
+      for (let at = 0; at < words.length; at += FROZEN_WORDS) {
+        const [index, state, epoch] = [words[at] as number, words[at + 1] as number, words[at + 2] as number];
+        if (older !== undefined && epoch <= older.epoch) older.add(index, state, epoch);
+        else if (state >= SLOT_BASE) giveBack(state - SLOT_BASE);
+      }
+      yield;
+    }
+    this.#tables = this.#tables.filter((candidate) => candidate !== table);
+  }
+
+  /** Chunks of a cut's view with sinceEpoch < epoch ≤ the cut's, by index; looks at a page of the map at a time. */
+  *changes(cut: CutId, sinceEpoch: Epoch): Generator<Change> {
+    for (let pageIndex = 0; pageIndex < this.chunks.pageCount; pageIndex += 1) {
+      const table = this.#needed(cut);
+      const found: Change[] = [];
+      this.#changesInMap(pageIndex, sinceEpoch, table.epoch, found);
+      const countInMap = found.length;
+      this.#changesInTables(pageIndex, sinceEpoch, table.epoch, found);
+      if (found.length > countInMap) found.sort((a, b) => a.index - b.index);
+      yield* found;
+    }
+  }
+
+  /** How many `changes` gives. */
+  changeCount(cut: CutId, sinceEpoch: Epoch): number {
+    const { epoch } = this.#needed(cut);
+    let count = this.chunks.counts.between(sinceEpoch, epoch);
+    for (const table of this.#tables) if (table.epoch >= epoch) count += table.counts.between(sinceEpoch, epoch);
+    return count;
+  }
+
+  /** Every slot that an entry points to, a page at each step. */
+  *references(): Generator<number[]> {
+    for (let pageIndex = 0; pageIndex < this.chunks.pageCount; pageIndex += 1) {
+      const words = this.chunks.pageAt(pageIndex)?.words ?? NO_WORDS;
+      const slots: number[] = [];
+      for (let at = 0; at < words.length; at += 2) {
+        if ((words[at] as number) >= SLOT_BASE) slots.push((words[at] as number) - SLOT_BASE);
+      }
+      if (slots.length > 0) yield slots;
+    }
+    for (const table of this.#tables) {
+      for (const pageIndex of table.pageIndexes()) {
+        const words = table.pageAt(pageIndex) ?? NO_WORDS;
+        const slots: number[] = [];
+        for (let at = 1; at < words.length; at += FROZEN_WORDS) {
+          if ((words[at] as number) >= SLOT_BASE) slots.push((words[at] as number) - SLOT_BASE);
+        }
+        yield slots;
+      }
+    }
+  }
+
+  #needed(cut: CutId): CutTable {
+    const table = this.pending(cut);
+    if (table === null) throw new VolumeHostError('aborted', `cut ${cut} is not pending`);
+    return table;
+  }
+
+  #changesInMap(pageIndex: number, sinceEpoch: Epoch, cutEpoch: Epoch, found: Change[]): void {
+    const page = this.chunks.pageAt(pageIndex);
+    if (page === null || page.epochMax <= sinceEpoch) return;
+    for (let at = 0; at < PAGE_WORDS; at += 2) {
+      const epoch = page.words[at + 1] as number;
+      if (epoch > sinceEpoch && epoch <= cutEpoch) {
+        found.push(change(pageIndex * PAGE_CHUNKS + (at >>> 1), page.words[at] as number));
+      }
+    }
+  }
+
+  #changesInTables(pageIndex: number, sinceEpoch: Epoch, cutEpoch: Epoch, found: Change[]): void {
+    for (const table of this.#tables) {
+      const words = (table.epoch >= cutEpoch ? table.pageAt(pageIndex) : null) ?? NO_WORDS;
+      for (let at = 0; at < words.length; at += FROZEN_WORDS) {
+        const epoch = words[at + 2] as number;
+        if (epoch > sinceEpoch && epoch <= cutEpoch) found.push(change(words[at] as number, words[at + 1] as number));
+      }
+    }
+  }
+}
+
+const NO_WORDS = new Uint32Array();
+
+function change(index: number, state: number): Change {
+  return { index, slotOffset: state >= SLOT_BASE ? (state - SLOT_BASE) * CHUNK_BYTES : null };
+}
