@@ -1,0 +1,74 @@
+import { assert } from '#base/assert.ts';
+import type { Clock } from '#base/clock.ts';
+import type { Log } from '#base/log.ts';
+import type { Random } from '#base/random.ts';
+import type { MetaStore } from '#meta/meta-store.ts';
+import type { VolumeHost } from '#volume/host.ts';
+import { Intents } from './intents.ts';
+import type { Limits } from './limits.ts';
+import type { ControlPorts, TaskName } from './ports.ts';
+import { collectChunks } from './tasks/collect-chunks.ts';
+import { TaskDriver } from './tasks/driver.ts';
+import { expireDirect } from './tasks/expire-direct.ts';
+import { finishDeletions } from './tasks/finish-deletions.ts';
+import { finishIntents } from './tasks/finish-intents.ts';
+import { openVolumes } from './tasks/open-volumes.ts';
+import { prune } from './tasks/prune.ts';
+import type { Task, TaskReport } from './tasks/task.ts';
+import { UploadSnapshots } from './tasks/upload-snapshots.ts';
+import { WriteGates } from './write-gate.ts';
+
+export interface ControlParts {
+  readonly meta: MetaStore;
+  readonly host: VolumeHost;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly limits: Limits;
+  /** 32 bytes. */
+  readonly tokenKey: Uint8Array;
+}
+
+/** Use cases and reconcilers over one metadata store and one host; it owns neither. Disposing stops the reconcilers. */
+export interface Control extends AsyncDisposable {
+  readonly ports: ControlPorts;
+  /** Starts the reconcilers. Without it they run only when asked, which is what tests do. */
+  start(): void;
+  /** One whole activation of a task, begun after this call. */
+  run(task: TaskName): Promise<TaskReport>;
+  /** The host is a new process: everything must be opened again, uploads resumed. */
+  hostRestarted(): void;
+}
+
+export function makeControl(parts: ControlParts): Control {
+  assert(parts.tokenKey.length === 32, 'the token key has 32 bytes');
+  const ports: ControlPorts = {
+    ...parts,
+    intents: new Intents(),
+    writeGates: new WriteGates(),
+    wake: (name) => driver.wake(name),
+  };
+  const { clock, log } = parts;
+  const driver = new TaskDriver(tasksOf(ports), { clock, log });
+  return {
+    ports,
+    start: () => driver.start(),
+    run: (task) => driver.run(task),
+    hostRestarted: () => {
+      for (const name of ['open-volumes', 'upload-snapshots', 'finish-deletions'] as const) driver.wake(name);
+    },
+    [Symbol.asyncDispose]: () => driver[Symbol.asyncDispose](),
+  };
+}
+
+function tasksOf(ports: ControlPorts): readonly Task[] {
+  return [
+    finishIntents(ports),
+    openVolumes(ports),
+    new UploadSnapshots(ports),
+    finishDeletions(ports),
+    collectChunks(ports),
+    expireDirect(ports),
+    prune(ports),
+  ];
+}

@@ -1,0 +1,63 @@
+import type { MetaStore } from '#meta/meta-store.ts';
+import { type VolumeHost, VolumeHostError, type VolumeHostErrorKind } from '#volume/host.ts';
+
+/** `before`: the call does not happen. `after`: it happens, and its answer is lost. */
+export type FaultMode = 'before' | 'after';
+
+/** Lets the n-th call of all wrapped ports fail, once. */
+export class Faults {
+  #countdown = 0;
+  #mode: FaultMode = 'before';
+  #kind: VolumeHostErrorKind = 'internal';
+  #fired: string | null = null;
+
+  arm(call: number, mode: FaultMode, kind: VolumeHostErrorKind = 'internal'): void {
+    this.#countdown = call;
+    this.#mode = mode;
+    this.#kind = kind;
+    this.#fired = null;
+  }
+
+  /** Which call failed; null when fewer were made. */
+  disarm(): string | null {
+    this.#countdown = 0;
+    return this.#fired;
+  }
+
+  async around<R>(name: string, call: () => Promise<R>): Promise<R> {
+    if (this.#countdown === 0 || --this.#countdown > 0) return await call();
+    this.#fired = name;
+    if (this.#mode === 'after') await call();
+    throw new VolumeHostError(this.#kind, `fault ${this.#mode} ${name}`);
+  }
+}
+
+export function faultyHost(host: VolumeHost, faults: Faults): VolumeHost {
+  return {
+    create: (spec) => faults.around('create', () => host.create(spec)),
+    open: (volume, generation) => faults.around('open', () => host.open(volume, generation)),
+    close: (volume, generation) => faults.around('close', () => host.close(volume, generation)),
+    destroy: (volume) => faults.around('destroy', () => host.destroy(volume)),
+    status: (volumes) => faults.around('status', () => host.status(volumes)),
+    cut: (volumes, cut) => faults.around('cut', () => host.cut(volumes, cut)),
+    upload: (job, signal) => faults.around('upload', () => host.upload(job, signal)),
+    progress: () => faults.around('progress', () => host.progress()),
+    release: (volume, cut) => faults.around('release', () => host.release(volume, cut)),
+    openSnapshot: (snapshot) => faults.around('openSnapshot', () => host.openSnapshot(snapshot)),
+    deleteSnapshot: (snapshot) => faults.around('deleteSnapshot', () => host.deleteSnapshot(snapshot)),
+    listBlocks: (...all) => faults.around('listBlocks', () => host.listBlocks(...all)),
+    changedBlocks: (...all) => faults.around('changedBlocks', () => host.changedBlocks(...all)),
+    readBlock: (...all) => faults.around('readBlock', () => host.readBlock(...all)),
+    writeBlock: (...all) => faults.around('writeBlock', () => host.writeBlock(...all)),
+    collect: (volumes, signal) => faults.around('collect', () => host.collect(volumes, signal)),
+    [Symbol.asyncDispose]: () => host[Symbol.asyncDispose](),
+  };
+}
+
+export function faultyMeta(meta: MetaStore, faults: Faults): MetaStore {
+  return {
+    transact: (body) => faults.around('transact', () => meta.transact(body)),
+    read: (body) => faults.around('read', () => meta.read(body)),
+    [Symbol.asyncDispose]: () => meta[Symbol.asyncDispose](),
+  };
+}

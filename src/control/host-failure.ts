@@ -1,0 +1,26 @@
+import type { Volume } from '#domain/volume.ts';
+import { VolumeHostError, type VolumeHostErrorKind } from '#volume/host.ts';
+import type { ControlPorts } from './ports.ts';
+
+/** Whether an error is the host's, of one of these kinds. */
+export function isHostError(error: unknown, ...kinds: readonly VolumeHostErrorKind[]): error is VolumeHostError {
+  return error instanceof VolumeHostError && kinds.includes(error.kind);
+}
+
+/**
+ * Does something that needs the volume open. A host that was started anew has volumes on disk and opens them one after
+ * another; what is asked for now does not wait its turn. `work` may run twice: every verb of the host may be repeated.
+ */
+export async function onOpenVolume<R>(
+  ports: Pick<ControlPorts, 'host'>,
+  volume: Volume,
+  work: () => Promise<R>,
+): Promise<R> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!isHostError(error, 'unavailable')) throw error;
+    await ports.host.open(volume.id, volume.generation);
+    return await work();
+  }
+}

@@ -1,0 +1,370 @@
+import { createHash } from 'node:crypto';
+import { CHUNK_BYTES, chunkCount } from '#domain/geometry.ts';
+import type { CutId, Epoch, Generation, SnapshotId, VolumeId } from '#domain/ids.ts';
+import {
+  type ChangedBlock,
+  type CollectReport,
+  type SnapshotBlock,
+  type SnapshotLabel,
+  type UploadJob,
+  type UploadProgress,
+  type UploadResult,
+  type VolumeHost,
+  VolumeHostError,
+  type VolumeSpec,
+  type VolumeStatus,
+} from '#volume/host.ts';
+
+/** Content by chunk index; what is not there is zeros. Values are never changed, so a cut is a copy of the map. */
+type Content = Map<number, Uint8Array>;
+
+interface MemoryVolume {
+  readonly spec: VolumeSpec;
+  content: Content;
+  epoch: Epoch;
+  readonly changedIn: Map<number, Epoch>;
+  readonly cuts: Map<
+    CutId,
+    { readonly epoch: Epoch; readonly content: Content; readonly changedIn: Map<number, Epoch> }
+  >;
+  /** Null: on disk, not open. */
+  generation: Generation | null;
+  clientCount: number;
+  /** Since then the volume answers nothing until it is opened again. */
+  failure: string | null;
+}
+
+interface MemorySnapshot {
+  readonly label: SnapshotLabel;
+  readonly content: Content;
+}
+
+interface MemoryUpload {
+  readonly job: UploadJob;
+  readonly abort: AbortController;
+  readonly done: Promise<UploadResult>;
+  progress: UploadProgress;
+}
+
+/**
+ * A volume host in memory: small and real. It keeps the contract of VolumeHost on maps of chunks, so tests of use cases and
+ * faces can write bytes, cut, upload and read back.
+ *
+ * Uploads go in as many steps as chunks, and end at once unless `holdUploads` was called: then each waits for `step`.
+ */
+export class MemoryHost implements VolumeHost {
+  readonly volumes = new Map<VolumeId, MemoryVolume>();
+  readonly snapshots = new Map<SnapshotId, MemorySnapshot>();
+  readonly #uploads = new Map<SnapshotId, MemoryUpload>();
+  #uploadFailure: VolumeHostError | null = null;
+  #held: { readonly released: Promise<void>; readonly release: () => void } | null = null;
+  collectCount = 0;
+
+  // What tests do to it.
+
+  /** Uploads stop before each chunk until `releaseUploads`. */
+  holdUploads(): void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#held = { released: promise, release: resolve };
+  }
+
+  releaseUploads(): void {
+    this.#held?.release();
+    this.#held = null;
+  }
+
+  /** Every upload fails so until null. */
+  failUploads(error: VolumeHostError | null): void {
+    this.#uploadFailure = error;
+  }
+
+  /** What a running upload says of its progress. */
+  setProgress(snapshot: SnapshotId, progress: UploadProgress): void {
+    const upload = this.#uploads.get(snapshot);
+    if (upload !== undefined) upload.progress = progress;
+  }
+
+  get uploading(): readonly SnapshotId[] {
+    return [...this.#uploads.keys()];
+  }
+
+  setClients(volume: VolumeId, clientCount: number): void {
+    this.#onDisk(volume).clientCount = clientCount;
+  }
+
+  /** A sync of its files fails. */
+  fail(volume: VolumeId): void {
+    this.#onDisk(volume).failure = 'sync the data; the volume must be opened again';
+  }
+
+  /** As an NBD client would: a whole chunk, acknowledged when it returns. */
+  write(volume: VolumeId, index: number, fill: number | Uint8Array): void {
+    const bytes = typeof fill === 'number' ? new Uint8Array(CHUNK_BYTES).fill(fill) : fill.slice();
+    const found = this.#opened(volume);
+    found.content.set(index, bytes);
+    found.changedIn.set(index, found.epoch);
+  }
+
+  read(volume: VolumeId, index: number): Uint8Array {
+    return this.#onDisk(volume).content.get(index) ?? new Uint8Array(CHUNK_BYTES);
+  }
+
+  /** The process dies and another one begins: nothing is open, no upload runs, what was on disk is there. */
+  restart(): void {
+    for (const volume of this.volumes.values()) {
+      volume.generation = null;
+      volume.failure = null;
+      volume.clientCount = 0;
+    }
+    for (const upload of this.#uploads.values()) {
+      upload.abort.abort(new VolumeHostError('unavailable', 'the volume host died'));
+    }
+    this.#uploads.clear();
+    this.releaseUploads();
+  }
+
+  // VolumeHost.
+
+  async create(spec: VolumeSpec): Promise<void> {
+    if (this.volumes.has(spec.volume)) return;
+    const origin = spec.origin === null ? null : this.#snapshot(spec.origin);
+    this.volumes.set(spec.volume, {
+      spec,
+      content: new Map(origin?.content),
+      epoch: 1,
+      changedIn: new Map(),
+      cuts: new Map(),
+      generation: null,
+      clientCount: 0,
+      failure: null,
+    });
+  }
+
+  async open(volume: VolumeId, generation: Generation): Promise<{ readonly socketPath: string }> {
+    const found = this.#onDisk(volume);
+    if (found.generation !== null && found.generation > generation) throw new VolumeHostError('fenced', volume);
+    if (found.failure !== null) found.clientCount = 0;
+    found.failure = null;
+    found.generation = generation;
+    return { socketPath: socketOf(volume) };
+  }
+
+  async close(volume: VolumeId, generation: Generation): Promise<void> {
+    const found = this.volumes.get(volume);
+    if (found === undefined || found.generation === null || found.generation > generation) return;
+    found.generation = null;
+    found.failure = null;
+    found.clientCount = 0;
+    this.#endUploads((upload) => upload.job.label.volume === volume, 'unavailable');
+  }
+
+  async destroy(volume: VolumeId): Promise<void> {
+    const found = this.volumes.get(volume);
+    if (found === undefined) return;
+    if (found.clientCount > 0) throw new VolumeHostError('in-use', `${found.clientCount} clients`);
+    this.#endUploads((upload) => upload.job.label.volume === volume, 'unavailable');
+    this.volumes.delete(volume);
+  }
+
+  async status(volumes: readonly VolumeId[]): Promise<readonly VolumeStatus[]> {
+    return volumes.flatMap((volume) => {
+      const found = this.volumes.get(volume);
+      if (found === undefined || found.generation === null) return [];
+      const { clientCount, epoch, content } = found;
+      const slotBytes = content.size * CHUNK_BYTES;
+      return [{ volume, socketPath: socketOf(volume), clientCount, epoch, slotBytes, failure: found.failure }];
+    });
+  }
+
+  async cut(
+    volumes: readonly VolumeId[],
+    cut: CutId,
+  ): Promise<readonly { readonly volume: VolumeId; readonly epoch: Epoch }[]> {
+    const found = volumes.map((volume) => this.#opened(volume));
+    return found.map((volume) => {
+      const before = volume.cuts.get(cut);
+      if (before !== undefined) return { volume: volume.spec.volume, epoch: before.epoch };
+      const { epoch, content, changedIn } = volume;
+      volume.cuts.set(cut, { epoch, content: new Map(content), changedIn: new Map(changedIn) });
+      volume.epoch += 1;
+      return { volume: volume.spec.volume, epoch };
+    });
+  }
+
+  async upload(job: UploadJob, signal: AbortSignal): Promise<UploadResult> {
+    const { snapshot } = job.label;
+    const running = this.#uploads.get(snapshot);
+    if (running !== undefined) return await running.done;
+    const stored = this.snapshots.get(snapshot);
+    const abort = new AbortController();
+    const both = AbortSignal.any([abort.signal, signal]);
+    const progress = { doneBytes: 0, totalBytes: 1 };
+    const upload: MemoryUpload = { job, abort, progress, done: this.#store(job, both, stored !== undefined) };
+    this.#uploads.set(snapshot, upload);
+    try {
+      return await upload.done;
+    } finally {
+      if (this.#uploads.get(snapshot) === upload) this.#uploads.delete(snapshot);
+    }
+  }
+
+  async #store(job: UploadJob, signal: AbortSignal, isStored: boolean): Promise<UploadResult> {
+    const volume = this.#opened(job.label.volume);
+    const cut = volume.cuts.get(job.cut);
+    if (cut === undefined) throw new VolumeHostError('internal', `no cut ${job.cut}`);
+    const base = job.base === null ? null : this.#snapshot(job.base.snapshot);
+    const origin = volume.spec.origin === null ? null : (this.snapshots.get(volume.spec.origin)?.content ?? null);
+    const content: Content = new Map(base?.content ?? origin);
+    const sinceEpoch = job.base?.epoch ?? 0;
+    const changed = [...cut.changedIn].filter(([, epoch]) => epoch > sinceEpoch && epoch <= cut.epoch);
+    // The first await: from here on the upload can be held, failed and aborted.
+    for (const [step, [index]] of [...changed, [-1] as const].entries()) {
+      await this.#gate(signal);
+      const bytes = cut.content.get(index);
+      if (bytes !== undefined && (job.keepZeroChunks || bytes.some((byte) => byte !== 0))) content.set(index, bytes);
+      else content.delete(index);
+      const upload = this.#uploads.get(job.label.snapshot);
+      if (upload !== undefined) upload.progress = { doneBytes: step + 1, totalBytes: changed.length + 1 };
+    }
+    if (!isStored) this.snapshots.set(job.label.snapshot, { label: job.label, content });
+    const changedBytes = changed.length * CHUNK_BYTES;
+    return { fullBytes: content.size * CHUNK_BYTES, changedBytes, storedBytes: Math.ceil(changedBytes / 2) };
+  }
+
+  async #gate(signal: AbortSignal): Promise<void> {
+    await Promise.resolve();
+    if (this.#uploadFailure !== null) throw this.#uploadFailure;
+    const aborted = Promise.withResolvers<never>();
+    const onAbort = (): void => {
+      const { reason } = signal;
+      aborted.reject(
+        reason instanceof VolumeHostError ? reason : new VolumeHostError('aborted', 'aborted', { cause: reason }),
+      );
+    };
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      await Promise.race([this.#held?.released ?? Promise.resolve(), aborted.promise]);
+      if (signal.aborted) await aborted.promise;
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      aborted.promise.catch(() => {}); // Lost the race.
+    }
+    if (this.#uploadFailure !== null) throw this.#uploadFailure;
+  }
+
+  async progress(): Promise<Readonly<Record<SnapshotId, UploadProgress>>> {
+    return Object.fromEntries([...this.#uploads].map(([snapshot, { progress }]) => [snapshot, progress]));
+  }
+
+  async release(volume: VolumeId, cut: CutId): Promise<void> {
+    if (!this.volumes.has(volume)) return;
+    const { cuts } = this.#opened(volume);
+    const uploads = [...this.#uploads.values()].filter(({ job }) => job.label.volume === volume && job.cut === cut);
+    this.#endUploads((upload) => uploads.includes(upload), 'aborted');
+    await Promise.allSettled(uploads.map(({ done }) => done));
+    cuts.delete(cut);
+  }
+
+  async openSnapshot(snapshot: SnapshotId): Promise<{ readonly socketPath: string }> {
+    this.#snapshot(snapshot);
+    return { socketPath: socketOf(snapshot) };
+  }
+
+  async deleteSnapshot(snapshot: SnapshotId): Promise<void> {
+    const upload = this.#uploads.get(snapshot);
+    this.#endUploads((one) => one.job.label.snapshot === snapshot, 'aborted');
+    await upload?.done.catch(() => {});
+    this.snapshots.delete(snapshot);
+  }
+
+  async listBlocks(
+    snapshot: SnapshotId,
+    start: number,
+    countMax: number,
+  ): Promise<{ readonly blocks: readonly SnapshotBlock[]; readonly next: number | null }> {
+    const { content } = this.#snapshot(snapshot);
+    const indexes = [...content.keys()].filter((index) => index >= start).toSorted((a, b) => a - b);
+    const blocks = indexes.slice(0, countMax).map((index) => ({ index, key: keyOf(content.get(index)) }));
+    return { blocks, next: indexes[countMax] ?? null };
+  }
+
+  async changedBlocks(
+    first: SnapshotId,
+    second: SnapshotId,
+    start: number,
+    countMax: number,
+  ): Promise<{ readonly blocks: readonly ChangedBlock[]; readonly next: number | null }> {
+    const before = this.#snapshot(first).content;
+    const after = this.#snapshot(second).content;
+    const keyIn = (content: Content, index: number): string | null =>
+      content.has(index) ? keyOf(content.get(index)) : null;
+    const changed = [...new Set([...before.keys(), ...after.keys()])]
+      .filter((index) => index >= start && keyIn(before, index) !== keyIn(after, index))
+      .toSorted((a, b) => a - b);
+    const blocks = changed
+      .slice(0, countMax)
+      .map((index) => ({ index, firstKey: keyIn(before, index), secondKey: keyIn(after, index) }));
+    return { blocks, next: changed[countMax] ?? null };
+  }
+
+  async readBlock(
+    snapshot: SnapshotId,
+    index: number,
+  ): Promise<{ readonly key: string; readonly bytes: Uint8Array } | null> {
+    const bytes = this.#snapshot(snapshot).content.get(index);
+    return bytes === undefined ? null : { key: keyOf(bytes), bytes };
+  }
+
+  async writeBlock(volume: VolumeId, generation: Generation, index: number, bytes: Uint8Array): Promise<void> {
+    const found = this.#opened(volume);
+    if (found.generation !== generation) throw new VolumeHostError('fenced', volume);
+    if (index >= chunkCount(found.spec.sizeBytes)) throw new VolumeHostError('internal', `no chunk ${index}`);
+    this.write(volume, index, bytes);
+  }
+
+  async collect(volumes: readonly VolumeId[], _signal: AbortSignal): Promise<CollectReport> {
+    for (const volume of volumes) this.#onDisk(volume);
+    this.collectCount += 1;
+    return { liveChunks: 0, deletedChunks: 0, freedBytes: 0 };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.restart();
+  }
+
+  #endUploads(which: (upload: MemoryUpload) => boolean, kind: 'aborted' | 'unavailable'): void {
+    for (const upload of this.#uploads.values()) {
+      if (which(upload)) upload.abort.abort(new VolumeHostError(kind, 'the upload was ended'));
+    }
+  }
+
+  #onDisk(volume: VolumeId): MemoryVolume {
+    const found = this.volumes.get(volume);
+    if (found === undefined) throw new VolumeHostError('volume-not-found', `there is no volume ${volume}`);
+    return found;
+  }
+
+  #opened(volume: VolumeId): MemoryVolume {
+    const found = this.#onDisk(volume);
+    if (found.generation === null) throw new VolumeHostError('unavailable', `volume ${volume} is not open`);
+    if (found.failure !== null) throw new VolumeHostError('unavailable', `volume ${volume}: ${found.failure}`);
+    return found;
+  }
+
+  #snapshot(snapshot: SnapshotId): MemorySnapshot {
+    const found = this.snapshots.get(snapshot);
+    if (found === undefined) throw new VolumeHostError('snapshot-not-found', `there is no snapshot ${snapshot}`);
+    return found;
+  }
+}
+
+function keyOf(bytes: Uint8Array | undefined): string {
+  return createHash('sha256')
+    .update(bytes ?? '')
+    .digest('hex');
+}
+
+function socketOf(id: string): string {
+  return `/memory/${id}.sock`;
+}

@@ -1,0 +1,33 @@
+import type { Clock } from '#base/clock.ts';
+import type { Log } from '#base/log.ts';
+import type { Random } from '#base/random.ts';
+import type { MetaStore } from '#meta/meta-store.ts';
+import type { VolumeHost } from '#volume/host.ts';
+import type { Intents } from './intents.ts';
+import type { Limits } from './limits.ts';
+import type { WriteGates } from './write-gate.ts';
+
+export type TaskName =
+  | 'finish-intents'
+  | 'open-volumes'
+  | 'upload-snapshots'
+  | 'finish-deletions'
+  | 'collect-chunks'
+  | 'expire-direct'
+  | 'prune';
+
+/** What use cases stand on. `makeControl` makes it. */
+export interface ControlPorts {
+  readonly meta: MetaStore;
+  readonly host: VolumeHost;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly limits: Limits;
+  /** Starts a task soon. */
+  readonly wake: (task: TaskName) => void;
+  /** 32 bytes; signs block tokens, seals page tokens. */
+  readonly tokenKey: Uint8Array;
+  readonly intents: Intents;
+  readonly writeGates: WriteGates;
+}

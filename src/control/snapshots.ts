@@ -1,0 +1,272 @@
+import { assert, present } from '#base/assert.ts';
+import { refuse } from '#domain/errors.ts';
+import { type CutId, cutIdOf, type Epoch, newSnapshotId, type SnapshotId, type VolumeId } from '#domain/ids.ts';
+import { parentOf } from '#domain/lineage.ts';
+import { checkName } from '#domain/name.ts';
+import type { Operation } from '#domain/operation.ts';
+import type { Snapshot } from '#domain/snapshot.ts';
+import { TAG_RULES, type Tag, tagsOf } from '#domain/tags.ts';
+import { VOLUME_TYPES } from '#domain/volume-type.ts';
+import type { Face, Scope, Volume } from '#domain/volume.ts';
+import type { Tx } from '#meta/meta-store.ts';
+import { type FoundAgain, once } from './creation.ts';
+import { type Deleted, deleteOnce, type DeleteRequest } from './delete-once.ts';
+import { giveUpSnapshot, retireSnapshot } from './deletion.ts';
+import { isHostError, onOpenVolume } from './host-failure.ts';
+import { findTokenResult, recordToken, type TokenUse } from './idempotency.ts';
+import {
+  eachOnce,
+  isSnapshotId,
+  type Ref,
+  snapshotBegun,
+  snapshotIn,
+  snapshotNamed,
+  snapshotOf,
+  volumeOf,
+} from './lookup.ts';
+import { operationsOf, startOperations } from './operations.ts';
+import { readPage, slicePage } from './pages.ts';
+import type { ControlPorts } from './ports.ts';
+
+/*
+ * A snapshot begins in three steps:
+ *   1. one transaction: the record as `cutting`, its name, its operations;
+ *   2. the host cuts: from here on the instant is fixed and durable;
+ *   3. one transaction: `pending`, with the epoch. Then the answer, and the uploader.
+ * What fails in 2 or 3, or is found `cutting` with no request at work on it, is given up and not cut again: its client got
+ * no answer and asks again, which must find the name and the token free and must not end in two snapshots; and an instant
+ * after a restart is not the instant that was asked for.
+ */
+
+export interface CreateSnapshot {
+  readonly face: Face;
+  /** Lightsail's name; null in EC2. */
+  readonly name: string | null;
+  readonly volume: Ref<VolumeId>;
+  readonly description: string;
+  readonly tags: readonly Tag[];
+  /** Client token: the same request again answers the snapshot it made, and does not cut again. */
+  readonly token: string | null;
+  /** Lightsail's operation type to record (`CreateDiskSnapshot`), for the snapshot and then for the disk; null: none. */
+  readonly operation: string | null;
+}
+
+export interface SnapshotCreated {
+  readonly snapshot: Snapshot;
+  /** As they were recorded: Started. A repetition shows them as they are by then. */
+  readonly operations: readonly Operation[];
+}
+
+/**
+ * Resolves with a pending snapshot once the cut is durable: what was acknowledged before the call is in, what is written
+ * afterwards is not. Refuses: not-found (volume, or what the token made is deleted), wrong-state (volume), invalid-value,
+ * name-taken, limit, snapshot-rate, token-mismatch.
+ */
+export async function createSnapshot(
+  ports: ControlPorts,
+  scope: Scope,
+  request: CreateSnapshot,
+): Promise<SnapshotCreated> {
+  return await once<SnapshotId, SnapshotCreated>(ports, {
+    newId: () => newSnapshotId(ports.random),
+    make: (id) => cutSnapshot(ports, scope, id, request),
+    findAgain: (id) =>
+      ports.meta.read(async (tx) => ({
+        snapshot: await snapshotBegun(tx, id),
+        operations: await operationsOf(tx, id, request.operation),
+      })),
+    isSettled: ({ snapshot }) => snapshot.state !== 'cutting',
+  });
+}
+
+async function cutSnapshot(
+  ports: ControlPorts,
+  scope: Scope,
+  id: SnapshotId,
+  request: CreateSnapshot,
+): Promise<SnapshotCreated | FoundAgain<SnapshotId>> {
+  const intent = await ports.meta.transact((tx) => recordSnapshot(ports, tx, scope, id, request));
+  if ('again' in intent) return intent;
+  const { snapshot, volume, operations } = intent;
+  try {
+    const epoch = await cutVolume(ports, volume, snapshot.cut);
+    const pending = await ports.meta.transact(async (tx) => {
+      const current = present(await tx.snapshots.find(id), 'a snapshot that is being cut exists');
+      const changed: Snapshot = { ...current, state: 'pending', epoch };
+      await tx.snapshots.update(changed);
+      return changed;
+    });
+    ports.wake('upload-snapshots');
+    return { snapshot: pending, operations };
+  } catch (error) {
+    await giveUpSnapshot(ports, id);
+    // The volume was deleted meanwhile.
+    if (isHostError(error, 'volume-not-found')) {
+      refuse({ kind: 'not-found', resource: 'volume', id: snapshot.volume });
+    }
+    throw error;
+  }
+}
+
+async function recordSnapshot(
+  ports: ControlPorts,
+  tx: Tx,
+  scope: Scope,
+  id: SnapshotId,
+  request: CreateSnapshot,
+): Promise<(SnapshotCreated & { readonly volume: Volume }) | FoundAgain<SnapshotId>> {
+  const { token, operation, ...rest } = request;
+  const use: TokenUse = { purpose: 'create-snapshot', token, request: rest };
+  const again = await findTokenResult(tx, scope, use);
+  if (again !== null) {
+    assert(isSnapshotId(again), 'the token of a snapshot names a snapshot');
+    return { again };
+  }
+  const volume = await volumeOf(tx, scope, request.volume);
+  if (volume.state !== 'available') {
+    refuse({ kind: 'wrong-state', resource: 'volume', id: volume.id, state: volume.state });
+  }
+  if (request.name !== null) checkName(request.name, 'name');
+  const tags = tagsOf(TAG_RULES[request.face], request.tags, ports.limits.tagCountMax);
+  const parent = await checkSnapshotLimits(ports, tx, volume);
+  if (request.name !== null && !(await tx.names.claim(scope, request.name, id))) {
+    refuse({ kind: 'name-taken', name: request.name });
+  }
+  const snapshot: Snapshot = {
+    account: scope.account,
+    region: scope.region,
+    id,
+    face: request.face,
+    name: request.name,
+    volume: volume.id,
+    volumeName: volume.name,
+    volumeSizeGib: volume.sizeGib,
+    state: 'cutting',
+    stateMessage: null,
+    progressPercent: 0,
+    description: request.description,
+    startedAtMs: ports.clock.nowMs(),
+    completedAtMs: null,
+    cut: cutIdOf(id),
+    epoch: null,
+    parent,
+    fullBytes: null,
+    changedBytes: null,
+    storedBytes: null,
+    direct: false,
+    sealed: true,
+    released: false,
+    timeoutMinutes: null,
+    touchedAtMs: null,
+    lineage: volume.lineage,
+    tags,
+  };
+  await tx.snapshots.insert(snapshot);
+  await recordToken(tx, scope, use, id, snapshot.startedAtMs);
+  const operations = await recordSnapshotOperations(ports, tx, snapshot, volume, operation);
+  return { snapshot, volume, operations };
+}
+
+/** Ends the volume's epoch; answers which one. The same cut again answers the same. */
+export async function cutVolume(ports: ControlPorts, volume: Volume, cut: CutId): Promise<Epoch> {
+  const cuts = await onOpenVolume(ports, volume, () => ports.host.cut([volume.id], cut));
+  return present(
+    cuts.find((one) => one.volume === volume.id),
+    'a cut answers the epoch of every volume',
+  ).epoch;
+}
+
+/** Refuses what is too much; answers the new snapshot's parent. */
+async function checkSnapshotLimits(ports: ControlPorts, tx: Tx, volume: Volume): Promise<SnapshotId | null> {
+  const { snapshotCountMax, pendingSnapshotCountMax, snapshotIntervalMsMin } = ports.limits;
+  const perVolumeMax = VOLUME_TYPES[volume.type].pendingSnapshotsMax;
+  const pending = await tx.snapshots.ofVolume(volume.id, 'pending', null, perVolumeMax);
+  const cutting = await tx.snapshots.ofVolume(volume.id, 'cutting', null, perVolumeMax);
+  const completed = await tx.snapshots.ofVolume(volume.id, 'completed', null, 1);
+  const newestMs = Math.max(...[...pending, ...cutting, ...completed].map(({ startedAtMs }) => startedAtMs));
+  const sinceMs = ports.clock.nowMs() - newestMs;
+  // A negative time since then is a clock that was set back, not a rate.
+  if (sinceMs >= 0 && sinceMs < snapshotIntervalMsMin) refuse({ kind: 'snapshot-rate', volume: volume.id });
+  if (pending.length + cutting.length >= perVolumeMax) {
+    refuse({ kind: 'limit', limit: 'pending-snapshots-per-volume', max: perVolumeMax });
+  }
+  if ((await tx.snapshots.countPending(volume)) >= pendingSnapshotCountMax) {
+    refuse({ kind: 'limit', limit: 'pending-snapshots', max: pendingSnapshotCountMax });
+  }
+  await checkSnapshotCount(tx, volume, snapshotCountMax);
+  return parentOf(volume, [...pending, ...completed]);
+}
+
+export async function checkSnapshotCount(tx: Tx, scope: Scope, countMax: number): Promise<void> {
+  if ((await tx.snapshots.count(scope)) >= countMax) refuse({ kind: 'limit', limit: 'snapshots', max: countMax });
+}
+
+/** Two, in this order: the snapshot's, which is in no zone, and its disk's. Both end with the snapshot. */
+async function recordSnapshotOperations(
+  ports: ControlPorts,
+  tx: Tx,
+  snapshot: Snapshot,
+  volume: Volume,
+  type: string | null,
+): Promise<readonly Operation[]> {
+  if (type === null) return [];
+  const snapshotName = snapshot.name ?? snapshot.id;
+  const volumeName = volume.name ?? volume.id;
+  return await startOperations(ports, tx, snapshot, snapshot.id, [
+    { type, resourceName: snapshotName, resourceType: 'DiskSnapshot', zone: 'all', details: volumeName },
+    { type, resourceName: volumeName, resourceType: 'Disk', zone: volume.zone, details: snapshotName },
+  ]);
+}
+
+/** Also of a pending one. The snapshot is gone for clients when it resolves. Refuses: not-found, token-mismatch. */
+export async function deleteSnapshot(
+  ports: ControlPorts,
+  scope: Scope,
+  snapshot: Ref<SnapshotId>,
+  { token, operation }: DeleteRequest,
+): Promise<Deleted> {
+  const use: TokenUse = { purpose: 'delete-snapshot', token, request: { snapshot, operation } };
+  return await deleteOnce(ports, scope, {
+    use,
+    operation,
+    find: async (tx) => (await snapshotOf(tx, scope, snapshot)).id,
+    isId: isSnapshotId,
+    retire: (id) => retireSnapshot(ports, scope, id, { use, operation }),
+  });
+}
+
+/** Refuses: not-found. Its state is never `cutting` or `deleting`: those are not found. */
+export async function findSnapshot(ports: ControlPorts, scope: Scope, id: SnapshotId): Promise<Snapshot> {
+  return await ports.meta.read((tx) => snapshotIn(tx, scope, id));
+}
+
+/** Refuses: not-found, also when the name is a volume's. */
+export async function findSnapshotByName(ports: ControlPorts, scope: Scope, name: string): Promise<Snapshot> {
+  return await ports.meta.read((tx) => snapshotNamed(tx, scope, name));
+}
+
+export interface ListSnapshots {
+  readonly ids: readonly SnapshotId[] | null;
+  readonly face: Face | null;
+  readonly after: string | null;
+  readonly countMax: number;
+  readonly match?: (snapshot: Snapshot) => boolean;
+}
+
+/** As listVolumes. */
+export async function listSnapshots(
+  ports: ControlPorts,
+  scope: Scope,
+  request: ListSnapshots,
+): Promise<{ readonly snapshots: readonly Snapshot[]; readonly next: string | null }> {
+  const { ids, face } = request;
+  if (ids !== null) {
+    const snapshots = await ports.meta.read((tx) => eachOnce(ids, (id) => snapshotIn(tx, scope, id)));
+    const page = slicePage(ports, scope, 'snapshots by id', request, snapshots);
+    return { snapshots: page.records, next: page.next };
+  }
+  const page = await readPage<Snapshot>(ports, scope, `snapshots ${face}`, request, (part) =>
+    ports.meta.read((tx) => tx.snapshots.list({ scope, face }, part)),
+  );
+  return { snapshots: page.records, next: page.next };
+}

@@ -1,0 +1,37 @@
+import type { ControlPorts } from '#control/ports.ts';
+import { giveUpSnapshot, giveUpVolume } from '#control/deletion.ts';
+import { eachRow } from './each-row.ts';
+import { Tally, type Task } from './task.ts';
+
+/**
+ * Undoes what a request began and did not end, because the server was killed or failed in the middle: volumes `creating`
+ * and snapshots `cutting` that nobody works on. Their clients got no answer.
+ */
+export function finishIntents(ports: ControlPorts): Task {
+  return {
+    name: 'finish-intents',
+    periodMs: 60_000,
+    startDelayMs: 0,
+    wakeDelayMs: 0,
+    async activate(signal) {
+      const tally = new Tally();
+      // Snapshots first: a direct one takes its draft volume with it.
+      const snapshots = eachRow((page) => ports.meta.read((tx) => tx.snapshots.inState(['cutting'], page)), signal);
+      for await (const { id } of snapshots) {
+        if (ports.intents.has(id)) continue;
+        ports.log.info('intent.undo', { snapshot: id });
+        await giveUpSnapshot(ports, id);
+        tally.done();
+      }
+      const volumes = eachRow((page) => ports.meta.read((tx) => tx.volumes.inState(['creating'], page)), signal);
+      for await (const { id, draft } of volumes) {
+        // A draft is its snapshot's, and went with it just now if its request is over.
+        if (draft || ports.intents.has(id)) continue;
+        ports.log.info('intent.undo', { volume: id });
+        await giveUpVolume(ports, id);
+        tally.done();
+      }
+      return tally.report();
+    },
+  };
+}

@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { rootAccount } from '#control/access.ts';
+import { diskRequest, refusal, snapshotRequest, volumeRequest } from '#control/request.fake.ts';
+import { createSnapshot, findSnapshot } from '#control/snapshots.ts';
+import { createVolume, deleteVolume, findVolume } from '#control/volumes.ts';
+import { World } from '#control/world.fake.ts';
+
+test('every volume is open again after the host was started anew', async () => {
+  await using world = await World.make();
+  const scope = await world.account();
+  const ids = [];
+  for (let index = 0; index < 3; index += 1) {
+    ids.push((await createVolume(world.ports, scope, volumeRequest())).volume.id);
+  }
+  world.host.restart();
+  assert.deepEqual(await world.host.status(ids), []);
+  const report = await world.control.run('open-volumes');
+  assert.deepEqual(report, { done: 3, failed: 0, remaining: 0 });
+  assert.equal((await world.host.status(ids)).length, 3);
+  assert.deepEqual(await world.control.run('open-volumes'), { done: 0, failed: 0, remaining: 0 });
+});
+
+test('a volume that failed is opened again, by the task or by the request that needs it', async () => {
+  await using world = await World.make();
+  const scope = await world.account();
+  const { volume } = await createVolume(world.ports, scope, volumeRequest());
+  world.host.fail(volume.id);
+  assert.deepEqual(await world.control.run('open-volumes'), { done: 1, failed: 0, remaining: 0 });
+  assert.equal((await world.host.status([volume.id]))[0]?.failure, null);
+  world.host.fail(volume.id);
+  const { snapshot } = await createSnapshot(world.ports, scope, snapshotRequest(volume.id));
+  world.host.fail(volume.id);
+  await world.control.run('upload-snapshots');
+  assert.equal((await findSnapshot(world.ports, scope, snapshot.id)).state, 'completed');
+});
+
+test('a volume whose bytes are gone is in error, cannot be snapshotted, and can be deleted', async () => {
+  await using world = await World.make();
+  const scope = await world.account();
+  const { volume } = await createVolume(world.ports, scope, diskRequest('lost'));
+  const bytes = world.host.volumes.get(volume.id);
+  assert.ok(bytes !== undefined);
+  world.host.restart();
+  world.host.volumes.delete(volume.id);
+  await world.control.run('open-volumes');
+  assert.equal((await findVolume(world.ports, scope, volume.id)).state, 'error');
+  await assert.rejects(
+    createSnapshot(world.ports, scope, snapshotRequest(volume.id)),
+    refusal({ kind: 'wrong-state', state: 'error' }),
+  );
+  // Somebody brings the directory back.
+  world.host.volumes.set(volume.id, bytes);
+  await world.control.run('open-volumes');
+  assert.equal((await findVolume(world.ports, scope, volume.id)).state, 'available');
+  world.host.volumes.delete(volume.id);
+  await deleteVolume(world.ports, scope, volume.id, { token: null, operation: null });
+});
+
+test('a request right after a start of the host does not wait for its volume to be opened', async () => {
+  await using world = await World.make();
+  const scope = await world.account();
+  const { volume } = await createVolume(world.ports, scope, volumeRequest());
+  world.host.restart();
+  const { snapshot } = await createSnapshot(world.ports, scope, snapshotRequest(volume.id));
+  world.host.restart();
+  await world.control.run('upload-snapshots');
+  assert.equal((await findSnapshot(world.ports, scope, snapshot.id)).state, 'completed');
+});
+
+test('reconcilers that run by themselves bring a snapshot to its end', async () => {
+  await using world = await World.make();
+  world.control.start();
+  const root = await rootAccount(world.ports);
+  assert.deepEqual(await rootAccount(world.ports), root);
+  const scope = await world.account();
+  const { volume } = await createVolume(world.ports, scope, volumeRequest());
+  world.host.write(volume.id, 0, 1);
+  const { snapshot } = await createSnapshot(world.ports, scope, snapshotRequest(volume.id));
+  for (let turn = 0; turn < 100; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal((await findSnapshot(world.ports, scope, snapshot.id)).state, 'completed');
+  assert.equal(world.host.collectCount, 0);
+  await deleteVolume(world.ports, scope, volume.id, { token: null, operation: null });
+});

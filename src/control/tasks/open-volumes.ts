@@ -1,0 +1,79 @@
+import { TaskGroup } from '#base/task-group.ts';
+import { isHostError } from '#control/host-failure.ts';
+import type { ControlPorts } from '#control/ports.ts';
+import type { VolumeId } from '#domain/ids.ts';
+import type { Volume, VolumeState } from '#domain/volume.ts';
+import { eachRow } from './each-row.ts';
+import { Tally, type Task } from './task.ts';
+
+/** Volumes that are opened at once: each reads its map from the disk. */
+const OPEN_CONCURRENCY_MAX = 4;
+/** Volumes whose status is asked for in one call. */
+const STATUS_COUNT_MAX = 200;
+
+/**
+ * Every volume is open at the host, after a start of either process and after a failure of its files. One that cannot be opened, because its bytes are gone or
+ * damaged, is in state `error` until it can.
+ */
+export function openVolumes(ports: ControlPorts): Task {
+  const open = async (tally: Tally, volume: Volume): Promise<void> => {
+    if (ports.intents.has(volume.id)) return; // Being deleted.
+    try {
+      await ports.host.open(volume.id, volume.generation);
+      await setState(ports, volume.id, 'error', 'available');
+      tally.done();
+    } catch (error) {
+      if (isHostError(error, 'volume-not-found', 'damaged')) {
+        ports.log.error('volume.lost', { volume: volume.id, error });
+        await setState(ports, volume.id, 'available', 'error');
+        tally.remaining();
+      } else {
+        ports.log.warn('volume.open', { volume: volume.id, error });
+        tally.failed();
+      }
+    }
+  };
+
+  return {
+    name: 'open-volumes',
+    periodMs: 60_000,
+    startDelayMs: 0,
+    wakeDelayMs: 0,
+    async activate(signal) {
+      const tally = new Tally();
+      const group = new TaskGroup({ limit: OPEN_CONCURRENCY_MAX });
+      const openBatch = async (batch: readonly Volume[]): Promise<void> => {
+        const statuses = await ports.host.status(batch.map(({ id }) => id));
+        for (const { volume, failure } of statuses) {
+          if (failure !== null) ports.log.error('volume.failed', { volume, error: failure });
+        }
+        const opened = new Set(statuses.filter(({ failure }) => failure === null).map(({ volume }) => volume));
+        for (const volume of batch) if (!opened.has(volume.id)) await group.add(() => open(tally, volume));
+      };
+      try {
+        let batch: Volume[] = [];
+        const states: readonly VolumeState[] = ['available', 'error'];
+        for await (const volume of eachRow(
+          (page) => ports.meta.read((tx) => tx.volumes.inState(states, page)),
+          signal,
+        )) {
+          batch.push(volume);
+          if (batch.length < STATUS_COUNT_MAX) continue;
+          await openBatch(batch);
+          batch = [];
+        }
+        if (batch.length > 0) await openBatch(batch);
+      } finally {
+        await group.drain();
+      }
+      return tally.report();
+    },
+  };
+}
+
+async function setState(ports: ControlPorts, id: VolumeId, from: VolumeState, to: VolumeState): Promise<void> {
+  await ports.meta.transact(async (tx) => {
+    const volume = await tx.volumes.find(id);
+    if (volume?.state === from) await tx.volumes.update({ ...volume, state: to });
+  });
+}

@@ -1,0 +1,176 @@
+import type { ControlPorts } from '#control/ports.ts';
+import { releaseEnded, uploadSnapshot } from '#control/upload.ts';
+import type { SnapshotId, VolumeId } from '#domain/ids.ts';
+import type { Snapshot } from '#domain/snapshot.ts';
+import { eachRow } from './each-row.ts';
+import { Tally, type Task, type TaskReport } from './task.ts';
+
+/** The wait before a snapshot is tried again; doubles with each failure, up to the longest. */
+const RETRY_MS_MIN = 1000;
+const RETRY_MS_MAX = 60_000;
+/** Only completion says 100. */
+const PERCENT_MAX = 99;
+
+interface Running {
+  readonly snapshot: Snapshot;
+  readonly abort: AbortController;
+}
+
+interface Retry {
+  readonly failures: number;
+  readonly dueMs: number;
+}
+
+/**
+ * Uploads what is pending: several volumes at once, the cuts of one volume in their order, because each is the base of the
+ * next. One activation lasts as long as anything uploads; meanwhile it takes up new snapshots when nudged, asks for progress,
+ * and aborts the uploads of snapshots that were deleted. A snapshot that failed waits for its own retry and holds up only
+ * the later ones of its volume.
+ */
+export class UploadSnapshots implements Task {
+  readonly name = 'upload-snapshots';
+  readonly periodMs = 30_000;
+  readonly startDelayMs = 0;
+  readonly wakeDelayMs = 0;
+  readonly #ports: ControlPorts;
+  readonly #running = new Map<VolumeId, Running>();
+  readonly #retries = new Map<SnapshotId, Retry>();
+  #stirred = Promise.withResolvers<void>();
+
+  constructor(ports: ControlPorts) {
+    this.#ports = ports;
+  }
+
+  nudge(): void {
+    this.#stirred.resolve();
+  }
+
+  async activate(signal: AbortSignal): Promise<TaskReport> {
+    const tally = new Tally();
+    const onAbort = (): void => {
+      for (const { abort } of this.#running.values()) abort.abort(signal.reason);
+      this.nudge();
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    const work: Set<Promise<void>> = new Set();
+    try {
+      let waiting = 0;
+      for (;;) {
+        // What stirs from here on is seen by the next round.
+        this.#stirred = Promise.withResolvers<void>();
+        waiting = await this.#begin(tally, work, signal);
+        if (work.size === 0) break;
+        while (!(await this.#rest())) {
+          await this.#readProgress();
+          if (this.#isRetryDue()) break;
+        }
+      }
+      for (let index = 0; index < waiting; index += 1) tally.failed();
+      return tally.report();
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      for (const { abort } of this.#running.values()) abort.abort(new Error('the uploads end'));
+      await Promise.all(work);
+    }
+  }
+
+  /** Starts what can start; answers how many wait for a retry. */
+  async #begin(tally: Tally, work: Set<Promise<void>>, signal: AbortSignal): Promise<number> {
+    const ports = this.#ports;
+    const pending = new Map<VolumeId, Snapshot>();
+    const alive = new Set<SnapshotId>();
+    const rows = eachRow((page) => ports.meta.read((tx) => tx.snapshots.unreleased(page)), signal);
+    for await (const snapshot of rows) {
+      if (snapshot.state === 'completed' || snapshot.state === 'error') await this.#release(tally, snapshot);
+      if (snapshot.state !== 'pending' || !snapshot.sealed) continue;
+      alive.add(snapshot.id);
+      const first = pending.get(snapshot.volume);
+      if (first === undefined || (snapshot.epoch ?? 0) < (first.epoch ?? 0)) pending.set(snapshot.volume, snapshot);
+    }
+    for (const { snapshot, abort } of this.#running.values()) {
+      if (!alive.has(snapshot.id)) abort.abort(new Error(`${snapshot.id} is not pending any more`));
+    }
+    for (const id of this.#retries.keys()) if (!alive.has(id)) this.#retries.delete(id);
+    let waiting = 0;
+    for (const snapshot of pending.values()) {
+      if (this.#running.has(snapshot.volume)) continue;
+      const retry = this.#retries.get(snapshot.id);
+      if (retry !== undefined && retry.dueMs > ports.clock.monotonicMs()) waiting += 1;
+      else if (this.#running.size < ports.limits.uploadConcurrencyMax) this.#start(tally, work, snapshot);
+    }
+    return waiting;
+  }
+
+  #start(tally: Tally, work: Set<Promise<void>>, snapshot: Snapshot): void {
+    const abort = new AbortController();
+    this.#running.set(snapshot.volume, { snapshot, abort });
+    const upload: Promise<void> = this.#upload(tally, snapshot, abort.signal).finally(() => {
+      this.#running.delete(snapshot.volume);
+      work.delete(upload);
+      this.nudge();
+    });
+    work.add(upload);
+  }
+
+  async #upload(tally: Tally, snapshot: Snapshot, signal: AbortSignal): Promise<void> {
+    const end = await uploadSnapshot(this.#ports, snapshot, signal);
+    if (end === 'ended') {
+      tally.done();
+      this.#retries.delete(snapshot.id);
+      return;
+    }
+    const failures = (this.#retries.get(snapshot.id)?.failures ?? 0) + 1;
+    const waitMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(failures - 1, 16));
+    this.#retries.set(snapshot.id, { failures, dueMs: this.#ports.clock.monotonicMs() + waitMs });
+  }
+
+  async #release(tally: Tally, snapshot: Snapshot): Promise<void> {
+    try {
+      await releaseEnded(this.#ports, snapshot);
+    } catch (error) {
+      this.#ports.log.warn('cut.release', { snapshot: snapshot.id, error });
+      tally.failed();
+    }
+  }
+
+  #isRetryDue(): boolean {
+    const nowMs = this.#ports.clock.monotonicMs();
+    const running = new Set([...this.#running.values()].map(({ snapshot }) => snapshot.id));
+    return [...this.#retries].some(([id, { dueMs }]) => dueMs <= nowMs && !running.has(id));
+  }
+
+  /** Until it is time to ask for progress (false), or something stirred (true). */
+  async #rest(): Promise<boolean> {
+    const timer = new AbortController();
+    const slept = this.#ports.clock.sleep(this.#ports.limits.progressPeriodMs, timer.signal).then(
+      () => false,
+      () => false,
+    );
+    const stirred = await Promise.race([slept, this.#stirred.promise.then(() => true)]);
+    timer.abort();
+    return stirred;
+  }
+
+  /**
+   * Progress is recorded with the snapshot, one transaction for all, so that it never falls, also not when the server is
+   * started again and the host begins to count anew.
+   */
+  async #readProgress(): Promise<void> {
+    const { host, meta, log } = this.#ports;
+    try {
+      const progress = new Map(Object.entries(await host.progress()));
+      const percents = [...this.#running.values()].flatMap(({ snapshot }) => {
+        const { doneBytes, totalBytes } = progress.get(snapshot.id) ?? { doneBytes: 0, totalBytes: 0 };
+        const percent = totalBytes === 0 ? 0 : Math.min(PERCENT_MAX, Math.floor((100 * doneBytes) / totalBytes));
+        return percent > 0 ? [{ id: snapshot.id, percent }] : [];
+      });
+      if (percents.length === 0) return;
+      await meta.transact(async (tx) => {
+        for (const { id, percent } of percents) await tx.snapshots.raiseProgress(id, percent);
+      });
+    } catch (error) {
+      // The uploads themselves say what is wrong; a figure that is not there is no failure.
+      log.warn('upload.progress', { error });
+    }
+  }
+}

@@ -1,0 +1,164 @@
+import { present } from '#base/assert.ts';
+import { isHostError, onOpenVolume } from './host-failure.ts';
+import { releaseCut, retireDraft, uploadIntent } from './deletion.ts';
+import { endOperations } from './operations.ts';
+import type { ControlPorts } from './ports.ts';
+import { cutVolume } from './snapshots.ts';
+import { gibToBytes } from '#domain/geometry.ts';
+import type { Epoch } from '#domain/ids.ts';
+import type { Snapshot } from '#domain/snapshot.ts';
+import type { Volume } from '#domain/volume.ts';
+import { type UploadJob, type UploadResult, VolumeHostError } from '#volume/host.ts';
+
+/** What one attempt at a snapshot's upload ended in. */
+export type UploadEnd = 'ended' | 'retry';
+
+/**
+ * Uploads one pending snapshot and records how it ended: completed, or error when no repetition can help. `retry`: it stays
+ * pending, and what was stored is found again by its keys. Never throws.
+ */
+export async function uploadSnapshot(ports: ControlPorts, snapshot: Snapshot, signal: AbortSignal): Promise<UploadEnd> {
+  const { id } = snapshot;
+  try {
+    // From here on a deletion waits for this upload; one that was recorded before is seen now.
+    await ports.intents.run(uploadIntent(id), async () => {
+      const found = await ports.meta.read(async (tx) => ({
+        current: await tx.snapshots.find(id),
+        volume: await tx.volumes.find(snapshot.volume),
+      }));
+      if (found.current?.state !== 'pending') return;
+      const volume = present(found.volume, 'a volume is there as long as a snapshot of it is pending');
+      const epoch = found.current.epoch ?? (await cutDraft(ports, found.current, volume));
+      const result = await uploadFrom(ports, found.current, volume, epoch, signal);
+      await complete(ports, found.current, result);
+    });
+    return 'ended';
+  } catch (error) {
+    if (signal.aborted || isRetryable(error)) {
+      ports.log.warn('upload.retry', { snapshot: id, error });
+      return 'retry';
+    }
+    return await fail(ports, snapshot, error);
+  }
+}
+
+function isRetryable(error: unknown): boolean {
+  // What is not the host's (the metadata, say) may be better next time; a snapshot is lost only when its data are.
+  if (!(error instanceof VolumeHostError)) return true;
+  return error.retryable || error.kind === 'aborted';
+}
+
+/** A direct snapshot is cut when it is sealed: nothing more can come. */
+async function cutDraft(ports: ControlPorts, snapshot: Snapshot, draft: Volume): Promise<Epoch> {
+  const epoch = await cutVolume(ports, draft, snapshot.cut);
+  await ports.meta.transact(async (tx) => {
+    const current = await tx.snapshots.find(snapshot.id);
+    if (current?.state === 'pending') await tx.snapshots.update({ ...current, epoch });
+  });
+  return epoch;
+}
+
+async function uploadFrom(
+  ports: ControlPorts,
+  snapshot: Snapshot,
+  volume: Volume,
+  epoch: Epoch,
+  signal: AbortSignal,
+): Promise<UploadResult> {
+  const upload = (base: UploadJob['base']): Promise<UploadResult> =>
+    onOpenVolume(ports, volume, () => ports.host.upload(jobOf(snapshot, epoch, base), signal));
+  const base = await baseOf(ports, snapshot, epoch);
+  if (base === null) return await upload(null);
+  try {
+    return await upload(base);
+  } catch (error) {
+    // Deleted meanwhile, or damaged: then everything is read from the volume, which has it.
+    if (!isHostError(error, 'snapshot-not-found', 'damaged')) throw error;
+    ports.log.warn('upload.base-lost', { snapshot: snapshot.id, base: base.snapshot, error });
+    return await upload(null);
+  }
+}
+
+/** The newest completed cut of the volume before this one. */
+async function baseOf(ports: ControlPorts, snapshot: Snapshot, epoch: Epoch): Promise<UploadJob['base']> {
+  const [base] = await ports.meta.read((tx) => tx.snapshots.ofVolume(snapshot.volume, 'completed', epoch, 1));
+  return base === undefined || base.epoch === null ? null : { snapshot: base.id, epoch: base.epoch };
+}
+
+function jobOf(snapshot: Snapshot, epoch: Epoch, base: UploadJob['base']): UploadJob {
+  return {
+    label: {
+      snapshot: snapshot.id,
+      account: snapshot.account,
+      region: snapshot.region,
+      volume: snapshot.volume,
+      sizeBytes: gibToBytes(snapshot.volumeSizeGib),
+      description: snapshot.description,
+      startedAtMs: snapshot.startedAtMs,
+      tags: snapshot.tags,
+      parent: snapshot.parent,
+    },
+    cut: snapshot.cut,
+    epoch,
+    base,
+    // Zeros that a client put as a block are a block that it lists later.
+    keepZeroChunks: snapshot.direct,
+  };
+}
+
+async function complete(ports: ControlPorts, snapshot: Snapshot, result: UploadResult): Promise<void> {
+  await ports.meta.transact(async (tx) => {
+    const current = await tx.snapshots.find(snapshot.id);
+    if (current?.state !== 'pending') return; // Deleted meanwhile; whoever does it removes the manifest, too.
+    await tx.snapshots.update({
+      ...current,
+      ...result,
+      state: 'completed',
+      progressPercent: 100,
+      completedAtMs: Math.max(ports.clock.nowMs(), current.startedAtMs),
+      // A draft goes as a whole.
+      released: current.direct,
+    });
+    await endOperations(ports, tx, snapshot.id, { status: 'Succeeded' });
+    await retireDraft(tx, current);
+  });
+  ports.log.info('snapshot.completed', { snapshot: snapshot.id, ...result });
+  ports.wake('finish-deletions'); // Of the draft, or of a deleted volume that waited for this.
+}
+
+async function fail(ports: ControlPorts, snapshot: Snapshot, cause: unknown): Promise<UploadEnd> {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  ports.log.error('snapshot.failed', { snapshot: snapshot.id, error: cause });
+  try {
+    await failSnapshot(ports, snapshot, `The snapshot could not be stored: ${message}`);
+    return 'ended';
+  } catch (error) {
+    ports.log.error('upload.not-recorded', { snapshot: snapshot.id, error });
+    return 'retry';
+  }
+}
+
+/** pending → error, with its operations. */
+export async function failSnapshot(ports: ControlPorts, snapshot: Snapshot, stateMessage: string): Promise<void> {
+  await ports.meta.transact(async (tx) => {
+    const current = await tx.snapshots.find(snapshot.id);
+    if (current?.state !== 'pending') return;
+    await tx.snapshots.update({ ...current, state: 'error', stateMessage, sealed: true, released: current.direct });
+    await endOperations(ports, tx, snapshot.id, {
+      status: 'Failed',
+      errorCode: 'SnapshotFailed',
+      errorDetails: stateMessage,
+    });
+    await retireDraft(tx, current);
+  });
+  ports.wake('finish-deletions');
+}
+
+/** Gives back the cut of a snapshot that has ended. */
+export async function releaseEnded(ports: ControlPorts, snapshot: Snapshot): Promise<void> {
+  await releaseCut(ports, snapshot);
+  await ports.meta.transact(async (tx) => {
+    const current = await tx.snapshots.find(snapshot.id);
+    if (current !== null) await tx.snapshots.update({ ...current, released: true });
+  });
+}

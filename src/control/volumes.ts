@@ -1,0 +1,271 @@
+import { assert } from '#base/assert.ts';
+import { refuse } from '#domain/errors.ts';
+import { gibToBytes } from '#domain/geometry.ts';
+import { newVolumeId, type SnapshotId, type VolumeId } from '#domain/ids.ts';
+import { lineageOf } from '#domain/lineage.ts';
+import { checkName } from '#domain/name.ts';
+import type { Operation } from '#domain/operation.ts';
+import { findZone } from '#domain/region.ts';
+import { TAG_RULES, type Tag, tagsOf } from '#domain/tags.ts';
+import { LIGHTSAIL_DISK_GIB, planVolume } from '#domain/volume-type.ts';
+import type { Face, Scope, Volume, VolumeType } from '#domain/volume.ts';
+import type { Tx } from '#meta/meta-store.ts';
+import { type FoundAgain, once } from './creation.ts';
+import { type Deleted, deleteOnce, type DeleteRequest } from './delete-once.ts';
+import { giveUpVolume, retireVolume } from './deletion.ts';
+import { isHostError } from './host-failure.ts';
+import { findTokenResult, recordToken, type TokenUse } from './idempotency.ts';
+import { eachOnce, isVolumeId, type Ref, snapshotIn, volumeIn, volumeNamed, volumeOf } from './lookup.ts';
+import { endOperations, operationsOf, startOperations } from './operations.ts';
+import { readPage, slicePage } from './pages.ts';
+import type { ControlPorts } from './ports.ts';
+
+/*
+ * A volume is made in three steps, and a crash between any two of them leaves something a reconciler understands:
+ *   1. one transaction: the record as `creating`, its name, its token, its operation;
+ *   2. the host makes its directory and opens it;
+ *   3. one transaction: `available`.
+ * What fails in 2 or 3, or is found `creating` with no request at work on it, is undone: its client got no answer, asks
+ * again, and finds its name and its token free. Deletion runs the other way (deletion.ts).
+ */
+
+export interface CreateVolume {
+  readonly face: Face;
+  /** Lightsail's name; null in EC2. */
+  readonly name: string | null;
+  readonly zone: string;
+  /** Null: as large as the snapshot. */
+  readonly sizeGib: number | null;
+  readonly type: VolumeType;
+  readonly iops: number | null;
+  readonly throughputMibps: number | null;
+  readonly multiAttach: boolean;
+  readonly origin: SnapshotId | null;
+  readonly tags: readonly Tag[];
+  /** Client token: the same request again answers the volume it made. */
+  readonly token: string | null;
+  /** Lightsail's operation type to record (`CreateDisk`); null: none. */
+  readonly operation: string | null;
+}
+
+export interface VolumeCreated {
+  readonly volume: Volume;
+  /** As they were recorded: Started. They succeed together with the creation, and a repetition shows them so. */
+  readonly operations: readonly Operation[];
+}
+
+/**
+ * Refuses: zone-not-found, invalid-value (name, size, iops, throughput, multi-attach, tags), missing (size without origin,
+ * iops), not-found (origin, or what the token made is deleted), wrong-state (origin not completed), name-taken, limit,
+ * token-mismatch.
+ */
+export async function createVolume(ports: ControlPorts, scope: Scope, request: CreateVolume): Promise<VolumeCreated> {
+  return await once(ports, {
+    newId: () => newVolumeId(ports.random),
+    make: (id) => makeVolume(ports, scope, id, request),
+    findAgain: (id) =>
+      ports.meta.read(async (tx) => ({
+        volume: await volumeIn(tx, scope, id),
+        operations: await operationsOf(tx, id, request.operation),
+      })),
+    isSettled: ({ volume }) => volume.state !== 'creating',
+  });
+}
+
+async function makeVolume(
+  ports: ControlPorts,
+  scope: Scope,
+  id: VolumeId,
+  request: CreateVolume,
+): Promise<VolumeCreated | FoundAgain<VolumeId>> {
+  const intent = await ports.meta.transact((tx) => recordVolume(ports, tx, scope, id, request));
+  if ('again' in intent) return intent;
+  const { volume, operations } = intent;
+  try {
+    await makeOnHost(ports, volume);
+    const available = await ports.meta.transact(async (tx) => {
+      await endOperations(ports, tx, id, { status: 'Succeeded' });
+      return await setVolumeState(tx, volume, 'available');
+    });
+    return { volume: available, operations };
+  } catch (error) {
+    await giveUpVolume(ports, volume.id);
+    // The origin was deleted after it was looked up.
+    if (isHostError(error, 'snapshot-not-found') && volume.origin !== null) {
+      refuse({ kind: 'not-found', resource: 'snapshot', id: volume.origin });
+    }
+    throw error;
+  }
+}
+
+async function recordVolume(
+  ports: ControlPorts,
+  tx: Tx,
+  scope: Scope,
+  id: VolumeId,
+  request: CreateVolume,
+): Promise<VolumeCreated | FoundAgain<VolumeId>> {
+  const { token, operation, ...rest } = request;
+  const use: TokenUse = { purpose: 'create-volume', token, request: rest };
+  const again = await findTokenResult(tx, scope, use);
+  if (again !== null) {
+    assert(isVolumeId(again), 'the token of a volume names a volume');
+    return { again };
+  }
+  const volume = await planNewVolume(ports, tx, scope, id, request);
+  await checkVolumeLimits(ports, tx, scope, volume.sizeGib);
+  if (volume.name !== null && !(await tx.names.claim(scope, volume.name, id))) {
+    refuse({ kind: 'name-taken', name: volume.name });
+  }
+  await tx.volumes.insert(volume);
+  await recordToken(tx, scope, use, id, ports.clock.nowMs());
+  return { volume, operations: await recordCreation(ports, tx, volume, operation) };
+}
+
+async function planNewVolume(
+  ports: ControlPorts,
+  tx: Tx,
+  scope: Scope,
+  id: VolumeId,
+  request: CreateVolume,
+): Promise<Volume> {
+  if (findZone(scope.region, request.zone) === null) refuse({ kind: 'zone-not-found', zone: request.zone });
+  if (request.name !== null) checkName(request.name, 'name');
+  const tags = tagsOf(TAG_RULES[request.face], request.tags, ports.limits.tagCountMax);
+  const origin = request.origin === null ? null : await snapshotIn(tx, scope, request.origin);
+  if (origin !== null && origin.state !== 'completed') {
+    refuse({ kind: 'wrong-state', resource: 'snapshot', id: origin.id, state: origin.state });
+  }
+  const sizeGib = request.sizeGib ?? origin?.volumeSizeGib ?? refuse({ kind: 'missing', field: 'size' });
+  if (origin !== null && sizeGib < origin.volumeSizeGib) {
+    const reason = `the snapshot ${origin.id} has ${origin.volumeSizeGib} GiB, and a volume is not smaller than its snapshot`;
+    refuse({ kind: 'invalid-value', field: 'size', reason });
+  }
+  if (request.face === 'lightsail') checkDiskSize(sizeGib);
+  const { type, iops, throughputMibps, multiAttach } = request;
+  return {
+    ...planVolume({ type, sizeGib, iops, throughputMibps, multiAttach }),
+    ...scope,
+    id,
+    face: request.face,
+    draft: false,
+    name: request.name,
+    zone: request.zone,
+    state: 'creating',
+    createdAtMs: ports.clock.nowMs(),
+    origin: request.origin,
+    generation: 1,
+    lineage: lineageOf(id, origin),
+    tags,
+  };
+}
+
+function checkDiskSize(sizeGib: number): void {
+  const { min, max } = LIGHTSAIL_DISK_GIB;
+  if (sizeGib < min || sizeGib > max) {
+    refuse({ kind: 'invalid-value', field: 'size', reason: `a disk has ${min} to ${max} GiB` });
+  }
+}
+
+async function checkVolumeLimits(ports: ControlPorts, tx: Tx, scope: Scope, sizeGib: number): Promise<void> {
+  const { volumeCountMax, volumeGibTotalMax } = ports.limits;
+  const have = await tx.volumes.count(scope);
+  if (have.count >= volumeCountMax) refuse({ kind: 'limit', limit: 'volumes', max: volumeCountMax });
+  if (have.sizeGib + sizeGib > volumeGibTotalMax)
+    refuse({ kind: 'limit', limit: 'volume-gib', max: volumeGibTotalMax });
+}
+
+async function recordCreation(
+  ports: ControlPorts,
+  tx: Tx,
+  volume: Volume,
+  operation: string | null,
+): Promise<readonly Operation[]> {
+  if (operation === null) return [];
+  const origin = volume.origin === null ? null : await tx.snapshots.find(volume.origin);
+  return await startOperations(ports, tx, volume, volume.id, [
+    {
+      type: operation,
+      resourceName: volume.name ?? volume.id,
+      resourceType: 'Disk',
+      zone: volume.zone,
+      details: origin === null ? null : (origin.name ?? origin.id),
+    },
+  ]);
+}
+
+/** Makes the volume's directory and opens it; both may have happened before. */
+export async function makeOnHost(ports: ControlPorts, volume: Volume): Promise<void> {
+  await ports.host.create({
+    volume: volume.id,
+    account: volume.account,
+    sizeBytes: gibToBytes(volume.sizeGib),
+    origin: volume.origin,
+  });
+  await ports.host.open(volume.id, volume.generation);
+}
+
+/** The state alone: what else changed meanwhile (tags) stays. */
+export async function setVolumeState(tx: Tx, volume: Volume, state: Volume['state']): Promise<Volume> {
+  const current = await tx.volumes.find(volume.id);
+  assert(current !== null, 'a volume whose state is set exists');
+  const changed = { ...current, state };
+  await tx.volumes.update(changed);
+  return changed;
+}
+
+/** Refuses: not-found, in-use (NBD clients are connected), wrong-state (creating), token-mismatch. The volume is gone for clients when it resolves. */
+export async function deleteVolume(
+  ports: ControlPorts,
+  scope: Scope,
+  volume: Ref<VolumeId>,
+  { token, operation }: DeleteRequest,
+): Promise<Deleted> {
+  const use: TokenUse = { purpose: 'delete-volume', token, request: { volume, operation } };
+  return await deleteOnce(ports, scope, {
+    use,
+    operation,
+    find: async (tx) => (await volumeOf(tx, scope, volume)).id,
+    isId: isVolumeId,
+    retire: (id) => retireVolume(ports, scope, id, { use, operation }),
+  });
+}
+
+/** Refuses: not-found. */
+export async function findVolume(ports: ControlPorts, scope: Scope, id: VolumeId): Promise<Volume> {
+  return await ports.meta.read((tx) => volumeIn(tx, scope, id));
+}
+
+/** Refuses: not-found, also when the name is a snapshot's. */
+export async function findVolumeByName(ports: ControlPorts, scope: Scope, name: string): Promise<Volume> {
+  return await ports.meta.read((tx) => volumeNamed(tx, scope, name));
+}
+
+export interface ListVolumes {
+  /** These, of whichever face, and all of them must exist (not-found names the first that does not); null: all. */
+  readonly ids: readonly VolumeId[] | null;
+  /** Without ids: of this face only; null: of both. */
+  readonly face: Face | null;
+  /** Cursor of an earlier answer; null: from the beginning. */
+  readonly after: string | null;
+  readonly countMax: number;
+  readonly match?: (volume: Volume) => boolean;
+}
+
+/** In the order of creation; stable while others are created and deleted. Refuses: not-found, page-token-invalid. */
+export async function listVolumes(
+  ports: ControlPorts,
+  scope: Scope,
+  request: ListVolumes,
+): Promise<{ readonly volumes: readonly Volume[]; readonly next: string | null }> {
+  const { ids, face } = request;
+  if (ids !== null) {
+    const volumes = await ports.meta.read((tx) => eachOnce(ids, (id) => volumeIn(tx, scope, id)));
+    const page = slicePage(ports, scope, 'volumes by id', request, volumes);
+    return { volumes: page.records, next: page.next };
+  }
+  const page = await readPage<Volume>(ports, scope, `volumes ${face}`, request, (part) =>
+    ports.meta.read((tx) => tx.volumes.list({ scope, face }, part)),
+  );
+  return { volumes: page.records, next: page.next };
+}

@@ -1,0 +1,81 @@
+import { silentLog } from '#base/log.ts';
+import { SeededRandom } from '#base/random.ts';
+import { VirtualClock } from '#base/virtual-clock.ts';
+import { regionName } from '#domain/ids.ts';
+import type { Scope } from '#domain/volume.ts';
+import { KyselyStore } from '#meta/kysely-store.ts';
+import { createAccount } from './access.ts';
+import { type Control, makeControl } from './control.ts';
+import { Faults, faultyHost, faultyMeta } from './fault.fake.ts';
+import { limits, type Limits } from './limits.ts';
+import { MemoryHost } from './memory-host.fake.ts';
+import type { ControlPorts, TaskName } from './ports.ts';
+
+/** A whole control plane for tests: real metadata in a database without a file, a host in memory, a clock that stands. */
+export class World implements AsyncDisposable {
+  readonly clock = new VirtualClock();
+  readonly random: SeededRandom;
+  readonly host = new MemoryHost();
+  readonly faults = new Faults();
+  readonly #limits: Limits;
+  readonly #meta: KyselyStore;
+  #control: Control;
+
+  private constructor(meta: KyselyStore, some: Partial<Limits>) {
+    this.#meta = meta;
+    this.#limits = limits({ progressPeriodMs: 1000, ...some });
+    this.random = new SeededRandom(7);
+    this.#control = this.#make();
+  }
+
+  static async make(some: Partial<Limits> = {}): Promise<World> {
+    return new World(await KyselyStore.open(':memory:', new VirtualClock()), some);
+  }
+
+  get control(): Control {
+    return this.#control;
+  }
+
+  get ports(): ControlPorts {
+    return this.#control.ports;
+  }
+
+  /** A new account, in us-east-1 unless told otherwise. */
+  async account(region = 'us-east-1'): Promise<Scope> {
+    const { account } = await createAccount(this.ports, {});
+    return { account, region: regionName(region) };
+  }
+
+  /** The control process dies and another one begins; the host lives on. */
+  async restartControl(): Promise<void> {
+    await this.#control[Symbol.asyncDispose]();
+    this.#control = this.#make();
+  }
+
+  /** Every reconciler, again and again, until nothing is left to do; time passes for what waits. */
+  async settle(): Promise<void> {
+    const names: readonly TaskName[] = ['finish-intents', 'open-volumes', 'upload-snapshots', 'finish-deletions'];
+    for (let round = 0; round < 4; round += 1) {
+      for (const name of names) await this.#control.run(name);
+      await this.clock.advance(5000);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.host.restart();
+    await this.#control[Symbol.asyncDispose]();
+    await this.#meta[Symbol.asyncDispose]();
+  }
+
+  #make(): Control {
+    return makeControl({
+      meta: faultyMeta(this.#meta, this.faults),
+      host: faultyHost(this.host, this.faults),
+      clock: this.clock,
+      random: this.random,
+      log: silentLog,
+      limits: this.#limits,
+      tokenKey: new Uint8Array(32).fill(1),
+    });
+  }
+}

@@ -1,0 +1,85 @@
+import { chmodSync, existsSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
+import { Kysely } from 'kysely';
+import type { Clock } from '#base/clock.ts';
+import { accountTable } from './account-table.ts';
+import { blockTable } from './block-table.ts';
+import { type MetaStore, MetaStoreError, type ReadTx, type Tx } from './meta-store.ts';
+import { nameTable } from './name-table.ts';
+import { operationTable } from './operation-table.ts';
+import { migrate } from './schema/migrate.ts';
+import type { Tables } from './schema/tables.ts';
+import { settingTable } from './setting-table.ts';
+import { snapshotTable } from './snapshot-table.ts';
+import { isBusy, openExclusive, sqliteDialect } from './sqlite.ts';
+import { tokenTable } from './token-table.ts';
+import { volumeTable } from './volume-table.ts';
+
+/**
+ * Metadata in one SQLite file through Kysely. One connection, so transactions run one after another by themselves; a
+ * transaction that fails in its body or at commit is rolled back, and its error comes out as it is.
+ */
+export class KyselyStore implements MetaStore {
+  readonly #db: Kysely<Tables>;
+
+  private constructor(db: Kysely<Tables>) {
+    this.#db = db;
+  }
+
+  /** Opens or makes the file (0600); `:memory:` is SQLite's database without a file, for tests. Throws MetaStoreError when another server has it, when a newer program made it, or when it cannot be read. */
+  static async open(path: string, clock: Clock): Promise<KyselyStore> {
+    const db = new Kysely<Tables>({ dialect: sqliteDialect(openFile(path)) });
+    try {
+      await migrate(db, clock.nowMs());
+    } catch (error) {
+      await db.destroy();
+      if (error instanceof MetaStoreError) throw new MetaStoreError(`${path}: ${error.message}`);
+      throw new MetaStoreError(`cannot prepare the metadata in ${path}`, { cause: error });
+    }
+    return new KyselyStore(db);
+  }
+
+  transact<R>(body: (tx: Tx) => Promise<R>): Promise<R> {
+    return this.#db.transaction().execute((db) => body(tablesOf(db)));
+  }
+
+  read<R>(body: (tx: ReadTx) => Promise<R>): Promise<R> {
+    return this.transact(body);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#db.destroy();
+  }
+}
+
+function openFile(path: string): DatabaseSync {
+  const isNew = path !== ':memory:' && !existsSync(path);
+  try {
+    const database = openExclusive(path);
+    // Also for a process that was started with another umask: it holds the secrets of access keys.
+    if (isNew) chmodSync(path, 0o600);
+    return database;
+  } catch (error) {
+    if (isBusy(error)) {
+      throw new MetaStoreError(
+        `another server is using the data directory ${dirname(path)}: stop it, or use another directory`,
+        { cause: error },
+      );
+    }
+    throw new MetaStoreError(`cannot open the metadata in ${path}`, { cause: error });
+  }
+}
+
+function tablesOf(db: Kysely<Tables>): Tx {
+  return {
+    accounts: accountTable(db),
+    volumes: volumeTable(db),
+    snapshots: snapshotTable(db),
+    names: nameTable(db),
+    operations: operationTable(db),
+    tokens: tokenTable(db),
+    blocks: blockTable(db),
+    settings: settingTable(db),
+  };
+}

@@ -1,0 +1,198 @@
+import { type Insertable, type Kysely, type Selectable, sql } from 'kysely';
+import { assert } from '#base/assert.ts';
+import type { AccountId, CutId, Lineage, RegionName, SnapshotId, VolumeId } from '#domain/ids.ts';
+import type { Snapshot, SnapshotState } from '#domain/snapshot.ts';
+import type { Face, Tags } from '#domain/volume.ts';
+import type { ListFilter, Page, Row, SnapshotTable } from './meta-store.ts';
+import type { SnapshotRow, Tables } from './schema/tables.ts';
+
+const VISIBLE: readonly SnapshotState[] = ['pending', 'completed', 'error'];
+
+export function snapshotTable(db: Kysely<Tables>): SnapshotTable {
+  const counted = () => db.selectFrom('snapshots').select((e) => e.fn.countAll<number>().as('count'));
+  return {
+    find: async (id) => {
+      const row = await db.selectFrom('snapshots').selectAll().where('id', '=', id).executeTakeFirst();
+      return row === undefined ? null : snapshotOf(row);
+    },
+
+    list: async ({ scope, face, tagged }: ListFilter, page: Page) => {
+      let query = db
+        .selectFrom('snapshots')
+        .selectAll()
+        .where('account', '=', scope.account)
+        .where('region', '=', scope.region)
+        .where('sequence', '>', page.after)
+        // Unary plus: the index on the state is not the one to walk here.
+        .where(sql`+state`, 'in', VISIBLE);
+      if (face !== null) query = query.where('face', '=', face);
+      if (tagged === true) query = query.where('tags', '!=', sql<string>`'{}'`);
+      return (await query.orderBy('sequence').limit(page.countMax).execute()).map(numbered);
+    },
+
+    inState: async (states: readonly SnapshotState[], page: Page) => {
+      const rows = await db
+        .selectFrom('snapshots')
+        .selectAll()
+        .where('state', 'in', states)
+        .where('sequence', '>', page.after)
+        .orderBy('sequence')
+        .limit(page.countMax)
+        .execute();
+      return rows.map(numbered);
+    },
+
+    ofVolume: async (volume, state, beforeEpoch, countMax) => {
+      let query = db.selectFrom('snapshots').selectAll().where('volume', '=', volume).where('state', '=', state);
+      if (beforeEpoch !== null) query = query.where('epoch', '<', beforeEpoch);
+      return (await query.orderBy('epoch', 'desc').limit(countMax).execute()).map(snapshotOf);
+    },
+
+    unreleased: async (page: Page) => {
+      const rows = await db
+        .selectFrom('snapshots')
+        .selectAll()
+        .where('released', '=', (e) => e.lit(0))
+        .where('sequence', '>', page.after)
+        .orderBy('sequence')
+        .limit(page.countMax)
+        .execute();
+      return rows.map(numbered);
+    },
+
+    named: async (name) => {
+      const rows = await db
+        .selectFrom('snapshots')
+        .selectAll()
+        .where('name', '=', name)
+        .where('state', 'in', VISIBLE)
+        .orderBy('sequence')
+        .execute();
+      return rows.map(snapshotOf);
+    },
+
+    count: async (scope) => {
+      const row = await counted()
+        .where('account', '=', scope.account)
+        .where('region', '=', scope.region)
+        .where(sql`+state`, '!=', 'deleting')
+        .executeTakeFirstOrThrow();
+      return row.count;
+    },
+
+    countPending: async (scope) => {
+      const row = await counted()
+        .where('state', 'in', ['cutting', 'pending'])
+        .where('account', '=', scope.account)
+        .where('region', '=', scope.region)
+        .executeTakeFirstOrThrow();
+      return row.count;
+    },
+
+    countDirect: async (scope) => {
+      const row = await counted()
+        .where('state', 'in', ['cutting', 'pending'])
+        .where('account', '=', scope.account)
+        .where('region', '=', scope.region)
+        .where('direct', '=', 1)
+        .where('sealed', '=', 0)
+        .executeTakeFirstOrThrow();
+      return row.count;
+    },
+
+    insert: async (snapshot) => {
+      await db.insertInto('snapshots').values(rowOf(snapshot)).execute();
+    },
+
+    update: async (snapshot) => {
+      const result = await db
+        .updateTable('snapshots')
+        .set(rowOf(snapshot))
+        .where('id', '=', snapshot.id)
+        .executeTakeFirst();
+      assert(result.numUpdatedRows === 1n, 'a snapshot that is updated exists');
+    },
+
+    raiseProgress: async (id, percent) => {
+      await db
+        .updateTable('snapshots')
+        .set({ progress_percent: percent })
+        .where('id', '=', id)
+        .where('state', '=', 'pending')
+        .where('progress_percent', '<', percent)
+        .execute();
+    },
+
+    remove: async (id) => {
+      await db.deleteFrom('snapshots').where('id', '=', id).execute();
+    },
+  };
+}
+
+function numbered(row: Selectable<SnapshotRow>): Row<Snapshot> {
+  return { sequence: row.sequence, record: snapshotOf(row) };
+}
+
+function snapshotOf(row: Selectable<SnapshotRow>): Snapshot {
+  return {
+    id: row.id as SnapshotId,
+    account: row.account as AccountId,
+    region: row.region as RegionName,
+    face: row.face as Face,
+    name: row.name,
+    volume: row.volume as VolumeId,
+    volumeName: row.volume_name,
+    volumeSizeGib: row.volume_size_gib,
+    state: row.state as SnapshotState,
+    stateMessage: row.state_message,
+    progressPercent: row.progress_percent,
+    description: row.description,
+    startedAtMs: row.started_at_ms,
+    completedAtMs: row.completed_at_ms,
+    cut: row.cut as CutId,
+    epoch: row.epoch,
+    parent: row.parent as SnapshotId | null,
+    fullBytes: row.full_bytes,
+    changedBytes: row.changed_bytes,
+    storedBytes: row.stored_bytes,
+    direct: row.direct === 1,
+    sealed: row.sealed === 1,
+    released: row.released === 1,
+    timeoutMinutes: row.timeout_minutes,
+    touchedAtMs: row.touched_at_ms,
+    lineage: row.lineage as Lineage,
+    tags: JSON.parse(row.tags) as Tags,
+  };
+}
+
+function rowOf(snapshot: Snapshot): Insertable<SnapshotRow> {
+  return {
+    id: snapshot.id,
+    account: snapshot.account,
+    region: snapshot.region,
+    face: snapshot.face,
+    name: snapshot.name,
+    volume: snapshot.volume,
+    volume_name: snapshot.volumeName,
+    volume_size_gib: snapshot.volumeSizeGib,
+    state: snapshot.state,
+    state_message: snapshot.stateMessage,
+    progress_percent: snapshot.progressPercent,
+    description: snapshot.description,
+    started_at_ms: snapshot.startedAtMs,
+    completed_at_ms: snapshot.completedAtMs,
+    cut: snapshot.cut,
+    epoch: snapshot.epoch,
+    parent: snapshot.parent,
+    full_bytes: snapshot.fullBytes,
+    changed_bytes: snapshot.changedBytes,
+    stored_bytes: snapshot.storedBytes,
+    direct: Number(snapshot.direct),
+    sealed: Number(snapshot.sealed),
+    released: Number(snapshot.released),
+    timeout_minutes: snapshot.timeoutMinutes,
+    touched_at_ms: snapshot.touchedAtMs,
+    lineage: snapshot.lineage,
+    tags: JSON.stringify(snapshot.tags),
+  };
+}

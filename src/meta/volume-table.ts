@@ -1,0 +1,128 @@
+import { type Insertable, type Kysely, type Selectable, sql } from 'kysely';
+import { assert } from '#base/assert.ts';
+import type { AccountId, Lineage, RegionName, SnapshotId, VolumeId } from '#domain/ids.ts';
+import type { Face, Tags, Volume, VolumeState, VolumeType } from '#domain/volume.ts';
+import type { ListFilter, Page, Row, VolumeTable } from './meta-store.ts';
+import type { Tables, VolumeRow } from './schema/tables.ts';
+
+export function volumeTable(db: Kysely<Tables>): VolumeTable {
+  return {
+    find: async (id) => {
+      const row = await db.selectFrom('volumes').selectAll().where('id', '=', id).executeTakeFirst();
+      return row === undefined ? null : volumeOf(row);
+    },
+
+    list: async ({ scope, face, tagged }: ListFilter, page: Page) => {
+      let query = db
+        .selectFrom('volumes')
+        .selectAll()
+        .where('account', '=', scope.account)
+        .where('region', '=', scope.region)
+        .where('sequence', '>', page.after)
+        .where('draft', '=', 0)
+        .where('state', '!=', 'deleting');
+      if (face !== null) query = query.where('face', '=', face);
+      // Written as in the partial index, or SQLite would not use it.
+      if (tagged === true) query = query.where('tags', '!=', sql<string>`'{}'`);
+      return (await query.orderBy('sequence').limit(page.countMax).execute()).map(numbered);
+    },
+
+    inState: async (states: readonly VolumeState[], page: Page) => {
+      const rows = await db
+        .selectFrom('volumes')
+        .selectAll()
+        .where('state', 'in', states)
+        .where('sequence', '>', page.after)
+        .orderBy('sequence')
+        .limit(page.countMax)
+        .execute();
+      return rows.map(numbered);
+    },
+
+    named: async (name) => {
+      const rows = await db
+        .selectFrom('volumes')
+        .selectAll()
+        .where('name', '=', name)
+        .where('state', '!=', 'deleting')
+        .orderBy('sequence')
+        .execute();
+      return rows.map(volumeOf);
+    },
+
+    count: async (scope) => {
+      const row = await db
+        .selectFrom('volumes')
+        .select((e) => [e.fn.countAll<number>().as('count'), e.fn.sum<number | null>('size_gib').as('size')])
+        .where('account', '=', scope.account)
+        .where('region', '=', scope.region)
+        .where('draft', '=', 0)
+        .where('state', '!=', 'deleting')
+        .executeTakeFirstOrThrow();
+      return { count: row.count, sizeGib: row.size ?? 0 };
+    },
+
+    insert: async (volume) => {
+      await db.insertInto('volumes').values(rowOf(volume)).execute();
+    },
+
+    update: async (volume) => {
+      const result = await db.updateTable('volumes').set(rowOf(volume)).where('id', '=', volume.id).executeTakeFirst();
+      assert(result.numUpdatedRows === 1n, 'a volume that is updated exists');
+    },
+
+    remove: async (id) => {
+      await db.deleteFrom('volumes').where('id', '=', id).execute();
+    },
+  };
+}
+
+function numbered(row: Selectable<VolumeRow>): Row<Volume> {
+  return { sequence: row.sequence, record: volumeOf(row) };
+}
+
+function volumeOf(row: Selectable<VolumeRow>): Volume {
+  return {
+    id: row.id as VolumeId,
+    account: row.account as AccountId,
+    region: row.region as RegionName,
+    face: row.face as Face,
+    draft: row.draft === 1,
+    name: row.name,
+    zone: row.zone,
+    sizeGib: row.size_gib,
+    type: row.type as VolumeType,
+    iops: row.iops,
+    throughputMibps: row.throughput_mibps,
+    multiAttach: row.multi_attach === 1,
+    state: row.state as VolumeState,
+    createdAtMs: row.created_at_ms,
+    origin: row.origin as SnapshotId | null,
+    generation: row.generation,
+    lineage: row.lineage as Lineage,
+    tags: JSON.parse(row.tags) as Tags,
+  };
+}
+
+function rowOf(volume: Volume): Insertable<VolumeRow> {
+  return {
+    id: volume.id,
+    account: volume.account,
+    region: volume.region,
+    face: volume.face,
+    draft: Number(volume.draft),
+    name: volume.name,
+    zone: volume.zone,
+    size_gib: volume.sizeGib,
+    type: volume.type,
+    iops: volume.iops,
+    throughput_mibps: volume.throughputMibps,
+    multi_attach: Number(volume.multiAttach),
+    state: volume.state,
+    created_at_ms: volume.createdAtMs,
+    origin: volume.origin,
+    generation: volume.generation,
+    lineage: volume.lineage,
+    tags: JSON.stringify(volume.tags),
+  };
+}
