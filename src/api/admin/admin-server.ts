@@ -1,0 +1,89 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { rm } from 'node:fs/promises';
+import { describeError } from '#base/log.ts';
+import { createAccount } from '#control/access.ts';
+import { addressOf, AmbiguousNameError } from '#control/operator.ts';
+import type { ControlPorts } from '#control/ports.ts';
+import { DomainError, type Failure } from '#domain/errors.ts';
+
+/** How an address is written is the data plane's affair; the composition gives it. */
+export type NbdUri = (exportName: string, socketPath: string) => string;
+
+export interface AdminServer {
+  close(): Promise<void>;
+}
+
+interface Reply {
+  readonly status: number;
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * What the `varve` command asks of a running server, as JSON over HTTP on a unix socket in a directory that only the
+ * server's user can enter: that is the authentication.
+ *
+ * - `GET /connect?name=NAME|ID` → `{ uri, readOnly }`
+ * - `POST /accounts` → `{ AccountId, AccessKeyId, SecretAccessKey }`
+ *
+ * Refusals are 4xx with `{ message }` for a person.
+ */
+export async function startAdminServer(options: {
+  readonly ports: ControlPorts;
+  readonly socketPath: string;
+  readonly nbdUri: NbdUri;
+}): Promise<AdminServer> {
+  const { ports, socketPath, nbdUri } = options;
+  const server = createServer((request, response) => {
+    request.resume(); // No verb has a body.
+    void answer(ports, nbdUri, request).then((reply) => send(response, reply));
+  });
+  // Whoever holds the data directory's lock owns the socket: what is there was left by a process that is dead.
+  await rm(socketPath, { force: true });
+  const listening = Promise.withResolvers<void>();
+  server.once('error', listening.reject);
+  server.listen(socketPath, listening.resolve);
+  await listening.promise;
+  return {
+    close: async () => {
+      const closed = Promise.withResolvers<void>();
+      server.close(() => closed.resolve());
+      server.closeAllConnections();
+      await closed.promise;
+    },
+  };
+}
+
+async function answer(ports: ControlPorts, nbdUri: NbdUri, request: IncomingMessage): Promise<Reply> {
+  try {
+    const url = new URL(request.url ?? '/', 'http://admin');
+    const verb = `${request.method ?? ''} ${url.pathname}`;
+    if (verb === 'GET /connect') {
+      const address = await addressOf(ports, url.searchParams.get('name') ?? '');
+      const uri = nbdUri(address.exportName, address.socketPath);
+      return { status: 200, body: { uri, readOnly: address.readOnly } };
+    }
+    if (verb === 'POST /accounts') {
+      const made = await createAccount(ports, {});
+      const body = { AccountId: made.account, AccessKeyId: made.accessKeyId, SecretAccessKey: made.secretAccessKey };
+      return { status: 200, body };
+    }
+    return { status: 404, body: { message: `this server does not know "${verb}"` } };
+  } catch (error) {
+    if (error instanceof DomainError) return { status: 400, body: { message: inWords(error.failure) } };
+    if (error instanceof AmbiguousNameError) return { status: 400, body: { message: error.message } };
+    ports.log.error('an operator request failed', { url: request.url, error });
+    return { status: 500, body: { message: describeError(error) } };
+  }
+}
+
+function inWords(failure: Failure): string {
+  if (failure.kind === 'not-found') return `there is no disk, volume or snapshot "${failure.id}"`;
+  if (failure.kind === 'wrong-state') return `${failure.id} cannot be served now: it is ${failure.state}`;
+  return `refused: ${failure.kind}`;
+}
+
+function send(response: ServerResponse, reply: Reply): void {
+  const body = `${JSON.stringify(reply.body)}\n`;
+  response.writeHead(reply.status, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) });
+  response.end(body);
+}

@@ -1,0 +1,165 @@
+import { createHash } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { uuid } from '#base/random.ts';
+import { headerValue, type HttpRequestParts, type RequestHead } from '#wire/aws/http.ts';
+import type { ServiceName } from '#wire/aws/operations.ts';
+import {
+  encodeAuthFailure,
+  encodeError,
+  encodeNotSupported,
+  encodeUnknownOperation,
+  routeRequest,
+} from '#wire/aws/protocol.ts';
+import { type Answer, answerOf } from './answer.ts';
+import { authenticate, type Authenticated, type BodyHold } from './authenticate.ts';
+import type { CallContext, Face, Handler } from './handler.ts';
+import { perform } from './perform.ts';
+import type { ServerParts } from './server-parts.ts';
+import { transportError, type TransportTrouble } from './transport-errors.ts';
+
+/** What a request turned out to be, for the log. */
+export interface Dispatched {
+  readonly answer: Answer;
+  readonly service: ServiceName | null;
+  readonly operation: string | null;
+  readonly accessKeyId: string | null;
+}
+
+/** Answers one request, from its head to the bytes of its reply. Null: the client went away. */
+export async function dispatch(
+  parts: ServerParts,
+  incoming: IncomingMessage,
+  head: RequestHead,
+  hold: BodyHold,
+): Promise<Dispatched | null> {
+  const requestId = uuid(parts.ports.random);
+  const who = await authenticate(parts, incoming, head, hold);
+  const speaker = who.service ?? speakerOf(head);
+  if (who.kind === 'no-body') {
+    if (who.trouble === 'gone') return null;
+    const trouble = who.trouble === 'no-room' ? 'unavailable' : who.trouble;
+    return unrouted(troubled(speaker, trouble, requestId), who.service);
+  }
+  if (who.kind === 'refused') {
+    return unrouted(
+      answerOf(encodeAuthFailure(speaker, who.failure, requestId), requestId, who.failure.kind),
+      who.service,
+    );
+  }
+
+  const { accessKeyId, service: scopeService } = who.authorization;
+  const route = routeRequest(who.request, scopeService);
+  if (route.kind === 'unknown-service') {
+    return { ...unrouted(troubled(speaker, 'unknown-service', requestId), null), accessKeyId };
+  }
+  const { service, operation } = route;
+  const tell = (answer: Answer): Dispatched => ({ answer, service, operation, accessKeyId });
+  if (service !== scopeService) {
+    const reason = `Credential should be scoped to correct service: '${service}'.`;
+    return tell(
+      answerOf(encodeAuthFailure(service, { kind: 'wrong-scope', reason }, requestId), requestId, 'wrong-scope'),
+    );
+  }
+  if (route.kind === 'unknown-operation') {
+    return tell(answerOf(encodeUnknownOperation(service, operation, requestId), requestId, 'unknown-operation'));
+  }
+  const face = parts.faces.get(service);
+  const handler = face?.handlers.get(route.operation);
+  if (face === undefined || handler === undefined) {
+    return tell(answerOf(encodeNotSupported(service, route.operation, requestId), requestId, 'not-supported'));
+  }
+  return tell(await call(parts, face, handler, route.operation, who, requestId));
+}
+
+/** Performs a call, or joins or repeats one that this is another attempt of; gives up waiting at the deadline. */
+async function call(
+  parts: ServerParts,
+  face: Face,
+  handler: Handler<unknown, unknown>,
+  operation: string,
+  who: Authenticated,
+  requestId: string,
+): Promise<Answer> {
+  const { ports, limits, running, replay } = parts;
+  const invocationId = invocationIdOf(who.request);
+  const deadline = new AbortController();
+  const context: CallContext = {
+    ports,
+    scope: { account: who.key.account, region: who.region },
+    accessKeyId: who.key.accessKeyId,
+    requestId,
+    operation,
+    invocationId,
+    signal: AbortSignal.any([deadline.signal, parts.stopping]),
+  };
+  const start = (): Promise<Answer> => {
+    if (running.size >= limits.callsRunningMax)
+      return Promise.resolve(troubled(face.service, 'unavailable', requestId));
+    const answer = perform(parts, face, handler, context, who.request);
+    running.add(answer);
+    void answer.finally(() => running.delete(answer)); // perform never rejects.
+    return answer;
+  };
+  const answer =
+    invocationId !== null && face.mutates(operation)
+      ? replay.answer(callKey(context, face.service, invocationId, who.request), start)
+      : start();
+
+  const timer = new AbortController();
+  const late = ports.clock.sleep(limits.callTimeoutMs, timer.signal).then(
+    () => {
+      deadline.abort(new Error(`${operation} took longer than ${limits.callTimeoutMs} ms`));
+      ports.log.warn('a request took too long', { requestId, service: face.service, operation });
+      return troubled(face.service, 'unavailable', requestId);
+    },
+    () => answer,
+  );
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    timer.abort();
+  }
+}
+
+/** SDKs send a UUID; what is much longer is not one, and would be kept as a token. */
+const INVOCATION_ID_LENGTH_MAX = 128;
+
+function invocationIdOf(request: HttpRequestParts): string | null {
+  const id = headerValue(request.headers, 'amz-sdk-invocation-id');
+  return id === null || id === '' || id.length > INVOCATION_ID_LENGTH_MAX ? null : id;
+}
+
+/** Equal for the attempts of one call, and for nothing else. */
+function callKey(context: CallContext, service: ServiceName, invocationId: string, request: HttpRequestParts): string {
+  const hash = createHash('sha256');
+  const parts = [
+    context.accessKeyId,
+    context.scope.region,
+    service,
+    context.operation,
+    invocationId,
+    request.method,
+    request.path,
+    request.query,
+  ];
+  hash.update(JSON.stringify(parts));
+  hash.update(request.body);
+  return hash.digest('base64');
+}
+
+function troubled(service: ServiceName, trouble: TransportTrouble, requestId: string): Answer {
+  const error = transportError(service, trouble);
+  return answerOf(encodeError(service, error, requestId), requestId, error.code);
+}
+
+function unrouted(answer: Answer, service: ServiceName | null): Dispatched {
+  return { answer, service, operation: null, accessKeyId: null };
+}
+
+/** Whose words to use with a client of no service of ours: JSON to who speaks JSON, else EC2's XML. */
+function speakerOf(head: RequestHead): ServiceName {
+  const json =
+    headerValue(head.headers, 'x-amz-target') !== null ||
+    (headerValue(head.headers, 'content-type') ?? '').startsWith('application/x-amz-json');
+  return json ? 'lightsail' : 'ec2';
+}

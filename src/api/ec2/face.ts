@@ -1,0 +1,28 @@
+import { defineFace } from '#api/handler.ts';
+import { describeAccountAttributes } from './account-attributes.ts';
+import { mapFailure } from './errors.ts';
+import { describeAvailabilityZones, describeRegions } from './regions.ts';
+import { createSnapshot, deleteSnapshot, describeSnapshots } from './snapshots.ts';
+import { createTags, deleteTags, describeTags } from './tags.ts';
+import { createVolume, deleteVolume, describeVolumes } from './volumes.ts';
+
+/** EC2: volumes, snapshots, their tags, and where they can be. */
+export const ec2Face = defineFace({
+  service: 'ec2',
+  handlers: {
+    CreateSnapshot: createSnapshot,
+    CreateTags: createTags,
+    CreateVolume: createVolume,
+    DeleteSnapshot: deleteSnapshot,
+    DeleteTags: deleteTags,
+    DeleteVolume: deleteVolume,
+    DescribeAccountAttributes: describeAccountAttributes,
+    DescribeAvailabilityZones: describeAvailabilityZones,
+    DescribeRegions: describeRegions,
+    DescribeSnapshots: describeSnapshots,
+    DescribeTags: describeTags,
+    DescribeVolumes: describeVolumes,
+  },
+  repeatable: ['Describe', 'Get', 'List'],
+  mapFailure,
+});

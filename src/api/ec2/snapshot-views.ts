@@ -1,0 +1,73 @@
+import { present } from '#base/assert.ts';
+import { visibleState, type Snapshot, type VisibleSnapshotState } from '#domain/snapshot.ts';
+import type { OutputOf } from '#wire/aws/operations.ts';
+import type { FilterTable, FilterTexts } from './filters.ts';
+import { tagViews } from './tag-views.ts';
+
+export type SnapshotView = NonNullable<OutputOf<'ec2', 'DescribeSnapshots'>['Snapshots']>[number];
+
+/** What a snapshot that came from no volume shows as its volume; AWS's own placeholder, no id of a volume. */
+const NO_VOLUME_ID = 'vol-ffffffff';
+
+/** What CreateSnapshot answers: the state at its start, progress not known yet, and none of what only DescribeSnapshots shows. */
+export function createdSnapshotView(snapshot: Snapshot): SnapshotView {
+  return { ...commonView(snapshot), State: 'pending', Progress: '' };
+}
+
+export function snapshotView(snapshot: Snapshot): SnapshotView {
+  return {
+    ...commonView(snapshot),
+    State: stateOf(snapshot),
+    Progress: progressOf(snapshot),
+    StorageTier: 'standard',
+    ...(snapshot.state === 'error' && snapshot.stateMessage !== null ? { StateMessage: snapshot.stateMessage } : {}),
+    ...(snapshot.completedAtMs === null ? {} : { CompletionTime: new Date(snapshot.completedAtMs) }),
+    ...(snapshot.fullBytes === null ? {} : { FullSnapshotSizeInBytes: snapshot.fullBytes }),
+  };
+}
+
+function commonView(snapshot: Snapshot): SnapshotView {
+  return {
+    Description: snapshot.description,
+    Encrypted: false,
+    OwnerId: snapshot.account,
+    SnapshotId: snapshot.id,
+    StartTime: new Date(snapshot.startedAtMs),
+    Tags: tagViews(snapshot.tags),
+    VolumeId: volumeIdOf(snapshot),
+    VolumeSize: snapshot.volumeSizeGib,
+  };
+}
+
+function stateOf(snapshot: Snapshot): VisibleSnapshotState {
+  return present(visibleState(snapshot), 'clients are shown only snapshots that they can see');
+}
+
+function progressOf(snapshot: Snapshot): string {
+  return `${snapshot.progressPercent}%`;
+}
+
+function volumeIdOf(snapshot: Snapshot): string {
+  return snapshot.direct ? NO_VOLUME_ID : snapshot.volume;
+}
+
+/** Every filter of EC2's DescribeSnapshots. */
+export const snapshotFilters: FilterTable<Snapshot> = {
+  named: new Map<string, FilterTexts<Snapshot>>([
+    ['description', (snapshot) => [snapshot.description]],
+    ['encrypted', () => ['false']],
+    // Only Amazon's own snapshots have an alias, and only copies were transferred; there are none of either here.
+    ['owner-alias', () => []],
+    ['owner-id', (snapshot) => [snapshot.account]],
+    ['progress', (snapshot) => [progressOf(snapshot)]],
+    ['snapshot-id', (snapshot) => [snapshot.id]],
+    ['start-time', (snapshot) => [new Date(snapshot.startedAtMs).toISOString()]],
+    ['status', (snapshot) => [stateOf(snapshot)]],
+    ['storage-tier', () => ['standard']],
+    ['tag-key', (snapshot) => Object.keys(snapshot.tags)],
+    ['transfer-type', () => []],
+    ['volume-id', (snapshot) => [volumeIdOf(snapshot)]],
+    ['volume-size', (snapshot) => [String(snapshot.volumeSizeGib)]],
+  ]),
+  tags: (snapshot) => snapshot.tags,
+};

@@ -1,0 +1,114 @@
+import type { CallContext, Handler } from '#api/handler.ts';
+import * as control from '#control/snapshots.ts';
+import { findVolume } from '#control/volumes.ts';
+import { parseAccountId } from '#domain/ids.ts';
+import type { InputOf, OutputOf } from '#wire/aws/operations.ts';
+import { clientToken } from './client-token.ts';
+import { endDryRun } from './dry-run.ts';
+import { invalidParameter, malformedUserId, unsupportedRequest } from './errors.ts';
+import { parseFilters } from './filters.ts';
+import { parseIds, requireSnapshotId, requireVolumeId } from './ids.ts';
+import { nextToken, parsePage, refusePagedIds } from './paging.ts';
+import { createdSnapshotView, snapshotFilters, snapshotView } from './snapshot-views.ts';
+import { parseTagSpecifications } from './tag-rules.ts';
+
+type CreateSnapshotRequest = InputOf<'ec2', 'CreateSnapshot'>;
+type DescribeSnapshotsRequest = InputOf<'ec2', 'DescribeSnapshots'>;
+
+/** EC2's longest description. */
+export const DESCRIPTION_LENGTH_MAX = 255;
+
+export const createSnapshot: Handler<CreateSnapshotRequest, OutputOf<'ec2', 'CreateSnapshot'>> = async (
+  context,
+  request,
+) => {
+  const { ports, scope } = context;
+  const volume = requireVolumeId(request.VolumeId);
+  const description = request.Description ?? '';
+  if (description.length > DESCRIPTION_LENGTH_MAX) {
+    throw invalidParameter('description', description, `At most ${DESCRIPTION_LENGTH_MAX} characters are allowed.`);
+  }
+  const tags = parseTagSpecifications(request.TagSpecifications, 'snapshot');
+  refusePlace(request);
+  if (request.DryRun === true) await findVolume(ports, scope, volume);
+  endDryRun(request);
+  const { snapshot } = await control.createSnapshot(ports, scope, {
+    face: 'ec2',
+    name: null,
+    volume,
+    description,
+    tags,
+    // The request has no token of its own.
+    token: clientToken(undefined, context),
+    operation: null,
+  });
+  return createdSnapshotView(snapshot);
+};
+
+/** A volume of a region has its snapshots in the region: nothing here is on an Outpost or in a Local Zone. */
+function refusePlace(request: CreateSnapshotRequest): void {
+  if (request.OutpostArn !== undefined) {
+    throw invalidParameter(
+      'outpostArn',
+      request.OutpostArn,
+      'The volume is not on an Outpost; its snapshots are stored in its Region.',
+    );
+  }
+  if (request.Location !== undefined && request.Location !== 'regional') {
+    throw request.Location === 'local'
+      ? unsupportedRequest('Local snapshots are supported only for volumes in Local Zones.')
+      : invalidParameter('location', request.Location, "Valid values are 'regional' and 'local'.");
+  }
+}
+
+export const describeSnapshots: Handler<DescribeSnapshotsRequest, OutputOf<'ec2', 'DescribeSnapshots'>> = async (
+  context,
+  request,
+) => {
+  const { ports, scope } = context;
+  const ids = parseIds(request.SnapshotIds, (text) => requireSnapshotId(text));
+  refusePagedIds(ids, request, 'snapshotSet');
+  const page = parsePage(request);
+  const passes = parseFilters(request.Filters, snapshotFilters);
+  const reachable = isReachable(request, context);
+  endDryRun(request);
+  const face = ids === null ? 'ec2' : null;
+  const match = reachable ? passes : () => false;
+  const { snapshots, next } = await control.listSnapshots(ports, scope, { ids, face, match, ...page });
+  return { Snapshots: snapshots.map(snapshotView), ...nextToken(next) };
+};
+
+/**
+ * Whether the account's own snapshots are among those that the request wants to see. There are no others: nothing is shared,
+ * public, or Amazon's.
+ */
+function isReachable(request: DescribeSnapshotsRequest, context: CallContext): boolean {
+  const { account } = context.scope;
+  const owners = request.OwnerIds ?? [];
+  const restorers = request.RestorableByUserIds ?? [];
+  checkUserIds(owners, OWNER_ALIASES);
+  checkUserIds(restorers, RESTORER_ALIASES);
+  const isOwn = (id: string): boolean => id === 'self' || id === account;
+  return (owners.length === 0 || owners.some(isOwn)) && (restorers.length === 0 || restorers.some(isOwn));
+}
+
+const OWNER_ALIASES: ReadonlySet<string> = new Set(['self', 'amazon', 'aws-marketplace', 'aws-backup-vault']);
+const RESTORER_ALIASES: ReadonlySet<string> = new Set(['self', 'all']);
+
+function checkUserIds(ids: readonly string[], aliases: ReadonlySet<string>): void {
+  for (const id of ids) {
+    if (!aliases.has(id) && parseAccountId(id) === null) throw malformedUserId(id);
+  }
+}
+
+export const deleteSnapshot: Handler<InputOf<'ec2', 'DeleteSnapshot'>, OutputOf<'ec2', 'DeleteSnapshot'>> = async (
+  context,
+  request,
+) => {
+  const { ports, scope } = context;
+  const id = requireSnapshotId(request.SnapshotId);
+  if (request.DryRun === true) await control.findSnapshot(ports, scope, id);
+  endDryRun(request);
+  await control.deleteSnapshot(ports, scope, id, { token: clientToken(undefined, context), operation: null });
+  return {};
+};

@@ -1,0 +1,70 @@
+import { zonesOf } from '#domain/region.ts';
+import type { Volume } from '#domain/volume.ts';
+import type { OutputOf } from '#wire/aws/operations.ts';
+import type { FilterTable, FilterTexts } from './filters.ts';
+import { tagViews } from './tag-views.ts';
+
+export type VolumeView = NonNullable<OutputOf<'ec2', 'DescribeVolumes'>['Volumes']>[number];
+
+/** What CreateVolume answers: the state at its start, whatever has become of it by now, and no attachments. */
+export function createdVolumeView(volume: Volume): VolumeView {
+  return { ...commonView(volume), State: 'creating' };
+}
+
+/** What DescribeVolumes shows. */
+export function volumeView(volume: Volume): VolumeView {
+  return { ...commonView(volume), State: volume.state, Attachments: [] };
+}
+
+function commonView(volume: Volume): VolumeView {
+  const zoneId = zoneIdOf(volume);
+  return {
+    AvailabilityZone: volume.zone,
+    ...(zoneId === null ? {} : { AvailabilityZoneId: zoneId }),
+    CreateTime: new Date(volume.createdAtMs),
+    Encrypted: false,
+    ...(volume.iops === null ? {} : { Iops: volume.iops }),
+    MultiAttachEnabled: volume.multiAttach,
+    Size: volume.sizeGib,
+    // Present and empty for a volume that came from nothing.
+    SnapshotId: volume.origin ?? '',
+    Tags: tagViews(volume.tags),
+    ...(volume.throughputMibps === null ? {} : { Throughput: volume.throughputMibps }),
+    VolumeId: volume.id,
+    VolumeType: volume.type,
+  };
+}
+
+function zoneIdOf(volume: Volume): string | null {
+  return zonesOf(volume.region).find((zone) => zone.name === volume.zone)?.id ?? null;
+}
+
+/** No volume here is attached to an instance, run by another service, or made from a fast snapshot. */
+const NONE: readonly string[] = [];
+const FALSE: readonly string[] = ['false'];
+
+/** Every filter of EC2's DescribeVolumes. */
+export const volumeFilters: FilterTable<Volume> = {
+  named: new Map<string, FilterTexts<Volume>>([
+    ['attachment.attach-time', () => NONE],
+    ['attachment.delete-on-termination', () => NONE],
+    ['attachment.device', () => NONE],
+    ['attachment.instance-id', () => NONE],
+    ['attachment.status', () => NONE],
+    ['availability-zone', (volume) => [volume.zone]],
+    ['availability-zone-id', (volume) => [zoneIdOf(volume) ?? '']],
+    ['create-time', (volume) => [new Date(volume.createdAtMs).toISOString()]],
+    ['encrypted', () => FALSE],
+    ['fast-restored', () => FALSE],
+    ['multi-attach-enabled', (volume) => [String(volume.multiAttach)]],
+    ['operator.managed', () => FALSE],
+    ['operator.principal', () => NONE],
+    ['size', (volume) => [String(volume.sizeGib)]],
+    ['snapshot-id', (volume) => [volume.origin ?? '']],
+    ['status', (volume) => [volume.state]],
+    ['tag-key', (volume) => Object.keys(volume.tags)],
+    ['volume-id', (volume) => [volume.id]],
+    ['volume-type', (volume) => [volume.type]],
+  ]),
+  tags: (volume) => volume.tags,
+};

@@ -1,0 +1,103 @@
+import type { CallContext, Handler } from '#api/handler.ts';
+import { findSnapshot } from '#control/snapshots.ts';
+import * as control from '#control/volumes.ts';
+import { refuse } from '#domain/errors.ts';
+import { findZone, zonesOf } from '#domain/region.ts';
+import type { InputOf, OutputOf } from '#wire/aws/operations.ts';
+import { clientToken } from './client-token.ts';
+import { endDryRun } from './dry-run.ts';
+import { invalidCombination, missingParameter, unsupportedRequest, zoneNotFound } from './errors.ts';
+import { parseFilters } from './filters.ts';
+import { parseIds, requireSnapshotId, requireVolumeId } from './ids.ts';
+import { nextToken, parsePage, refusePagedIds } from './paging.ts';
+import { parseTagSpecifications } from './tag-rules.ts';
+import { parseVolumeShape } from './volume-rules.ts';
+import { createdVolumeView, volumeFilters, volumeView } from './volume-views.ts';
+
+type CreateVolumeRequest = InputOf<'ec2', 'CreateVolume'>;
+
+export const createVolume: Handler<CreateVolumeRequest, OutputOf<'ec2', 'CreateVolume'>> = async (context, request) => {
+  const { ports, scope } = context;
+  refuseUnbuilt(request);
+  const zone = parseZone(request, context);
+  const tags = parseTagSpecifications(request.TagSpecifications, 'volume');
+  const token = clientToken(request.ClientToken, context);
+  const originId = request.SnapshotId === undefined ? null : requireSnapshotId(request.SnapshotId);
+  if (originId === null && request.Size === undefined) throw missingParameter('size/snapshot');
+  const origin = originId === null ? null : await findSnapshot(ports, scope, originId);
+  if (origin !== null && origin.state !== 'completed') {
+    refuse({ kind: 'wrong-state', resource: 'snapshot', id: origin.id, state: origin.state });
+  }
+  const shape = parseVolumeShape(request, origin);
+  endDryRun(request);
+  const { volume } = await control.createVolume(ports, scope, {
+    face: 'ec2',
+    name: null,
+    zone,
+    ...shape,
+    origin: originId,
+    tags,
+    token,
+    operation: null,
+  });
+  return createdVolumeView(volume);
+};
+
+/** What this server cannot give is refused, not left out: the client would believe that it has it. */
+function refuseUnbuilt(request: CreateVolumeRequest): void {
+  if (request.OutpostArn !== undefined) throw unsupportedRequest('Outposts are not supported by this server.');
+  if (request.Encrypted === true) throw unsupportedRequest('Encrypted volumes are not supported by this server yet.');
+  if (request.KmsKeyId !== undefined) {
+    throw invalidCombination('The parameter KmsKeyId requires the parameter Encrypted to be set.');
+  }
+  if (request.VolumeInitializationRate !== undefined) {
+    throw unsupportedRequest('The parameter VolumeInitializationRate is not supported by this server.');
+  }
+  if (request.Operator !== undefined) {
+    throw unsupportedRequest('The parameter Operator is reserved for internal use.');
+  }
+}
+
+/** The name of the zone, which a request gives by name or by id. */
+function parseZone(request: CreateVolumeRequest, context: CallContext): string {
+  const { AvailabilityZone: name, AvailabilityZoneId: id } = request;
+  const { region } = context.scope;
+  if (name !== undefined && id !== undefined) {
+    throw invalidCombination('The parameters AvailabilityZone and AvailabilityZoneId cannot be used together');
+  }
+  if (name !== undefined) {
+    if (findZone(region, name) === null) throw zoneNotFound(name);
+    return name;
+  }
+  if (id === undefined) throw missingParameter('AvailabilityZone');
+  const zone = zonesOf(region).find((candidate) => candidate.id === id);
+  if (zone === undefined) throw zoneNotFound(id);
+  return zone.name;
+}
+
+export const describeVolumes: Handler<InputOf<'ec2', 'DescribeVolumes'>, OutputOf<'ec2', 'DescribeVolumes'>> = async (
+  context,
+  request,
+) => {
+  const { ports, scope } = context;
+  const ids = parseIds(request.VolumeIds, (text) => requireVolumeId(text));
+  refusePagedIds(ids, request, 'volumeSet');
+  const page = parsePage(request);
+  const match = parseFilters(request.Filters, volumeFilters);
+  endDryRun(request);
+  const face = ids === null ? 'ec2' : null;
+  const { volumes, next } = await control.listVolumes(ports, scope, { ids, face, match, ...page });
+  return { Volumes: volumes.map(volumeView), ...nextToken(next) };
+};
+
+export const deleteVolume: Handler<InputOf<'ec2', 'DeleteVolume'>, OutputOf<'ec2', 'DeleteVolume'>> = async (
+  context,
+  request,
+) => {
+  const { ports, scope } = context;
+  const id = requireVolumeId(request.VolumeId);
+  if (request.DryRun === true) await control.findVolume(ports, scope, id);
+  endDryRun(request);
+  await control.deleteVolume(ports, scope, id, { token: clientToken(undefined, context), operation: null });
+  return {};
+};

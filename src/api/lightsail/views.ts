@@ -1,0 +1,119 @@
+import type { Operation } from '#domain/operation.ts';
+import type { Region, Zone } from '#domain/region.ts';
+import { type Snapshot, visibleState } from '#domain/snapshot.ts';
+import type { Scope, Tags, Volume, VolumeState } from '#domain/volume.ts';
+import type {
+  AvailabilityZone,
+  Disk,
+  DiskSnapshot,
+  DiskState,
+  Operation as OperationShape,
+  OperationType,
+  Region as RegionShape,
+  RegionName,
+  ResourceLocation,
+  Tag,
+} from '#wire/aws/models/lightsail.ts';
+import { diskArn, diskSnapshotArn } from './arn.ts';
+
+/** What belongs to a whole region and to none of its zones. */
+const ALL_ZONES = 'all';
+
+export function diskView(disk: Volume): Disk {
+  return {
+    ...(disk.name === null ? {} : { name: disk.name }),
+    arn: diskArn(disk, disk.id),
+    supportCode: `${disk.account}/${disk.id}`,
+    createdAt: new Date(disk.createdAtMs),
+    location: location(disk, disk.zone),
+    resourceType: 'Disk',
+    tags: tagViews(disk.tags),
+    sizeInGb: disk.sizeGib,
+    isSystemDisk: false,
+    iops: disk.iops ?? diskIops(disk.sizeGib),
+    state: DISK_STATES[disk.state],
+    isAttached: false,
+  };
+}
+
+const DISK_STATES: Readonly<Record<VolumeState, DiskState>> = {
+  creating: 'pending',
+  available: 'available',
+  deleting: 'unknown', // Never seen: a disk being deleted is not found.
+  error: 'error',
+};
+
+/** What AWS shows for a disk of that size: 3 a GB, at least 100, at most 16,000 (EBS gp2). */
+export function diskIops(sizeGib: number): number {
+  return Math.min(Math.max(100, 3 * sizeGib), 16_000);
+}
+
+export function diskSnapshotView(snapshot: Snapshot): DiskSnapshot {
+  return {
+    ...(snapshot.name === null ? {} : { name: snapshot.name }),
+    arn: diskSnapshotArn(snapshot, snapshot.id),
+    supportCode: `${snapshot.account}/${snapshot.id}`,
+    createdAt: new Date(snapshot.startedAtMs),
+    location: location(snapshot, ALL_ZONES),
+    resourceType: 'DiskSnapshot',
+    tags: tagViews(snapshot.tags),
+    sizeInGb: snapshot.volumeSizeGib,
+    state: visibleState(snapshot) ?? 'unknown',
+    progress: `${snapshot.progressPercent}%`,
+    ...(snapshot.volumeName === null ? {} : { fromDiskName: snapshot.volumeName }),
+    fromDiskArn: diskArn(snapshot, snapshot.volume),
+    isFromAutoSnapshot: false,
+  };
+}
+
+export function operationView(operation: Operation): OperationShape {
+  return {
+    id: operation.id,
+    resourceName: operation.resourceName,
+    resourceType: operation.resourceType,
+    createdAt: new Date(operation.createdAtMs),
+    location: location(operation, operation.zone),
+    isTerminal: operation.status !== 'Started',
+    ...(operation.details === null ? {} : { operationDetails: operation.details }),
+    // Types are data in the domain; AWS, too, answers some that its model does not list (TagResource).
+    operationType: operation.type as OperationType,
+    status: operation.status,
+    statusChangedAt: new Date(operation.statusChangedAtMs),
+    ...(operation.errorCode === null ? {} : { errorCode: operation.errorCode }),
+    ...(operation.errorDetails === null ? {} : { errorDetails: operation.errorDetails }),
+  };
+}
+
+/** Null for a region that Lightsail does not have. */
+export function regionView(
+  region: Region,
+  options: { readonly zones: boolean; readonly databaseZones: boolean },
+): RegionShape | null {
+  if (region.lightsail === null) return null;
+  return {
+    continentCode: region.lightsail.continentCode,
+    description: region.lightsail.description,
+    displayName: region.lightsail.displayName,
+    name: shownRegion(region.name),
+    availabilityZones: options.zones ? region.zones.map(zoneView) : [],
+    relationalDatabaseAvailabilityZones: options.databaseZones ? region.zones.map(zoneView) : [],
+  };
+}
+
+function zoneView(zone: Zone): AvailabilityZone {
+  return { zoneName: zone.name, state: 'available' };
+}
+
+function location(scope: Scope, availabilityZone: string): ResourceLocation {
+  return { availabilityZone, regionName: shownRegion(scope.region) };
+}
+
+// The catalogue gives Lightsail to regions of the model's list only (a test checks it), and the face refuses the others.
+function shownRegion(name: string): RegionName {
+  return name as RegionName;
+}
+
+/** A key-only tag has no value, as it was given. */
+function tagViews(tags: Tags): Tag[] {
+  return Object.entries(tags).map(([key, value]) => (value === '' ? { key } : { key, value }));
+}

@@ -1,0 +1,7 @@
+import type { Failure } from '#domain/errors.ts';
+import type { AwsError } from '#api/aws-error.ts';
+
+/** What STS does touches no resource: whatever is refused is a value of the request. */
+export function mapFailure(failure: Failure): AwsError {
+  return { code: 'ValidationError', message: `The request is not valid: ${failure.kind}.`, status: 400 };
+}

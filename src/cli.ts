@@ -1,0 +1,150 @@
+import { parseArgs } from 'node:util';
+import { describeError } from '#base/log.ts';
+import { ConfigError, DATA_DEFAULT, PORT_DEFAULT, REGION_DEFAULT, type ConfigOptions } from './config.ts';
+import { CommandError } from './cli/command-error.ts';
+
+const USAGE = `Varve: block-storage snapshots that the AWS tools understand, with real bytes behind them.
+
+usage: varve COMMAND [options]
+
+  serve                start the server (Ctrl-C stops it)
+      --port N           TCP port of the API (default ${PORT_DEFAULT}; 0: any free one)
+      --host ADDRESS     address to listen on (default 127.0.0.1)
+      --region NAME      region that is shown and put into "env" (default ${REGION_DEFAULT});
+                         every region works: it is taken from each request's signature
+      --tls-cert FILE, --tls-key FILE
+                         speak HTTPS with this certificate (PEM)
+      --nbd-port N       also serve NBD over TCP, on 127.0.0.1 only and without credentials
+  env                  print the shell lines that point the aws CLI at the local server:
+                         eval "$(npx varve env)"
+  connect NAME|ID      print the NBD address of a disk, volume or snapshot
+  accounts create      make a new, empty account and print its root key
+      --json             as JSON: AccountId, AccessKeyId, SecretAccessKey
+  help, version
+
+Every command takes --data DIR (default ./${DATA_DEFAULT}): where the server keeps everything.
+Environment: VARVE_DATA, VARVE_HOST, VARVE_PORT, VARVE_REGION, VARVE_NBD_PORT,
+VARVE_TLS_CERT, VARVE_TLS_KEY.
+Exit codes: 0 done, 1 could not be done, 2 the command line is wrong.
+`;
+
+/** The command line was wrong. Exit code 2. */
+class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+const DATA = { data: { type: 'string' } } as const;
+const SERVE = {
+  ...DATA,
+  port: { type: 'string' },
+  host: { type: 'string' },
+  region: { type: 'string' },
+  'nbd-port': { type: 'string' },
+  'tls-cert': { type: 'string' },
+  'tls-key': { type: 'string' },
+} as const;
+
+function parse(
+  words: readonly string[],
+  options: NonNullable<NonNullable<Parameters<typeof parseArgs>[0]>['options']>,
+): { readonly values: Readonly<Record<string, unknown>>; readonly positionals: readonly string[] } {
+  try {
+    return parseArgs({ args: [...words], options, allowPositionals: true, strict: true });
+  } catch (error) {
+    throw new UsageError(describeError(error), { cause: error });
+  }
+}
+
+function textOf(values: Readonly<Record<string, unknown>>, name: string): string | undefined {
+  const value = values[name];
+  return typeof value === 'string' ? value : undefined;
+}
+
+function takeNone(positionals: readonly string[]): void {
+  if (positionals.length > 0) throw new UsageError(`unexpected "${positionals.join(' ')}"`);
+}
+
+async function serveCommand(words: readonly string[]): Promise<void> {
+  const { values, positionals } = parse(words, SERVE);
+  takeNone(positionals);
+  const options: ConfigOptions = {
+    data: textOf(values, 'data'),
+    host: textOf(values, 'host'),
+    port: textOf(values, 'port'),
+    region: textOf(values, 'region'),
+    nbdPort: textOf(values, 'nbd-port'),
+    tlsCert: textOf(values, 'tls-cert'),
+    tlsKey: textOf(values, 'tls-key'),
+  };
+  const { serve } = await import('./cli/serve.ts');
+  await serve(options);
+}
+
+async function envCommand(words: readonly string[]): Promise<void> {
+  const { values, positionals } = parse(words, DATA);
+  takeNone(positionals);
+  const { environmentLines } = await import('./cli/env.ts');
+  process.stdout.write(await environmentLines({ data: textOf(values, 'data') }));
+}
+
+async function connectCommand(words: readonly string[]): Promise<void> {
+  const { values, positionals } = parse(words, DATA);
+  const name = positionals[0];
+  if (name === undefined) throw new UsageError('connect: which disk, volume or snapshot? Give a name or an id');
+  takeNone(positionals.slice(1));
+  const { nbdUri } = await import('./cli/connect.ts');
+  process.stdout.write(`${await nbdUri({ data: textOf(values, 'data') }, name)}\n`);
+}
+
+async function accountsCommand(words: readonly string[]): Promise<void> {
+  const { values, positionals } = parse(words, { ...DATA, json: { type: 'boolean' } });
+  if (positionals[0] !== 'create') throw new UsageError('accounts: the only verb is "create"');
+  takeNone(positionals.slice(1));
+  const { createAccount } = await import('./cli/accounts.ts');
+  const made = await createAccount({ data: textOf(values, 'data') });
+  process.stdout.write(
+    values['json'] === true
+      ? `${JSON.stringify(made, null, 2)}\n`
+      : `account            ${made.AccountId}\naccess key id      ${made.AccessKeyId}\nsecret access key  ${made.SecretAccessKey}\n`,
+  );
+}
+
+async function versionCommand(): Promise<void> {
+  const { version } = await import('./cli/version.ts');
+  process.stdout.write(`varve/${version()} node/${process.versions.node} ${process.platform}-${process.arch}\n`);
+}
+
+const COMMANDS = new Map<string, (words: readonly string[]) => Promise<void>>([
+  ['serve', serveCommand],
+  ['env', envCommand],
+  ['connect', connectCommand],
+  ['accounts', accountsCommand],
+  ['version', versionCommand],
+  ['--version', versionCommand],
+]);
+
+async function main(words: readonly string[]): Promise<number> {
+  const [name, ...rest] = words;
+  if (name === undefined || name === 'help' || words.includes('--help') || words.includes('-h')) {
+    (name === undefined ? process.stderr : process.stdout).write(USAGE);
+    return name === undefined ? 2 : 0;
+  }
+  try {
+    const command = COMMANDS.get(name);
+    if (command === undefined) throw new UsageError(`there is no command "${name}"`);
+    await command(rest);
+    return 0;
+  } catch (error) {
+    if (error instanceof UsageError || error instanceof ConfigError) {
+      process.stderr.write(`varve: ${error.message}\nSee "npx varve help".\n`);
+      return 2;
+    }
+    process.stderr.write(`varve: ${describeError(error)}\n`);
+    if (!(error instanceof CommandError) && process.env['VARVE_DEBUG'] === '1' && error instanceof Error) {
+      process.stderr.write(`${error.stack ?? ''}\n`);
+    }
+    return 1;
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,49 @@
+import { spawnSync } from 'node:child_process';
+import { dataDirectoryOf, PORT_DEFAULT, REGION_DEFAULT, type ConfigOptions } from '#src/config.ts';
+import { CommandError } from './command-error.ts';
+import { readCredentialsFile } from './credentials-file.ts';
+import { readServerFile } from './server-file.ts';
+
+/** The first versions of the AWS CLI that read AWS_ENDPOINT_URL, by major version. */
+const ENDPOINT_VARIABLE_SINCE = new Map([
+  [1, 29],
+  [2, 13],
+]);
+
+/** Lines for a POSIX shell's `eval`, after which plain `aws` talks to the local server. */
+export async function environmentLines(options: ConfigOptions): Promise<string> {
+  const dataDirectory = dataDirectoryOf(options, process.env);
+  const credentials = await readCredentialsFile(dataDirectory);
+  if (credentials === null) {
+    throw new CommandError(
+      `no server has started on ${dataDirectory} yet; start one with "varve serve --data ${dataDirectory}"`,
+    );
+  }
+  const server = await readServerFile(dataDirectory);
+  const variables = {
+    AWS_ENDPOINT_URL: server?.endpoint ?? `http://127.0.0.1:${PORT_DEFAULT}`,
+    AWS_ACCESS_KEY_ID: credentials.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
+    AWS_DEFAULT_REGION: server?.region ?? REGION_DEFAULT,
+    AWS_REGION: server?.region ?? REGION_DEFAULT,
+  };
+  const lines = Object.entries(variables).map(([name, value]) => `export ${name}=${quoted(value)}`);
+  lines.push('unset AWS_SESSION_TOKEN AWS_PROFILE');
+  if (awsIgnoresEndpointVariable()) {
+    lines.push('# This aws is too old to read AWS_ENDPOINT_URL.');
+    lines.push('aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }');
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function quoted(value: string): string {
+  return /^[A-Za-z0-9_./:+=-]+$/.test(value) ? value : `'${value.replaceAll("'", `'\\''`)}'`;
+}
+
+function awsIgnoresEndpointVariable(): boolean {
+  const result = spawnSync('aws', ['--version'], { encoding: 'utf8', timeout: 10_000 });
+  const match = /aws-cli\/(\d+)\.(\d+)\./.exec(`${result.stdout ?? ''}${result.stderr ?? ''}`);
+  if (match === null) return false;
+  const since = ENDPOINT_VARIABLE_SINCE.get(Number(match[1]));
+  return since !== undefined && Number(match[2]) < since;
+}

@@ -1,0 +1,97 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemClock } from '#base/clock.ts';
+import type { Log } from '#base/log.ts';
+import { systemRandom } from '#base/random.ts';
+import { openRunDirectory } from '#base/run-directory.ts';
+import { type AdminServer, startAdminServer } from '#api/admin/admin-server.ts';
+import { ebsFace } from '#api/ebs/face.ts';
+import { ec2Face } from '#api/ec2/face.ts';
+import { lightsailFace } from '#api/lightsail/face.ts';
+import { type ApiServer, createApiServer } from '#api/server.ts';
+import { stsFace } from '#api/sts/face.ts';
+import { type AccessKey, createAccount } from '#control/access.ts';
+import { type Control, makeControl } from '#control/control.ts';
+import { limits } from '#control/limits.ts';
+import type { MetaStore } from '#meta/meta-store.ts';
+import { KyselyStore } from '#meta/kysely-store.ts';
+import { HostSupervisor } from '#volume/host-supervisor.ts';
+import { nbdUri } from '#volume/nbd-uri.ts';
+import { version } from './cli/version.ts';
+import type { Config } from './config.ts';
+
+export interface Composition {
+  readonly control: Control;
+  readonly api: ApiServer;
+  readonly admin: (socketPath: string) => Promise<AdminServer>;
+  readonly socketDirectory: string;
+}
+
+/** Names every concrete part once. What it opens, it gives to `scope`, which closes it in reverse. */
+export async function compose(
+  config: Config,
+  options: { readonly log: Log; readonly onBroken: (error: unknown) => void },
+  scope: AsyncDisposableStack,
+): Promise<Composition> {
+  const { log, onBroken } = options;
+  const { socketDirectory } = openRunDirectory(config.dataDirectory);
+  const meta = scope.use(await openMeta(config)); // First: it holds the lock on the data directory.
+  let restarted: (() => void) | null = null;
+  const supervisor = scope.use(
+    await HostSupervisor.start({
+      dataDirectory: config.dataDirectory,
+      settings: { nbdPort: config.nbdPort },
+      build: version(),
+      clock: systemClock,
+      log,
+      onRestart: async () => restarted?.(),
+    }),
+  );
+  const control = scope.use(
+    makeControl({
+      meta,
+      host: supervisor.host,
+      clock: systemClock,
+      random: systemRandom,
+      log,
+      limits: limits(),
+      tokenKey: await tokenKey(meta),
+    }),
+  );
+  restarted = () => control.hostRestarted();
+  const api = createApiServer({
+    ports: control.ports,
+    faces: [ec2Face, lightsailFace, ebsFace, stsFace],
+    onBroken,
+    ...(config.tls === null ? {} : { tls: await readTls(config.tls) }),
+  });
+  const admin = (socketPath: string): Promise<AdminServer> =>
+    startAdminServer({ ports: control.ports, socketPath, nbdUri });
+  return { control, api, admin, socketDirectory };
+}
+
+/** For `varve accounts create` while no server runs: a new account in the metadata, without a volume host. */
+export async function createAccountOffline(config: Config): Promise<AccessKey> {
+  await mkdir(config.dataDirectory, { recursive: true, mode: 0o700 });
+  await using meta = await openMeta(config);
+  return await createAccount({ meta, clock: systemClock, random: systemRandom }, {});
+}
+
+async function openMeta(config: Config): Promise<KyselyStore> {
+  return await KyselyStore.open(join(config.dataDirectory, 'meta.db'), systemClock);
+}
+
+/** Signs tokens of pages and blocks; made once, and kept, so that tokens outlive a restart. */
+async function tokenKey(meta: MetaStore): Promise<Buffer> {
+  return await meta.transact(async (tx) => {
+    const known = await tx.settings.get('token-key');
+    if (known !== null) return Buffer.from(known, 'hex');
+    const made = systemRandom.bytes(32);
+    await tx.settings.put('token-key', made.toString('hex'));
+    return made;
+  });
+}
+
+async function readTls(paths: NonNullable<Config['tls']>): Promise<{ readonly key: string; readonly cert: string }> {
+  return { key: await readFile(paths.keyPath, 'utf8'), cert: await readFile(paths.certPath, 'utf8') };
+}

@@ -1,0 +1,81 @@
+import { resolve } from 'node:path';
+import { assert } from '#base/assert.ts';
+import type { RegionName } from '#domain/ids.ts';
+import { findRegion } from '#domain/region.ts';
+
+/** 4577 is free in IANA's registry of ports; LocalStack's 4566 and moto's 5000 can run beside it. */
+export const PORT_DEFAULT = 4577;
+export const DATA_DEFAULT = '.varve';
+/** Where a client without a region of its own is sent. */
+export const REGION_DEFAULT = 'us-east-1';
+
+/** Everything that differs between two installations; frozen at start. Limits of the services are in control/limits.ts. */
+export interface Config {
+  /** Absolute path of the data directory. */
+  readonly dataDirectory: string;
+  readonly host: string;
+  /** TCP port of the API; 0: any free one. */
+  readonly port: number;
+  readonly region: RegionName;
+  /** TCP port of the NBD listener on 127.0.0.1; null: unix sockets only. */
+  readonly nbdPort: number | null;
+  /** Paths of PEM files; with them the API speaks HTTPS. */
+  readonly tls: { readonly certPath: string; readonly keyPath: string } | null;
+}
+
+export interface ConfigOptions {
+  readonly data?: string | undefined;
+  readonly host?: string | undefined;
+  readonly port?: string | undefined;
+  readonly region?: string | undefined;
+  readonly nbdPort?: string | undefined;
+  readonly tlsCert?: string | undefined;
+  readonly tlsKey?: string | undefined;
+}
+
+/** A value on the command line or in the environment that cannot be used; the message is for its writer. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+/** Reads options (the command line), then the environment (VARVE_DATA, VARVE_PORT, …), then defaults. Throws ConfigError. */
+export function readConfig(options: ConfigOptions, environment: Readonly<Record<string, string | undefined>>): Config {
+  const dataDirectory = dataDirectoryOf(options, environment);
+  const regionName = options.region ?? environment['VARVE_REGION'] ?? REGION_DEFAULT;
+  const region = findRegion(regionName);
+  if (region === null) throw new ConfigError(`--region: there is no region "${regionName}"`);
+  const nbdPort = options.nbdPort ?? environment['VARVE_NBD_PORT'];
+  return Object.freeze({
+    dataDirectory,
+    host: options.host ?? environment['VARVE_HOST'] ?? '127.0.0.1',
+    port: parsePort('--port', options.port ?? environment['VARVE_PORT'] ?? String(PORT_DEFAULT)),
+    region: region.name,
+    nbdPort: nbdPort === undefined ? null : parsePort('--nbd-port', nbdPort),
+    tls: tlsOf(options.tlsCert ?? environment['VARVE_TLS_CERT'], options.tlsKey ?? environment['VARVE_TLS_KEY']),
+  });
+}
+
+function tlsOf(certPath: string | undefined, keyPath: string | undefined): Config['tls'] {
+  if (certPath === undefined && keyPath === undefined) return null;
+  if (certPath === undefined || keyPath === undefined) {
+    throw new ConfigError('--tls-cert and --tls-key go together: HTTPS needs a certificate and its key');
+  }
+  return { certPath: resolve(certPath), keyPath: resolve(keyPath) };
+}
+
+/** The data directory alone, for commands that read what a server left there. */
+export function dataDirectoryOf(
+  options: ConfigOptions,
+  environment: Readonly<Record<string, string | undefined>>,
+): string {
+  const path = options.data ?? environment['VARVE_DATA'] ?? DATA_DEFAULT;
+  if (path === '' || path.includes('\0')) throw new ConfigError('--data: the path is empty or holds a zero byte');
+  return resolve(path);
+}
+
+function parsePort(option: string, text: string): number {
+  const port = /^[0-9]{1,5}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(port >= 0 && port <= 65_535)) throw new ConfigError(`${option}: "${text}" is not a port (0 to 65535)`);
+  assert(Number.isInteger(port), 'a port is a whole number');
+  return port;
+}
