@@ -35,6 +35,12 @@ export class FsStore implements ObjectStore {
     return store;
   }
 
+  /** The objects of a directory that is only read: opening it sweeps and changes nothing. Throws ObjectStoreError where there is no directory. */
+  static async openReadOnly(root: string): Promise<FsStore> {
+    await trouble('open', root, async () => readdir(root));
+    return new FsStore(root);
+  }
+
   async put(key: string, parts: readonly Uint8Array[], options: { readonly ifAbsent?: boolean } = {}): Promise<void> {
     assert(isObjectKey(key), 'an object key is well-formed');
     await trouble('put', key, async () => {
