@@ -1,7 +1,7 @@
 import { assert } from '#base/assert.ts';
 import { IN_FLIGHT_BYTES_ASSURED } from './nbd-limits.ts';
 
-/** Bytes in flight of all connections together. Who finds it used up waits; waiters are woken in the order in which they came. */
+/** Bytes in flight of all connections together, and of replies that clients have not taken. Who finds it used up waits; waiters are woken in the order in which they came. */
 export class NbdBudget {
   readonly #bytesMax: number;
   readonly #waiting = new Set<() => void>();

@@ -18,10 +18,12 @@ export interface NbdLimits {
   readonly optionBytesMax: number;
   /** Of requests of one connection that the device works on; over it, no further request is read. */
   readonly inFlightBytesMax: number;
-  /** The same for all connections together. */
+  /** The same for all connections together, with the replies that their clients have not taken. */
   readonly inFlightBytesTotalMax: number;
-  /** Replies that the client has not taken yet; over it, no further request is read. */
+  /** Memory of replies that the client has not taken yet; over it, no further request is read. */
   readonly unsentBytesMax: number;
+  /** A connection that has something to take and takes none of it is cut after this, or up to twice as much. */
+  readonly stallMs: number;
   /** How long a connection that ends may take to finish what it began, then it is cut. */
   readonly lingerMs: number;
 }
@@ -33,13 +35,16 @@ export const NBD_LIMITS: NbdLimits = {
   optionsMax: 256,
   optionBytesMax: 64 * KIB,
   inFlightBytesMax: 16 * MIB,
-  inFlightBytesTotalMax: 256 * MIB,
+  inFlightBytesTotalMax: 64 * MIB,
   unsentBytesMax: 512 * KIB,
+  stallMs: 60_000,
   lingerMs: 5_000,
 };
 
 /** A READ is answered in pieces of at most this; what fits the processor's cache between the file and the socket. */
 export const READ_PIECE_BYTES_MAX = 256 * KIB;
+/** A READ that is answered by one message is read whole up to this size; beyond, piece by piece with nothing beside it. */
+export const READ_WHOLE_BYTES_MAX = MIB;
 /** Reads from this size on are looked up for holes first. */
 export const HOLE_LOOKUP_BYTES_MIN = 32 * KIB;
 /** A WRITE is carried out in pieces that end where chunks end, so that the device sees whole chunks whole. */
@@ -47,7 +52,7 @@ export const WRITE_PIECE_BYTES_MAX = CHUNK_BYTES;
 /** What a request counts at least while it is in flight: bounds how many there are, and what each may pin. */
 export const IN_FLIGHT_BYTES_MIN = 16 * KIB;
 /** A connection that has less than this in flight is never made to wait for others. */
-export const IN_FLIGHT_BYTES_ASSURED = MIB;
+export const IN_FLIGHT_BYTES_ASSURED = 512 * KIB;
 /** Descriptors in one answer to BLOCK_STATUS; the client asks on from where they end. */
 export const STATUS_RUNS_MAX = 4096;
 /** How far CACHE, which is a hint, is followed. */
@@ -60,7 +65,7 @@ export const LEASE_SMALL_BYTES = 64 * KIB;
 /** The same while a large WRITE comes in. */
 export const LEASE_LARGE_BYTES = MIB;
 /** How many connections may have a large lease; others write in smaller pieces meanwhile. */
-export const LEASES_LARGE_MAX = 64;
+export const LEASES_LARGE_MAX = 32;
 /** Replies are gathered in segments. */
 export const SEGMENT_BYTES = READ_PIECE_BYTES_MAX + 64 * KIB;
 /** A segment this full is sent without waiting for the end of the batch, so that the client works meanwhile. */

@@ -15,8 +15,9 @@ import {
 import type { Request } from '#wire/nbd/request.ts';
 import { errnoOf } from './nbd-errno.ts';
 import type { NbdFlight } from './nbd-flight.ts';
-import { HOLE_LOOKUP_BYTES_MIN, READ_PIECE_BYTES_MAX } from './nbd-limits.ts';
+import { HOLE_LOOKUP_BYTES_MIN, READ_PIECE_BYTES_MAX, READ_WHOLE_BYTES_MAX } from './nbd-limits.ts';
 import type { NbdSender } from './nbd-sender.ts';
+import { NbdSerialRead } from './nbd-serial-read.ts';
 
 /** A READ that is answered in pieces. */
 interface Pieces {
@@ -42,7 +43,7 @@ interface Place {
  *
  * A large one, if the client takes chunks, goes piece by piece as the socket takes them, so that it costs no memory of its
  * size, and holes are told rather than sent. If the client does not take chunks, it is read whole before the header goes,
- * for the header says whether it worked.
+ * for the header says whether it worked; beyond a mebibyte NbdSerialRead answers it.
  */
 export class NbdReads {
   readonly #device: BlockDevice;
@@ -51,6 +52,7 @@ export class NbdReads {
   readonly #flight: NbdFlight;
   readonly #log: Log;
   readonly #headerBytes: number;
+  readonly #serial: NbdSerialRead;
   #pieces: Pieces | null = null;
   /** The device answered the last read with a promise. */
   #deviceIsSlow = false;
@@ -68,16 +70,26 @@ export class NbdReads {
     this.#flight = options.flight;
     this.#log = options.log;
     this.#headerBytes = options.structured ? DATA_HEADER_BYTES : SIMPLE_REPLY_BYTES;
+    this.#serial = new NbdSerialRead({
+      device: options.device,
+      sender: options.sender,
+      flight: options.flight,
+      log: options.log,
+      headerBytes: this.#headerBytes,
+      putHeader: (bytes, at, cookie, offset, length) => this.#putHeader(bytes, at, cookie, offset, length, true),
+      fail: (cookie, errno) => this.fail(cookie, errno),
+    });
   }
 
   /** A READ is under way that `step` must be called for before anything else is begun. */
   get unfinished(): boolean {
-    return this.#pieces !== null;
+    return this.#pieces !== null || this.#serial.unfinished;
   }
 
   /** Bytes that the request needs in flight before it may begin. */
   bytesNeeded(request: Request): number {
-    return this.#inPieces(request) ? READ_PIECE_BYTES_MAX : request.length;
+    if (this.#inPieces(request) || request.length > READ_WHOLE_BYTES_MAX) return READ_PIECE_BYTES_MAX;
+    return request.length;
   }
 
   begin(request: Request): void {
@@ -89,6 +101,8 @@ export class NbdReads {
         pending: 0,
         errno: ERRNO.none,
       };
+    } else if (request.length > READ_WHOLE_BYTES_MAX) {
+      this.#serial.begin(copyOf(request), request.offset, request.length);
     } else if (request.length > READ_PIECE_BYTES_MAX || this.#deviceIsSlow) {
       this.#readApart(copyOf(request), request.offset, request.length, null);
     } else {
@@ -96,10 +110,15 @@ export class NbdReads {
     }
   }
 
-  /** The next piece of the READ under way. */
-  step(): void {
+  /** The next piece of the READ under way. `busy`: when something in flight has finished. `violation`: the connection has to be closed. */
+  step(): 'next' | 'busy' | 'violation' {
     const pieces = this.#pieces;
-    if (pieces === null) return;
+    if (pieces === null) return this.#serial.step();
+    this.#stepPieces(pieces);
+    return 'next';
+  }
+
+  #stepPieces(pieces: Pieces): void {
     const offset = pieces.next;
     const extent = this.#extentAt(offset, pieces.end - offset);
     if (extent.zero) {

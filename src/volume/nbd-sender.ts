@@ -1,4 +1,5 @@
 import { assert } from '#base/assert.ts';
+import type { NbdBudget } from './nbd-budget.ts';
 import { SEGMENT_BYTES, SEGMENT_SEND_BYTES } from './nbd-limits.ts';
 import type { NbdBuffers } from './nbd-buffers.ts';
 import type { NbdTransport } from './nbd-transport.ts';
@@ -8,6 +9,8 @@ const COPY_BYTES_MAX = 32 * 1024;
 
 interface Unsent {
   readonly byteCount: number;
+  /** Memory that it keeps: of a segment with few bytes in it, the whole segment. */
+  readonly heldBytes: number;
   /** Goes back to the pool once sent. */
   readonly segment: Buffer | null;
 }
@@ -15,25 +18,43 @@ interface Unsent {
 /**
  * Gathers the replies of a batch in a segment and sends them in one go. The segment is borrowed while it holds something:
  * a transport that takes all at once leaves it free for the next session; otherwise it stays until the bytes are gone.
+ *
+ * What the client has not taken counts in the budget of all connections, by the memory that it keeps. While there is some,
+ * further replies gather in one segment until it is worth sending, so that a client that reads nothing holds few segments
+ * rather than one for each of its requests.
  */
 export class NbdSender {
   readonly #buffers: NbdBuffers;
   readonly #transport: NbdTransport;
+  readonly #budget: NbdBudget;
   readonly #unsent: Unsent[] = [];
   #segment: Buffer | null = null;
   #used = 0;
+  /** The segment gathers behind what is unsent, and so counts as held. */
+  #gathers = false;
+  #closed = false;
   /** Bytes that the transport has not got rid of. */
   unsentBytes = 0;
+  /** Memory of this connection that waits for its client, as the budget has it. */
+  heldBytes = 0;
+  /** How often the transport has got rid of something that it had kept: changes while a client takes replies. */
+  sentCount = 0;
 
-  constructor(buffers: NbdBuffers, transport: NbdTransport) {
+  constructor(buffers: NbdBuffers, transport: NbdTransport, budget: NbdBudget) {
     this.#buffers = buffers;
     this.#transport = transport;
+    this.#budget = budget;
+  }
+
+  /** The client has so much to take that nothing more is begun for it: beyond its own limit, or all connections beyond theirs. */
+  crowded(bytesMax: number): boolean {
+    return this.heldBytes > bytesMax || (this.heldBytes > 0 && !this.#budget.hasRoom(0, this.heldBytes));
   }
 
   /** The segment, with room for `count` bytes at `at`. They count as written after `commit`. */
   reserve(count: number): Buffer {
     assert(count <= SEGMENT_BYTES, 'a reply in a segment fits it');
-    if (this.#used + count > SEGMENT_BYTES) this.flush();
+    if (this.#used + count > SEGMENT_BYTES) this.flushAll();
     this.#segment ??= this.#buffers.takeSegment();
     return this.#segment;
   }
@@ -45,7 +66,7 @@ export class NbdSender {
 
   commit(count: number): void {
     this.#used += count;
-    if (this.#used >= SEGMENT_SEND_BYTES) this.flush();
+    if (this.#used >= SEGMENT_SEND_BYTES) this.flushAll();
   }
 
   /** Takes the segment out, with what the caller reserved in it: something goes on writing there. Send it by `appendSegment`. */
@@ -55,16 +76,17 @@ export class NbdSender {
     const at = this.#used;
     this.#segment = null;
     this.#used = 0;
+    this.#gatherNoMore();
     // What is before it goes now, from the same memory, which therefore stays out of the pool.
-    if (at > 0 && !this.#transport.send(segment.subarray(0, at))) this.#queue(at, null);
+    if (at > 0 && !this.#transport.send(segment.subarray(0, at))) this.#queue(at, at, null);
     return { segment, at };
   }
 
   /** Sends a part of a detached segment, which then goes back. */
   appendSegment(segment: Buffer, at: number, count: number): void {
-    this.flush();
+    this.flushAll();
     if (this.#transport.send(segment.subarray(at, at + count))) this.#buffers.giveSegment(segment);
-    else this.#queue(count, segment);
+    else this.#queue(count, SEGMENT_BYTES, segment);
   }
 
   /** Sends bytes that are the sender's from now on. */
@@ -75,31 +97,69 @@ export class NbdSender {
       this.commit(bytes.length);
       return;
     }
-    this.flush();
-    if (!this.#transport.send(bytes)) this.#queue(bytes.length, null);
+    this.flushAll();
+    if (!this.#transport.send(bytes)) this.#queue(bytes.length, bytes.length, null);
+  }
+
+  /** Sends what was gathered, unless the client has something to take already: then it goes with what comes after. */
+  flush(): void {
+    if (this.#unsent.length === 0) {
+      this.flushAll();
+    } else if (this.#segment !== null && !this.#gathers) {
+      this.#gathers = true;
+      this.#hold(SEGMENT_BYTES);
+    }
   }
 
   /** Sends what was gathered. */
-  flush(): void {
+  flushAll(): void {
     const segment = this.#segment;
     if (segment === null) return;
     this.#segment = null;
+    this.#gatherNoMore();
     const count = this.#used;
     this.#used = 0;
     if (count === 0 || this.#transport.send(segment.subarray(0, count))) this.#buffers.giveSegment(segment);
-    else this.#queue(count, segment);
+    else this.#queue(count, SEGMENT_BYTES, segment);
   }
 
   /** The transport got rid of the oldest bytes that it had kept. */
   sent(): void {
+    if (this.#closed) return;
     const oldest = this.#unsent.shift();
     assert(oldest !== undefined, 'only what was queued is sent');
     this.unsentBytes -= oldest.byteCount;
+    this.sentCount += 1;
+    this.#hold(-oldest.heldBytes);
     if (oldest.segment !== null) this.#buffers.giveSegment(oldest.segment);
   }
 
-  #queue(byteCount: number, segment: Buffer | null): void {
-    this.#unsent.push({ byteCount, segment });
+  /** The connection is gone, and what was unsent with it. */
+  close(): void {
+    this.#closed = true;
+    this.#unsent.length = 0;
+    this.unsentBytes = 0;
+    this.#gathers = false;
+    this.#hold(-this.heldBytes);
+  }
+
+  #queue(byteCount: number, heldBytes: number, segment: Buffer | null): void {
+    if (this.#closed) return;
+    this.#unsent.push({ byteCount, heldBytes, segment });
     this.unsentBytes += byteCount;
+    this.#hold(heldBytes);
+  }
+
+  #gatherNoMore(): void {
+    if (!this.#gathers) return;
+    this.#gathers = false;
+    this.#hold(-SEGMENT_BYTES);
+  }
+
+  #hold(bytes: number): void {
+    if (bytes === 0) return;
+    this.heldBytes += bytes;
+    if (bytes > 0) this.#budget.take(bytes);
+    else this.#budget.give(-bytes);
   }
 }

@@ -16,6 +16,7 @@ import { NbdBuffers } from './nbd-buffers.ts';
 import { singleExport, type NbdExport } from './nbd-export.ts';
 import { NBD_LIMITS } from './nbd-limits.ts';
 import { NbdServer } from './nbd-server.ts';
+import { NbdPoll } from './nbd-poll.ts';
 import { clientFlags, infoRequest, option, parseOptionReplies } from './nbd-session-rig.fake.ts';
 import { NbdSession } from './nbd-session.ts';
 import { NbdStream } from './nbd-stream.ts';
@@ -236,6 +237,7 @@ test('a socket that is taken already is refused', async (t) => {
 test('a session runs over any duplex stream, with back-pressure both ways', async () => {
   const served = exportOf('vol-1', new TestDevice(8 * MIB));
   const session = new NbdSession({
+    poll: new NbdPoll(systemClock),
     clock: systemClock,
     log: silentLog,
     limits: NBD_LIMITS,
@@ -267,6 +269,7 @@ test('a session runs over any duplex stream, with back-pressure both ways', asyn
 test('a socket that cannot be adopted is served as a stream', async (t) => {
   const path = join(await temporary(t), 'plain.sock');
   const session = new NbdSession({
+    poll: new NbdPoll(systemClock),
     clock: systemClock,
     log: silentLog,
     limits: NBD_LIMITS,

@@ -6,6 +6,7 @@ import { NbdBudget } from './nbd-budget.ts';
 import { NbdBuffers } from './nbd-buffers.ts';
 import type { NbdExport, NbdExports } from './nbd-export.ts';
 import { NBD_LIMITS, type NbdLimits } from './nbd-limits.ts';
+import { NbdPoll } from './nbd-poll.ts';
 import { NbdSession } from './nbd-session.ts';
 import { NbdSocket } from './nbd-socket.ts';
 import { NbdStream } from './nbd-stream.ts';
@@ -28,6 +29,7 @@ export class NbdServer implements AsyncDisposable {
   readonly #limits: NbdLimits;
   readonly #buffers = new NbdBuffers();
   readonly #budget: NbdBudget;
+  readonly #poll: NbdPoll;
   readonly #listeners = new Set<NbdListener>();
   /** Every connection, and the export that it has opened. */
   readonly #sessions = new Map<NbdSession, NbdExport | null>();
@@ -39,6 +41,7 @@ export class NbdServer implements AsyncDisposable {
     this.#log = options.log;
     this.#limits = { ...NBD_LIMITS, ...options.limits };
     this.#budget = new NbdBudget(this.#limits.inFlightBytesTotalMax);
+    this.#poll = new NbdPoll(options.clock);
   }
 
   /** Listens on a unix socket, which only this user can connect to if the process's umask is 077. The path must be free. */
@@ -121,6 +124,7 @@ export class NbdServer implements AsyncDisposable {
       limits: this.#limits,
       buffers: this.#buffers,
       budget: this.#budget,
+      poll: this.#poll,
       exports,
       admit,
     });
@@ -132,6 +136,8 @@ export class NbdServer implements AsyncDisposable {
   #admit(session: NbdSession, found: NbdExport): boolean {
     const count = this.clientCount(found.id);
     if (this.#stopped || this.#closing.has(found.id) || count >= this.#limits.connectionsPerExportMax) return false;
+    // One of them may be the same client's from before, and still have requests that wait.
+    for (const other of this.#sessionsOf(found.id)) other.cutIfClientGone();
     this.#sessions.set(session, found);
     this.#log.info('nbd.connect', { export: found.id, clients: count + 1 });
     return true;

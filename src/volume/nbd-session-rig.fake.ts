@@ -1,3 +1,4 @@
+import { systemClock } from '#base/clock.ts';
 import { VirtualClock } from '#base/virtual-clock.ts';
 import { silentLog } from '#base/log.ts';
 import type { BlockDevice } from '#block/device.ts';
@@ -8,6 +9,7 @@ import { NbdBuffers } from './nbd-buffers.ts';
 import { singleExport, type NbdExports } from './nbd-export.ts';
 import { NBD_LIMITS, type NbdLimits } from './nbd-limits.ts';
 import { LoopbackTransport } from './nbd-loopback.fake.ts';
+import { NbdPoll } from './nbd-poll.ts';
 import { parseReplies } from './nbd-replies.fake.ts';
 import { NbdSession } from './nbd-session.ts';
 
@@ -34,6 +36,7 @@ export class SessionRig {
       log: silentLog,
       limits,
       buffers: options.buffers ?? new NbdBuffers(),
+      poll: new NbdPoll(systemClock),
       budget: options.budget ?? new NbdBudget(limits.inFlightBytesTotalMax),
       exports: options.exports ?? singleExport({ id: 'vol', device: options.device, description: 'a disk' }),
       admit: options.admit ?? (() => true),

@@ -6,8 +6,10 @@ import type { NbdExport, NbdExports } from './nbd-export.ts';
 import { NbdFlight } from './nbd-flight.ts';
 import type { NbdLimits } from './nbd-limits.ts';
 import { NbdNegotiation } from './nbd-negotiation.ts';
+import type { NbdPoll } from './nbd-poll.ts';
 import { NbdReceiver } from './nbd-receiver.ts';
 import { NbdSender } from './nbd-sender.ts';
+import { NbdStallWatch } from './nbd-stall.ts';
 import { NbdTransmission } from './nbd-transmission.ts';
 import type { NbdSink, NbdTransport } from './nbd-transport.ts';
 
@@ -17,6 +19,7 @@ export interface NbdSessionOptions {
   readonly limits: NbdLimits;
   readonly buffers: NbdBuffers;
   readonly budget: NbdBudget;
+  readonly poll: NbdPoll;
   readonly exports: NbdExports;
   /** Whether one more client may have the export; true counts it until `done`. */
   readonly admit: (session: NbdSession, found: NbdExport) => boolean;
@@ -50,6 +53,7 @@ export class NbdSession implements NbdSink {
   readonly #flight: NbdFlight;
   #transport: NbdTransport | null = null;
   #sender: NbdSender | null = null;
+  #stallWatch: NbdStallWatch | null = null;
   #negotiation: NbdNegotiation | null = null;
   #transmission: NbdTransmission | null = null;
   #state: 'negotiating' | 'serving' | 'finishing' | 'gone' = 'negotiating';
@@ -59,6 +63,7 @@ export class NbdSession implements NbdSink {
   #endSent = false;
   /** Input is not read until something that is under way has finished. */
   #paused = false;
+  #pausedAtMs = 0;
   #wakes = false;
 
   constructor(options: NbdSessionOptions) {
@@ -75,9 +80,18 @@ export class NbdSession implements NbdSink {
 
   /** Greets the client. */
   start(transport: NbdTransport): void {
-    const { buffers, exports, limits, log } = this.#options;
+    const { budget, buffers, clock, exports, limits, log } = this.#options;
     this.#transport = transport;
-    this.#sender = new NbdSender(buffers, transport);
+    const sender = new NbdSender(buffers, transport, budget);
+    this.#sender = sender;
+    this.#stallWatch = new NbdStallWatch({
+      clock,
+      stallMs: limits.stallMs,
+      signal: this.#deadlines.signal,
+      progress: () => sender.sentCount * 2 ** 32 + (transport.unsentBytes?.() ?? 0),
+      waits: () => sender.unsentBytes > 0,
+      stalled: () => this.#cut('takes no replies'),
+    });
     this.#negotiation = new NbdNegotiation({
       exports,
       admit: (found) => this.#options.admit(this, found),
@@ -109,6 +123,16 @@ export class NbdSession implements NbdSink {
     this.#transport?.destroy();
   }
 
+  /**
+   * Cuts the connection when its client went while input waits, and with it the end of input: what waits must not be begun,
+   * for by now the client may be back on another connection, and have written.
+   */
+  cutIfClientGone(): void {
+    if (!this.#paused || this.#state !== 'serving' || this.#inputEnded) return;
+    const pausedMs = this.#options.clock.monotonicMs() - this.#pausedAtMs;
+    if (this.#transport?.isClientGone?.(pausedMs) === true) this.#cut('client is gone');
+  }
+
   target(): Uint8Array {
     return this.#receiver.target();
   }
@@ -117,6 +141,8 @@ export class NbdSession implements NbdSink {
     this.#receiver.advance(count);
     this.#pump();
     this.#receiver.settle(this.#phase?.wanted ?? 0);
+    if (this.#paused) this.#pausedAtMs = this.#options.clock.monotonicMs();
+    if (this.#state === 'serving') this.#options.poll.touch();
     return !this.#paused;
   }
 
@@ -137,6 +163,7 @@ export class NbdSession implements NbdSink {
     this.#deadlines.abort();
     this.#client.abort();
     this.#receiver.close();
+    this.#sender?.close();
     this.#transmission?.close();
     this.#flight.close();
     this.#doneWhenIdle();
@@ -156,7 +183,7 @@ export class NbdSession implements NbdSink {
         this.#receiver.use(this.#receiver.held);
         break;
       }
-      if (sender.unsentBytes > this.#options.limits.unsentBytesMax) {
+      if (sender.crowded(this.#options.limits.unsentBytesMax)) {
         this.#paused = true;
         break;
       }
@@ -175,6 +202,7 @@ export class NbdSession implements NbdSink {
       break;
     }
     sender.flush();
+    if (sender.unsentBytes > 0) this.#stallWatch?.look();
   }
 
   #serve(): void {
@@ -211,6 +239,7 @@ export class NbdSession implements NbdSink {
         return;
       }
       const wasPaused = this.#paused;
+      if (wasPaused) this.cutIfClientGone();
       this.#pump();
       if (this.#state === 'finishing') this.#endWhenIdle();
       if (wasPaused && !this.#paused) this.#transport?.resume();
@@ -224,7 +253,7 @@ export class NbdSession implements NbdSink {
   #endWhenIdle(): void {
     if (!this.#idle || this.#endSent) return;
     this.#endSent = true;
-    this.#sender?.flush();
+    this.#sender?.flushAll();
     this.#transport?.end();
   }
 

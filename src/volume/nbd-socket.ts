@@ -1,11 +1,17 @@
 import { writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { assert } from '#base/assert.ts';
+import { peerIsGone } from './nbd-peer.ts';
 import type { NbdSink, NbdTransport } from './nbd-transport.ts';
+
+/** Shorter pauses of a TCP connection are not worth the milliseconds that it takes to ask the kernel. */
+const TCP_PAUSE_MS_MIN = 100;
 
 /** What Node keeps under an accepted socket. Not documented, so every use of it is here, and `detachHandle` looks before. */
 interface SocketHandle {
   readonly fd: number;
+  /** Bytes of writes that the kernel has not taken; where Node has no such number, none. */
+  readonly writeQueueSize?: number;
 }
 
 /**
@@ -20,17 +26,20 @@ export class NbdSocket implements NbdTransport {
   readonly #socket: Socket;
   readonly #handle: SocketHandle;
   readonly #sink: NbdSink;
+  readonly #kind: 'unix' | 'tcp';
   /** Sends that the stream has not finished. While there are any, all goes through the stream, in order. */
   #queued = 0;
 
   /** Null when this version of Node keeps its handle elsewhere; then the socket is as it was. */
   static adopt(accepted: Socket, sink: NbdSink): NbdSocket | null {
+    const kind = kindOf(accepted);
     const handle = detachHandle(accepted);
-    return handle === null ? null : new NbdSocket(handle, sink);
+    return handle === null ? null : new NbdSocket(handle, kind, sink);
   }
 
-  private constructor(handle: SocketHandle, sink: NbdSink) {
+  private constructor(handle: SocketHandle, kind: 'unix' | 'tcp', sink: NbdSink) {
     this.#handle = handle;
+    this.#kind = kind;
     this.#sink = sink;
     const options = {
       handle,
@@ -62,6 +71,15 @@ export class NbdSocket implements NbdTransport {
     return false;
   }
 
+  unsentBytes(): number {
+    return this.#socket.destroyed ? 0 : (this.#handle.writeQueueSize ?? 0);
+  }
+
+  isClientGone(pausedMs: number): boolean {
+    if (this.#socket.destroyed || (this.#kind === 'tcp' && pausedMs < TCP_PAUSE_MS_MIN)) return false;
+    return peerIsGone(this.#handle.fd, this.#kind);
+  }
+
   resume(): void {
     if (!this.#socket.destroyed) this.#socket.resume();
   }
@@ -86,6 +104,11 @@ export class NbdSocket implements NbdTransport {
       return -1;
     }
   }
+}
+
+/** A socket with a remote address is one of TCP. */
+function kindOf(socket: Socket): 'unix' | 'tcp' {
+  return socket.remoteAddress === undefined ? 'unix' : 'tcp';
 }
 
 function detachHandle(accepted: Socket): SocketHandle | null {

@@ -107,8 +107,7 @@ export class NbdTransmission {
 
   #stepRead(): Step {
     if (!this.#flight.admits(READ_PIECE_BYTES_MAX)) return 'busy';
-    this.#reads.step();
-    return 'next';
+    return this.#reads.step();
   }
 
   #stepWrite(): Step {

@@ -8,6 +8,13 @@ export interface NbdTransport {
    * are the transport's until it calls `sink.sent`, once for each such call, in their order.
    */
   send(bytes: Uint8Array): boolean;
+  /** Bytes that it keeps, where it can say: they become fewer while the client takes them. */
+  unsentBytes?(): number;
+  /**
+   * While no input is delivered: the client is gone, although its last input and the end of it were not seen yet. `pausedMs`:
+   * for how long nothing was delivered; where it is costly to find out, a short time is not looked into.
+   */
+  isClientGone?(pausedMs: number): boolean;
   /** Delivers again, after `received` answered false. */
   resume(): void;
   /** Closes once all is sent. */
