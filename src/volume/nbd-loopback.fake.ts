@@ -16,6 +16,8 @@ export class LoopbackTransport implements NbdTransport {
   /** The session closed its side, after all replies. */
   finished = false;
   peakUnsentBytes = 0;
+  /** The client went, and its end of input lies behind what the session does not read. */
+  clientGone = false;
 
   attach(sink: NbdSink): void {
     this.#sink = sink;
@@ -49,6 +51,10 @@ export class LoopbackTransport implements NbdTransport {
       this.#unsent.reduce((sum, one) => sum + one.length, 0),
     );
     return false;
+  }
+
+  isClientGone(): boolean {
+    return this.clientGone;
   }
 
   resume(): void {

@@ -8,15 +8,14 @@ const CLOSE_WAIT = '08';
 
 /**
  * Whether the other side of a connection is gone, although what it sent before has not been read: the end of input is only
- * seen behind that. On a unix socket a write of nothing fails when the peer is gone, and otherwise does nothing. For TCP
- * Linux tells the state of each socket in a file, which takes milliseconds to read; elsewhere nobody can say, and the
- * answer is false.
+ * seen behind that. A write of nothing fails when the connection is broken, and on a unix socket also when the peer has
+ * closed it; otherwise it does nothing. That a peer closed a TCP connection, Linux tells in a file, which takes
+ * milliseconds to read; elsewhere nobody can say, and the answer is false.
  */
 export function peerIsGone(fd: number, kind: 'unix' | 'tcp'): boolean {
   try {
-    if (kind === 'tcp') return isClosing(fd);
     writeSync(fd, NOTHING);
-    return false;
+    return kind === 'tcp' && isClosing(fd);
   } catch (error) {
     return error instanceof Error && 'code' in error && (error.code === 'EPIPE' || error.code === 'ECONNRESET');
   }

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
+import { present } from '#base/assert.ts';
 import { systemClock } from '#base/clock.ts';
 import { silentLog } from '#base/log.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
@@ -15,6 +16,7 @@ import { encodeRequest } from '#wire/nbd/request.ts';
 
 import { PlainNbdClient } from './host-nbd.fake.ts';
 import { singleExport } from './nbd-export.ts';
+import type { NbdLimits } from './nbd-limits.ts';
 import { NbdServer } from './nbd-server.ts';
 import { clientFlags, infoRequest, option } from './nbd-session-rig.fake.ts';
 import { VolumeDevice } from './volume-device.ts';
@@ -23,7 +25,7 @@ const CHUNK_COUNT = 8;
 const ORIGIN_BYTE = 0x11;
 
 /** A volume of an origin whose chunk 0 comes when `gate` resolves, and its server. `fetching` resolves when it is waited for. */
-async function served(scope: AsyncDisposableStack, gate: Promise<void>) {
+async function served(scope: AsyncDisposableStack, gate: Promise<void>, limits: Partial<NbdLimits> = {}) {
   const base = await mkdtemp(join(tmpdir(), 'varve-reconnect-'));
   scope.defer(() => rm(base, { recursive: true }));
   const root = { key: 'cd'.repeat(32), depth: 1, chunkCount: CHUNK_COUNT, presentCount: CHUNK_COUNT };
@@ -45,15 +47,20 @@ async function served(scope: AsyncDisposableStack, gate: Promise<void>) {
     },
   });
   scope.use(device);
-  const server = scope.use(new NbdServer({ clock: systemClock, log: silentLog }));
+  const server = scope.use(new NbdServer({ clock: systemClock, log: silentLog, limits }));
   const path = join(base, 'vol.sock');
-  await server.listen({ socketPath: path, exports: singleExport({ id: 'vol', device, description: 'a disk' }) });
-  return { path, server, fetching: fetching.promise };
+  const exports = singleExport({ id: 'vol', device, description: 'a disk' });
+  await server.listen({ socketPath: path, exports });
+  const { port } = await server.listenTcp({ port: 0, exports });
+  const addresses = { unix: { path }, TCP: { host: '127.0.0.1', port: present(port, 'a port was taken') } };
+  return { path, addresses, server, fetching: fetching.promise };
 }
 
+type Address = { readonly path: string } | { readonly host: string; readonly port: number };
+
 /** A client that asks for one thing and dies before it is answered. */
-async function askAndDie(path: string, bytes: Buffer, when: Promise<void>): Promise<void> {
-  const socket = createConnection({ path });
+async function askAndDie(address: Address, bytes: Buffer, when: Promise<void>): Promise<void> {
+  const socket = createConnection(address);
   await once(socket, 'connect');
   socket.on('data', () => {});
   socket.write(Buffer.concat([clientFlags(3), option(7, infoRequest('', [])), bytes]));
@@ -81,7 +88,7 @@ for (const [name, request] of Object.entries(requests)) {
     await using scope = new AsyncDisposableStack();
     const gate = Promise.withResolvers<void>();
     const { path, server, fetching } = await served(scope, gate.promise);
-    await askAndDie(path, request, fetching);
+    await askAndDie({ path }, request, fetching);
     using next = await PlainNbdClient.connect({ path });
     // The first chunk is written whole, and so needs no fetch.
     await next.write(0, Buffer.alloc(2 * CHUNK_BYTES, 0x77));
@@ -91,5 +98,28 @@ for (const [name, request] of Object.entries(requests)) {
     const all = await next.read(0, 3 * CHUNK_BYTES);
     assert(all.subarray(0, 2 * CHUNK_BYTES).equals(Buffer.alloc(2 * CHUNK_BYTES, 0x77)), 'acknowledged and flushed');
     assert(all.subarray(2 * CHUNK_BYTES).equals(Buffer.alloc(CHUNK_BYTES, ORIGIN_BYTE)), 'as it was');
+  });
+}
+
+for (const kind of ['unix', 'TCP'] as const) {
+  test(`a request that waits for its turn when its client dies is not begun, though the end of input lies behind more input (${kind})`, async () => {
+    await using scope = new AsyncDisposableStack();
+    const gate = Promise.withResolvers<void>();
+    // The first request fills what a connection may have in flight.
+    const { addresses, server, fetching } = await served(scope, gate.promise, { inFlightBytesMax: 16 * 1024 });
+    const late = Array.from({ length: 20 }, (_, index) => [
+      encodeRequest({ command: COMMAND.write, cookie: 2n, offset: CHUNK_BYTES + index * 4096, length: 4096 }),
+      Buffer.alloc(4096, 0x33),
+    ]);
+    await askAndDie(addresses[kind], Buffer.concat([requests.WRITE, ...late.flat()]), fetching);
+    using next = await PlainNbdClient.connect(addresses[kind]);
+    await next.write(0, Buffer.alloc(2 * CHUNK_BYTES, 0x77));
+    await next.flush();
+    gate.resolve();
+    while (server.clientCount('vol') > 1) await new Promise((resolve) => setImmediate(resolve));
+    assert(
+      (await next.read(0, 2 * CHUNK_BYTES)).equals(Buffer.alloc(2 * CHUNK_BYTES, 0x77)),
+      'acknowledged and flushed',
+    );
   });
 }

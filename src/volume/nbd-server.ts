@@ -137,7 +137,7 @@ export class NbdServer implements AsyncDisposable {
     const count = this.clientCount(found.id);
     if (this.#stopped || this.#closing.has(found.id) || count >= this.#limits.connectionsPerExportMax) return false;
     // One of them may be the same client's from before, and still have requests that wait.
-    for (const other of this.#sessionsOf(found.id)) other.cutIfClientGone();
+    for (const other of this.#sessionsOf(found.id)) other.cutIfClientGone(Number.POSITIVE_INFINITY);
     this.#sessions.set(session, found);
     this.#log.info('nbd.connect', { export: found.id, clients: count + 1 });
     return true;

@@ -61,21 +61,21 @@ test('a device that takes its time is not given more than the limit at once', as
 });
 
 test('connections that find the memory of all used up go on in small steps, and wait for large ones', async () => {
-  const budget = new NbdBudget(8 * MIB);
+  const budget = new NbdBudget(MIB + 16 * KIB);
   const greedy = new TestDevice(16 * MIB);
   const modest = new TestDevice(16 * MIB);
   const first = await opened(greedy, { budget, structured: false });
   const second = await opened(modest, { budget, structured: false });
   greedy.slow = true;
   modest.slow = true;
-  first.request({ command: COMMAND.read, cookie: 1n, length: 8 * MIB });
+  first.request({ command: COMMAND.read, cookie: 1n, length: MIB });
   second.request({ command: COMMAND.read, cookie: 1n, length: 512 });
-  second.request({ command: COMMAND.read, cookie: 2n, length: 4 * MIB });
+  second.request({ command: COMMAND.read, cookie: 2n, length: MIB });
   assert.equal(greedy.waiting.length, 1);
   assert.deepEqual(modest.waiting, ['read 0 512']);
   greedy.finish();
   await second.settle();
-  assert.deepEqual(modest.waiting, ['read 0 512', `read 0 ${4 * MIB}`]);
+  assert.deepEqual(modest.waiting, ['read 0 512', `read 0 ${MIB}`]);
   modest.finish();
   modest.finish();
   await second.settle();

@@ -125,11 +125,10 @@ export class NbdSession implements NbdSink {
 
   /**
    * Cuts the connection when its client went while input waits, and with it the end of input: what waits must not be begun,
-   * for by now the client may be back on another connection, and have written.
+   * for by now the client may be back on another connection, and have written. `pausedMs`: see NbdTransport.
    */
-  cutIfClientGone(): void {
+  cutIfClientGone(pausedMs = this.#options.clock.monotonicMs() - this.#pausedAtMs): void {
     if (!this.#paused || this.#state !== 'serving' || this.#inputEnded) return;
-    const pausedMs = this.#options.clock.monotonicMs() - this.#pausedAtMs;
     if (this.#transport?.isClientGone?.(pausedMs) === true) this.#cut('client is gone');
   }
 
