@@ -66,7 +66,12 @@ export async function compose(
     ...(config.tls === null ? {} : { tls: await readTls(config.tls) }),
   });
   const admin = (socketPath: string): Promise<AdminServer> =>
-    startAdminServer({ ports: control.ports, socketPath, nbdUri });
+    startAdminServer({
+      ports: control.ports,
+      socketPath,
+      nbdUri,
+      collect: () => control.run('collect-chunks'),
+    });
   return { control, api, admin, socketDirectory };
 }
 

@@ -4,6 +4,7 @@ import { describeError } from '#base/log.ts';
 import { createAccount } from '#control/access.ts';
 import { addressOf, AmbiguousNameError } from '#control/operator.ts';
 import type { ControlPorts } from '#control/ports.ts';
+import type { TaskReport } from '#control/tasks/task.ts';
 import { DomainError, type Failure } from '#domain/errors.ts';
 
 /** How an address is written is the data plane's affair; the composition gives it. */
@@ -23,6 +24,7 @@ interface Reply {
  * server's user can enter: that is the authentication.
  *
  * - `GET /connect?name=NAME|ID` → `{ uri, readOnly }`
+ * - `POST /collect` → `{ done, failed, remaining }`: gives back what nothing needs, now; answered when it is done
  * - `POST /accounts` → `{ AccountId, AccessKeyId, SecretAccessKey }`
  *
  * Refusals are 4xx with `{ message }` for a person.
@@ -31,11 +33,13 @@ export async function startAdminServer(options: {
   readonly ports: ControlPorts;
   readonly socketPath: string;
   readonly nbdUri: NbdUri;
+  /** One whole collection, begun after the call. */
+  readonly collect: () => Promise<TaskReport>;
 }): Promise<AdminServer> {
-  const { ports, socketPath, nbdUri } = options;
+  const { socketPath } = options;
   const server = createServer((request, response) => {
     request.resume(); // No verb has a body.
-    void answer(ports, nbdUri, request).then((reply) => send(response, reply));
+    void answer(options, request).then((reply) => send(response, reply));
   });
   // Whoever holds the data directory's lock owns the socket: what is there was left by a process that is dead.
   await rm(socketPath, { force: true });
@@ -53,7 +57,14 @@ export async function startAdminServer(options: {
   };
 }
 
-async function answer(ports: ControlPorts, nbdUri: NbdUri, request: IncomingMessage): Promise<Reply> {
+async function answer(
+  {
+    ports,
+    nbdUri,
+    collect,
+  }: { readonly ports: ControlPorts; readonly nbdUri: NbdUri; readonly collect: () => Promise<TaskReport> },
+  request: IncomingMessage,
+): Promise<Reply> {
   try {
     const url = new URL(request.url ?? '/', 'http://admin');
     const verb = `${request.method ?? ''} ${url.pathname}`;
@@ -62,6 +73,7 @@ async function answer(ports: ControlPorts, nbdUri: NbdUri, request: IncomingMess
       const uri = nbdUri(address.exportName, address.socketPath);
       return { status: 200, body: { uri, readOnly: address.readOnly } };
     }
+    if (verb === 'POST /collect') return { status: 200, body: { ...(await collect()) } };
     if (verb === 'POST /accounts') {
       const made = await createAccount(ports, {});
       const body = { AccountId: made.account, AccessKeyId: made.accessKeyId, SecretAccessKey: made.secretAccessKey };
