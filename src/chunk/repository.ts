@@ -9,17 +9,16 @@ import { derive } from './seal.ts';
  * Without it a wrong key, or a disk that is not mounted, would look like an empty store, and snapshots would be written
  * beside the others that nobody can find.
  */
-const REPOSITORY_KEY = 'repository';
+export const REPOSITORY_KEY = 'repository';
 const FORMAT = 'varve-repository';
 const VERSION = 1;
 
 export async function checkRepository(store: ChunkStore): Promise<void> {
-  const keyCheck = createHmac('sha256', derive(store.masterKey, 'repository')).update(FORMAT).digest('hex');
-  const expected = `${JSON.stringify({ format: FORMAT, version: VERSION, keyCheck })}\n`;
   const found = await store.objects.get(REPOSITORY_KEY);
   if (found !== null) {
-    if (found.toString('utf8') === expected) return;
-    throw new StoreError('damaged', describe(found.toString('utf8')));
+    const problem = repositoryProblem(store.masterKey, found);
+    if (problem === null) return;
+    throw new StoreError('damaged', problem);
   }
   if (!store.index.isEmpty) {
     throw new StoreError('damaged', 'the object store is empty, but the index knows packs: is its disk mounted?');
@@ -27,7 +26,18 @@ export async function checkRepository(store: ChunkStore): Promise<void> {
   for await (const { key } of store.objects.list('')) {
     throw new StoreError('damaged', `the object store has no object ${REPOSITORY_KEY}, but others (${key})`);
   }
-  await store.objects.put(REPOSITORY_KEY, [Buffer.from(expected)]);
+  await store.objects.put(REPOSITORY_KEY, [Buffer.from(contentFor(store.masterKey))]);
+}
+
+/** What is wrong with the object, for a reader that has this key; null: nothing. */
+export function repositoryProblem(masterKey: Uint8Array, found: Buffer): string | null {
+  const text = found.toString('utf8');
+  return text === contentFor(masterKey) ? null : describe(text);
+}
+
+function contentFor(masterKey: Uint8Array): string {
+  const keyCheck = createHmac('sha256', derive(masterKey, 'repository')).update(FORMAT).digest('hex');
+  return `${JSON.stringify({ format: FORMAT, version: VERSION, keyCheck })}\n`;
 }
 
 function describe(found: string): string {
