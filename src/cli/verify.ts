@@ -1,0 +1,167 @@
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { parseArgs } from 'node:util';
+
+import { systemClock } from '#base/clock.ts';
+import { describeError } from '#base/log.ts';
+import { StoreError } from '#chunk/errors.ts';
+import { FsStore } from '#chunk/fs-store.ts';
+import { MASTER_KEY_BYTES } from '#chunk/master-key.ts';
+import { parseSnapshotId, parseVolumeId } from '#domain/ids.ts';
+import { ThreadPackChecker } from '#snapshot/verify-pool.ts';
+import type { VerifyReport } from '#snapshot/verify-report.ts';
+import type { NamedRoot } from '#snapshot/verify-trees.ts';
+import { verify } from '#snapshot/verify.ts';
+import { ConfigError, dataDirectoryOf } from '#src/config.ts';
+import { decodeVolumeRecord } from '#volume/volume-file.ts';
+
+import { CommandError } from './command-error.ts';
+import { Interrupt } from './image-interrupt.ts';
+import { VerifyMeter } from './verify-meter.ts';
+import { reportLines } from './verify-words.ts';
+
+export const VERIFY_USAGE = `usage: varve verify [SNAPSHOT] [--data DIR] [--json]
+
+Reads everything that is stored, or all that one snapshot needs, and checks every byte: packs with their headers,
+footers and checksums, the authentication tag of each record, the address of each chunk, trees, manifests and the
+key check. What is damaged is told with the snapshots, the volumes and the byte ranges that it affects.
+
+  --json   the report as JSON
+
+It only reads, and may run beside the server. It believes no index and no metadata: objects/ and master.key are enough.
+Exit codes: 0 all is whole, 1 something is damaged or could not be read, 2 the command line is wrong.
+`;
+
+/** Packs are decrypted in threads of their own; a pack of 16 MiB is in memory for each, and one more. */
+const THREADS_MAX = 8;
+
+/** `varve verify`. Throws ConfigError for a wrong command line, CommandError when something is damaged. */
+export async function verifyCommand(words: readonly string[]): Promise<void> {
+  const { dataDirectory, snapshotText, json } = parseWords(words);
+  const snapshot = snapshotText === null ? null : parseSnapshotId(snapshotText);
+  if (snapshotText !== null && snapshot === null) throw new ConfigError(`"${snapshotText}" is no snapshot id`);
+  const masterKey = await readMasterKey(join(dataDirectory, 'master.key'));
+  const objectsDirectory = join(dataDirectory, 'objects');
+  if (!(await isDirectory(objectsDirectory))) throw new CommandError(`there is no store in ${dataDirectory}`);
+
+  using interrupt = new Interrupt();
+  await using objects = await FsStore.openReadOnly(objectsDirectory);
+  const threadCount = Math.min(availableParallelism(), THREADS_MAX);
+  await using checker = new ThreadPackChecker({ masterKey, threadCount });
+  const startedMs = systemClock.monotonicMs();
+  const report = await (async (): Promise<VerifyReport> => {
+    using meter = new VerifyMeter({ clock: systemClock, stream: process.stderr });
+    return await verify({
+      objects,
+      masterKey,
+      checker,
+      snapshot,
+      origins: () => readOrigins(join(dataDirectory, 'volumes')),
+      indexId: readIndexId(join(dataDirectory, 'index.db')),
+      onProgress: (progress) => meter.at(progress),
+      signal: interrupt.signal,
+    });
+  })().catch((error: unknown) => {
+    if (error instanceof StoreError && error.kind === 'aborted') throw new CommandError('interrupted');
+    if (error instanceof StoreError) throw new CommandError(error.message, { cause: error.cause });
+    throw error;
+  });
+  const durationMs = systemClock.monotonicMs() - startedMs;
+  if (json) process.stdout.write(`${JSON.stringify(asJson(report, snapshotText, durationMs), null, 2)}\n`);
+  else for (const line of reportLines(report, durationMs)) process.stdout.write(`${line}\n`);
+  if (report.damageCount > 0) {
+    throw new CommandError(report.damageCount === 1 ? 'damage found' : `${report.damageCount} damages found`);
+  }
+}
+
+function parseWords(words: readonly string[]): {
+  readonly dataDirectory: string;
+  readonly snapshotText: string | null;
+  readonly json: boolean;
+} {
+  let parsed;
+  try {
+    parsed = parseArgs({
+      args: [...words],
+      options: { data: { type: 'string' }, json: { type: 'boolean' } },
+      allowPositionals: true,
+      strict: true,
+    });
+  } catch (error) {
+    throw new ConfigError(`verify: ${describeError(error)}`, { cause: error });
+  }
+  const [snapshotText = null, ...rest] = parsed.positionals;
+  if (rest.length > 0) throw new ConfigError(`verify: unexpected "${rest.join(' ')}"`);
+  const dataDirectory = dataDirectoryOf({ data: parsed.values.data }, process.env);
+  return { dataDirectory, snapshotText, json: parsed.values.json === true };
+}
+
+function asJson(report: VerifyReport, snapshot: string | null, durationMs: number): Readonly<Record<string, unknown>> {
+  const bytesPerSecond = durationMs > 0 ? Math.round((report.bytes * 1000) / durationMs) : 0;
+  return {
+    snapshot,
+    clean: report.damageCount === 0,
+    counts: report.counts,
+    bytes: report.bytes,
+    durationMs: Math.round(durationMs),
+    bytesPerSecond,
+    damageCount: report.damageCount,
+    damages: report.damages,
+  };
+}
+
+/** Never made here, as the server makes one for a new store: a verification changes nothing. */
+async function readMasterKey(path: string): Promise<Buffer> {
+  let key: Buffer;
+  try {
+    key = await readFile(path);
+  } catch (error) {
+    throw new CommandError(`the master key cannot be read: ${describeError(error)}`, { cause: error });
+  }
+  if (key.length === MASTER_KEY_BYTES) return key;
+  throw new CommandError(`${path} is no master key: it has ${key.length} bytes instead of ${MASTER_KEY_BYTES}`);
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
+/** What volumes read through to, as their directories say. One that is being made or removed just now has nothing to say. */
+async function readOrigins(volumesDirectory: string): Promise<readonly NamedRoot[]> {
+  const roots: NamedRoot[] = [];
+  if (!(await isDirectory(volumesDirectory))) return roots;
+  for (const name of await readdir(volumesDirectory)) {
+    if (parseVolumeId(name) === null) continue;
+    const bytes = await readFile(join(volumesDirectory, name, 'volume.json')).catch(() => null);
+    if (bytes === null) continue;
+    try {
+      const { volume, account, origin } = decodeVolumeRecord(bytes);
+      if (origin !== null) roots.push({ name: { kind: 'volume', id: volume }, account, root: origin.root });
+    } catch (error) {
+      process.stderr.write(`varve: volume ${name} is left out: ${describeError(error)}\n`);
+    }
+  }
+  return roots;
+}
+
+/** The id of the chunk index; null where there is none to compare with, or it is being made. */
+function readIndexId(path: string): number | null {
+  try {
+    const database = new DatabaseSync(path, { readOnly: true });
+    try {
+      const row = database.prepare("SELECT value FROM meta WHERE name = 'id'").get();
+      const id = row?.['value'];
+      return typeof id === 'number' && id > 0 ? id : null;
+    } finally {
+      database.close();
+    }
+  } catch {
+    return null; // It is derived: the store says everything without it.
+  }
+}

@@ -1,0 +1,101 @@
+import { DamageError } from '#chunk/errors.ts';
+import { PACK_HEADER_BYTES, PACK_TRAILER_BYTES, readPackEntries, type PackEntry, type PackName } from '#chunk/pack.ts';
+import {
+  checkAddress,
+  checkRecord,
+  openRecord,
+  parseRecordHeader,
+  DELTA_HEADER_BYTES,
+  TAG_BYTES,
+  RECORD_HEADER_BYTES,
+  type AccountKeys,
+} from '#chunk/seal.ts';
+
+/** What reading every byte of a pack gave. */
+export interface CheckedPack {
+  /** Why header, footer or trailer cannot be trusted; null: they can. Then `entries` are those that were recovered. */
+  readonly structure: string | null;
+  readonly entries: readonly PackEntry[];
+  /** By the entry's place: why its record is damaged. */
+  readonly damaged: ReadonlyMap<number, string>;
+}
+
+/** Verifies header, footer, trailer, each record's tag and the address of each node and whole chunk. Of a delta, the address of its chunk needs other records: see `VerifyDeltas`. */
+export async function checkWholePack(keys: AccountKeys, name: PackName, pack: Buffer): Promise<CheckedPack> {
+  let entries: readonly PackEntry[];
+  try {
+    entries = await readPackEntries(name, pack.length, async (offset, length) =>
+      pack.subarray(offset, offset + length),
+    );
+  } catch (error) {
+    if (!(error instanceof DamageError)) throw error;
+    return { structure: error.message, entries: recoverEntries(keys, pack), damaged: new Map() };
+  }
+  const damaged = new Map<number, string>();
+  for (const [place, entry] of entries.entries()) {
+    const damage = recordDamage(keys, entry, pack.subarray(entry.offset, entry.offset + entry.length));
+    if (damage !== null) damaged.set(place, damage);
+  }
+  return { structure: null, entries, damaged };
+}
+
+/** Why the record is not the one that the entry tells of; null when it is. */
+export function recordDamage(keys: AccountKeys, entry: Omit<PackEntry, 'offset'>, record: Buffer): string | null {
+  try {
+    if (record.length !== entry.length) throw new DamageError('the record is cut short');
+    const header = parseRecordHeader(record);
+    const base = header.delta?.base ?? null;
+    const same =
+      header.kind === entry.kind &&
+      header.key.equals(entry.key) &&
+      header.plainBytes === entry.plainBytes &&
+      (base === null ? entry.base === null : entry.base?.equals(base) === true);
+    if (!same) throw new DamageError('the record is not what the footer says');
+    const content = openRecord(keys, record, header);
+    if (header.kind !== 'delta') checkAddress(keys, header.kind, entry.key, content);
+    return null;
+  } catch (error) {
+    if (error instanceof DamageError) return error.message;
+    throw error;
+  }
+}
+
+/** Records follow one another without gaps and say how long they are: without a footer they are found as long as each is whole. */
+function recoverEntries(keys: AccountKeys, pack: Buffer): readonly PackEntry[] {
+  const entries: PackEntry[] = [];
+  let offset = PACK_HEADER_BYTES;
+  const end = pack.length - PACK_TRAILER_BYTES;
+  while (offset + RECORD_HEADER_BYTES + TAG_BYTES <= end) {
+    const found = recoverEntry(keys, pack, offset, end);
+    if (found === null) break;
+    entries.push(found);
+    offset += found.length;
+  }
+  return entries;
+}
+
+function recoverEntry(keys: AccountKeys, pack: Buffer, offset: number, end: number): PackEntry | null {
+  // The payload's length is in the part that all kinds of record have; how long the header is, the kind says.
+  const payloadBytes = pack.readUInt32LE(offset + 8);
+  for (const headerBytes of HEADER_BYTES) {
+    const length = headerBytes + payloadBytes + TAG_BYTES;
+    if (offset + length > end) continue;
+    const record = pack.subarray(offset, offset + length);
+    try {
+      const header = checkRecord(keys, record);
+      return {
+        key: Buffer.from(header.key),
+        kind: header.kind,
+        offset,
+        length,
+        plainBytes: header.plainBytes,
+        base: header.delta === null ? null : Buffer.from(header.delta.base),
+      };
+    } catch (error) {
+      if (!(error instanceof DamageError)) throw error;
+    }
+  }
+  return null;
+}
+
+const HEADER_BYTES = [RECORD_HEADER_BYTES, DELTA_HEADER_BYTES] as const;
