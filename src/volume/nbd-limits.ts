@@ -7,8 +7,10 @@ const MIB = 1024 * KIB;
 
 /** What clients of NBD may cost. Times in milliseconds. */
 export interface NbdLimits {
-  /** Connections in all; one more is closed at once. */
+  /** Connections in all; one more takes the place of the oldest of its listener that has not opened an export, or is closed at once. */
   readonly connectionsMax: number;
+  /** Connections of one listener that have not opened an export; one more takes the place of the oldest. */
+  readonly handshakesMax: number;
   /** Connections that serve one export; one more is refused by name. */
   readonly connectionsPerExportMax: number;
   /** From the connection to the transmission phase. */
@@ -29,7 +31,8 @@ export interface NbdLimits {
 }
 
 export const NBD_LIMITS: NbdLimits = {
-  connectionsMax: 512,
+  connectionsMax: 1024,
+  handshakesMax: 64,
   connectionsPerExportMax: 64,
   handshakeMs: 10_000,
   optionsMax: 256,

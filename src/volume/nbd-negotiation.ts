@@ -33,6 +33,13 @@ export type NegotiationStep = 'next' | 'more' | 'busy' | 'agreed' | 'disconnect'
 
 const STATUS_CONTEXT_ID = 1;
 
+/** A handshake that got as far as STARTTLS, or past where it would have been. */
+export interface NbdGreeted {
+  readonly flags: ClientFlags;
+  /** The answer to (another) STARTTLS: one of OPTION_REPLY. */
+  readonly startTlsReply: number;
+}
+
 /**
  * The handshake of one connection: client flags, then options, each answered before the next is looked at, until one of
  * them opens an export. What an export is may take time to find out; meanwhile it is `busy` and calls `settled` after.
@@ -57,6 +64,7 @@ export class NbdNegotiation {
   #outcome: NegotiationStep | null = null;
   #export: NbdExport | null = null;
   #agreement: Agreement = { structured: false, statusContextId: null };
+  readonly #startTlsReply: number;
   wanted = CLIENT_FLAGS_BYTES;
 
   /** `admit` decides, when an export is opened, whether one more client may have it; true counts it. */
@@ -68,6 +76,7 @@ export class NbdNegotiation {
     readonly limits: NbdLimits;
     readonly log: Log;
     readonly settled: () => void;
+    readonly greeted?: NbdGreeted | null;
   }) {
     this.#exports = options.exports;
     this.#admit = options.admit;
@@ -76,6 +85,9 @@ export class NbdNegotiation {
     this.#limits = options.limits;
     this.#log = options.log;
     this.#settled = options.settled;
+    this.#startTlsReply = options.greeted?.startTlsReply ?? OPTION_REPLY.unsupported;
+    this.#flags = options.greeted?.flags ?? null;
+    if (this.#flags !== null) this.wanted = OPTION_HEADER_BYTES;
   }
 
   /** What was agreed on, after `agreed`. */
@@ -89,8 +101,9 @@ export class NbdNegotiation {
     return this.#working;
   }
 
+  /** Nothing is said twice: who was asked for STARTTLS was greeted then. */
   greet(): void {
-    this.#sender.append(encodeHello());
+    if (this.#flags === null) this.#sender.append(encodeHello());
   }
 
   step(): NegotiationStep {
@@ -158,8 +171,9 @@ export class NbdNegotiation {
       case OPTION.listMetaContext:
       case OPTION.setMetaContext:
         return this.#work(option, () => this.#contexts(option, data));
+      case OPTION.startTls:
+        return this.#reply(option, this.#startTlsReply);
       default:
-        // Among them STARTTLS: a server without TLS says that it does not know the option.
         return this.#reply(option, OPTION_REPLY.unsupported);
     }
   }

@@ -10,6 +10,10 @@ import { NbdPoll } from './nbd-poll.ts';
 import { NbdSession } from './nbd-session.ts';
 import { NbdSocket } from './nbd-socket.ts';
 import { NbdStream } from './nbd-stream.ts';
+import { NbdTlsGate, pskContext, type NbdThrough, type NbdTls } from './nbd-tls.ts';
+
+/** Refused connections are told of once in this time, with their count. */
+const REFUSED_LOG_MS = 1_000;
 
 /** One socket that clients connect to. */
 export interface NbdListener {
@@ -17,6 +21,20 @@ export interface NbdListener {
   readonly port: number | null;
   /** Takes no more clients. Those connected stay; the file of a unix socket goes. */
   close(): Promise<void>;
+}
+
+/** A connection that has not opened an export yet. */
+interface Opening {
+  cut(reason: string): void;
+}
+
+/** What a listener's connections share. */
+interface Origin {
+  readonly exports: NbdExports;
+  readonly tls: NbdTls | null;
+  /** In the order in which they came. When there are too many the oldest is cut: a client that means it takes milliseconds. */
+  readonly opening: Set<Opening>;
+  readonly admit: (session: NbdSession, found: NbdExport) => boolean;
 }
 
 /**
@@ -33,7 +51,13 @@ export class NbdServer implements AsyncDisposable {
   readonly #listeners = new Set<NbdListener>();
   /** Every connection, and the export that it has opened. */
   readonly #sessions = new Map<NbdSession, NbdExport | null>();
+  /** TLS handshakes under way. */
+  readonly #gates = new Set<NbdTlsGate>();
+  readonly #identities = new Map<NbdSession, string>();
+  readonly #pskContext = pskContext();
   readonly #closing = new Set<string>();
+  #refusedCount = 0;
+  #refusedLoggedMs = Number.NEGATIVE_INFINITY;
   #stopped = false;
 
   constructor(options: { readonly clock: Clock; readonly log: Log; readonly limits?: Partial<NbdLimits> }) {
@@ -45,17 +69,28 @@ export class NbdServer implements AsyncDisposable {
   }
 
   /** Listens on a unix socket, which only this user can connect to if the process's umask is 077. The path must be free. */
-  async listen(options: { readonly socketPath: string; readonly exports: NbdExports }): Promise<NbdListener> {
-    return this.#listen({ path: options.socketPath }, options.exports);
+  async listen(options: {
+    readonly socketPath: string;
+    readonly exports: NbdExports;
+    readonly tls?: NbdTls;
+  }): Promise<NbdListener> {
+    return this.#listen({ path: options.socketPath }, options.exports, options.tls ?? null);
   }
 
-  /** Listens on TCP, on the loopback interface unless told otherwise: the protocol as it is here has no authentication. Port 0 takes a free one. */
+  /** Listens on TCP, on the loopback interface unless told otherwise: without TLS, whoever reaches the port may open what is exported. Port 0 takes a free one. */
   async listenTcp(options: {
     readonly host?: string;
     readonly port: number;
     readonly exports: NbdExports;
+    readonly tls?: NbdTls;
   }): Promise<NbdListener> {
-    return this.#listen({ host: options.host ?? '127.0.0.1', port: options.port }, options.exports);
+    const address = { host: options.host ?? '127.0.0.1', port: options.port };
+    return this.#listen(address, options.exports, options.tls ?? null);
+  }
+
+  /** Cuts, at once, whoever came in by this identity. */
+  disconnect(identity: string): void {
+    for (const [session, own] of this.#identities) if (own === identity) session.destroy();
   }
 
   /** How many clients have the export open. */
@@ -81,6 +116,7 @@ export class NbdServer implements AsyncDisposable {
   async stop(): Promise<void> {
     this.#stopped = true;
     await Promise.all([...this.#listeners].map((listener) => listener.close()));
+    for (const gate of this.#gates) gate.cut('server stops');
     await this.#finish([...this.#sessions.keys()]);
   }
 
@@ -91,12 +127,14 @@ export class NbdServer implements AsyncDisposable {
   async #listen(
     address: { readonly path: string } | { readonly host: string; readonly port: number },
     exports: NbdExports,
+    tls: NbdTls | null,
   ): Promise<NbdListener> {
     const server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true });
     // A client that came before the listener closed, and has not opened an export, opens none any more.
     const admit = (session: NbdSession, found: NbdExport): boolean =>
       this.#listeners.has(listener) && this.#admit(session, found);
-    server.on('connection', (socket) => this.#accept(socket, exports, admit));
+    const origin: Origin = { exports, tls, opening: new Set(), admit };
+    server.on('connection', (socket) => this.#accept(socket, origin));
     server.listen(address);
     await once(server, 'listening');
     server.on('error', (error) => this.#log.error('nbd.listener-failed', { error }));
@@ -112,13 +150,68 @@ export class NbdServer implements AsyncDisposable {
     return listener;
   }
 
-  #accept(socket: Socket, exports: NbdExports, admit: (session: NbdSession, found: NbdExport) => boolean): void {
-    if (this.#stopped || this.#sessions.size >= this.#limits.connectionsMax) {
-      this.#log.warn('nbd.refuse', { connections: this.#sessions.size });
-      socket.destroy();
-      return;
+  #accept(socket: Socket, origin: Origin): void {
+    const { connectionsMax, handshakesMax } = this.#limits;
+    const crowded = this.#sessions.size + this.#gates.size >= connectionsMax;
+    if (origin.opening.size >= handshakesMax || crowded) {
+      const [oldest] = origin.opening;
+      if (this.#stopped || oldest === undefined) {
+        this.#refuse(socket);
+        return;
+      }
+      origin.opening.delete(oldest);
+      oldest.cut('too many handshakes');
     }
-    const session = new NbdSession({
+    if (this.#stopped) socket.destroy();
+    else if (origin.tls === null) this.#begin(socket, origin);
+    else this.#guard(socket, origin, origin.tls);
+  }
+
+  /** Warns of it, but not of each: there may be thousands in a second. */
+  #refuse(socket: Socket): void {
+    socket.destroy();
+    this.#refusedCount += 1;
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs - this.#refusedLoggedMs < REFUSED_LOG_MS) return;
+    this.#log.warn('nbd.refuse', { connections: this.#sessions.size, refused: this.#refusedCount });
+    this.#refusedLoggedMs = nowMs;
+    this.#refusedCount = 0;
+  }
+
+  #begin(socket: Socket, origin: Origin): void {
+    const session = this.#session(origin, origin.exports, null);
+    session.start(NbdSocket.adopt(socket, session) ?? new NbdStream(socket, session));
+  }
+
+  #guard(socket: Socket, origin: Origin, tls: NbdTls): void {
+    const leave = (): void => {
+      this.#gates.delete(gate);
+      origin.opening.delete(gate);
+    };
+    const gate: NbdTlsGate = new NbdTlsGate({
+      socket,
+      clock: this.#clock,
+      log: this.#log,
+      limits: this.#limits,
+      tls,
+      context: this.#pskContext,
+      through: (through) => {
+        leave();
+        const { identity } = through;
+        const session = this.#session(origin, identity === null ? origin.exports : tls.exportsOf(identity), through);
+        if (identity !== null) this.#identities.set(session, identity);
+        session.start(new NbdStream(through.stream, session, socket));
+      },
+      gone: leave,
+    });
+    this.#gates.add(gate);
+    origin.opening.add(gate);
+    gate.start();
+  }
+
+  #session(origin: Origin, exports: NbdExports, through: NbdThrough | null): NbdSession {
+    const opening: Opening = { cut: () => session.destroy() };
+    const session: NbdSession = new NbdSession({
       clock: this.#clock,
       log: this.#log,
       limits: this.#limits,
@@ -126,11 +219,22 @@ export class NbdServer implements AsyncDisposable {
       budget: this.#budget,
       poll: this.#poll,
       exports,
-      admit,
+      greeted: through?.greeted ?? null,
+      admit: (self, found) => {
+        if (!origin.admit(self, found)) return false;
+        origin.opening.delete(opening);
+        return true;
+      },
     });
+    // Who has shown a key does not make room for those who have not.
+    if (through === null || through.identity === null) origin.opening.add(opening);
     this.#sessions.set(session, null);
-    void session.done.then(() => this.#forget(session));
-    session.start(NbdSocket.adopt(socket, session) ?? new NbdStream(socket, session));
+    void session.done.then(() => {
+      origin.opening.delete(opening);
+      this.#identities.delete(session);
+      this.#forget(session);
+    });
+    return session;
   }
 
   #admit(session: NbdSession, found: NbdExport): boolean {

@@ -5,7 +5,7 @@ import type { NbdBuffers } from './nbd-buffers.ts';
 import type { NbdExport, NbdExports } from './nbd-export.ts';
 import { NbdFlight } from './nbd-flight.ts';
 import type { NbdLimits } from './nbd-limits.ts';
-import { NbdNegotiation } from './nbd-negotiation.ts';
+import { NbdNegotiation, type NbdGreeted } from './nbd-negotiation.ts';
 import type { NbdPoll } from './nbd-poll.ts';
 import { NbdReceiver } from './nbd-receiver.ts';
 import { NbdSender } from './nbd-sender.ts';
@@ -21,6 +21,8 @@ export interface NbdSessionOptions {
   readonly budget: NbdBudget;
   readonly poll: NbdPoll;
   readonly exports: NbdExports;
+  /** Set when the handshake has begun elsewhere (NbdTlsGate). */
+  readonly greeted?: NbdGreeted | null;
   /** Whether one more client may have the export; true counts it until `done`. */
   readonly admit: (session: NbdSession, found: NbdExport) => boolean;
 }
@@ -100,6 +102,7 @@ export class NbdSession implements NbdSink {
       limits,
       log,
       settled: this.#wake,
+      greeted: this.#options.greeted ?? null,
     });
     this.#negotiation.greet();
     this.#sender.flush();

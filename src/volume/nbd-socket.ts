@@ -76,8 +76,7 @@ export class NbdSocket implements NbdTransport {
   }
 
   isClientGone(pausedMs: number): boolean {
-    if (this.#socket.destroyed || (this.#kind === 'tcp' && pausedMs < TCP_PAUSE_MS_MIN)) return false;
-    return peerIsGone(this.#handle.fd, this.#kind);
+    return !this.#socket.destroyed && isHandleClientGone(this.#handle, this.#kind, pausedMs);
   }
 
   resume(): void {
@@ -106,14 +105,31 @@ export class NbdSocket implements NbdTransport {
   }
 }
 
+/** What Node keeps under a socket, or null when this version keeps it elsewhere or the socket is closed. */
+export function handleOf(socket: Socket): SocketHandle | null {
+  const handle: unknown = Reflect.get(socket, '_handle');
+  return isHandle(handle) ? handle : null;
+}
+
+/** See NbdTransport.isClientGone; for a socket that something else reads from. */
+export function isSocketClientGone(socket: Socket, pausedMs: number): boolean {
+  const handle = handleOf(socket);
+  return handle !== null && isHandleClientGone(handle, kindOf(socket), pausedMs);
+}
+
+function isHandleClientGone(handle: SocketHandle, kind: 'unix' | 'tcp', pausedMs: number): boolean {
+  if (kind === 'tcp' && pausedMs < TCP_PAUSE_MS_MIN) return false;
+  return peerIsGone(handle.fd, kind);
+}
+
 /** A socket with a remote address is one of TCP. */
 function kindOf(socket: Socket): 'unix' | 'tcp' {
   return socket.remoteAddress === undefined ? 'unix' : 'tcp';
 }
 
 function detachHandle(accepted: Socket): SocketHandle | null {
-  const handle: unknown = Reflect.get(accepted, '_handle');
-  if (!isHandle(handle)) return null;
+  const handle = handleOf(accepted);
+  if (handle === null) return null;
   Reflect.set(accepted, '_handle', null);
   accepted.destroy(); // The empty shell; the server's count of connections is told.
   return handle;

@@ -1,17 +1,22 @@
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { handleOf, isSocketClientGone } from './nbd-socket.ts';
 import type { NbdSink, NbdTransport } from './nbd-transport.ts';
 
 /** A transport over any duplex stream: TLS, or a socket that cannot be adopted. Copies what comes in. */
 export class NbdStream implements NbdTransport {
   readonly #stream: Duplex;
   readonly #sink: NbdSink;
+  /** What the stream goes over, to ask the kernel about it. */
+  readonly #socket: Socket | null;
   /** Came in while the session took no more. */
   #kept: Buffer | null = null;
   #delivering = true;
   #ended = false;
 
-  constructor(stream: Duplex, sink: NbdSink) {
+  constructor(stream: Duplex, sink: NbdSink, socket: Socket | null = null) {
     this.#stream = stream;
+    this.#socket = socket;
     this.#sink = sink;
     stream.on('data', (chunk: Buffer) => this.#deliver(chunk));
     stream.on('end', () => {
@@ -27,6 +32,14 @@ export class NbdStream implements NbdTransport {
     if (this.#stream.destroyed || !this.#stream.writable) return true;
     this.#stream.write(bytes, () => this.#sink.sent());
     return false;
+  }
+
+  unsentBytes(): number {
+    return this.#socket === null ? 0 : (handleOf(this.#socket)?.writeQueueSize ?? 0);
+  }
+
+  isClientGone(pausedMs: number): boolean {
+    return this.#socket !== null && !this.#stream.destroyed && isSocketClientGone(this.#socket, pausedMs);
   }
 
   resume(): void {

@@ -40,6 +40,7 @@ export const OPTION_REPLY = {
   unsupported: ERROR_REPLY + 1,
   policy: ERROR_REPLY + 2,
   invalid: ERROR_REPLY + 3,
+  tlsRequired: ERROR_REPLY + 5,
   unknownExport: ERROR_REPLY + 6,
   shutdown: ERROR_REPLY + 7,
   tooBig: ERROR_REPLY + 9,
