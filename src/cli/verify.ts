@@ -1,7 +1,9 @@
+import { existsSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 
 import { systemClock } from '#base/clock.ts';
@@ -153,7 +155,10 @@ async function readOrigins(volumesDirectory: string): Promise<readonly NamedRoot
 /** The id of the chunk index; null where there is none to compare with, or it is being made. */
 function readIndexId(path: string): number | null {
   try {
-    const database = new DatabaseSync(path, { readOnly: true });
+    // Where no server has it open, even reading would make files beside it.
+    const isInUse = existsSync(`${path}-wal`);
+    const place = isInUse ? path : new URL(`${pathToFileURL(path).href}?immutable=1`);
+    const database = new DatabaseSync(place, { readOnly: true });
     try {
       const row = database.prepare("SELECT value FROM meta WHERE name = 'id'").get();
       const id = row?.['value'];
