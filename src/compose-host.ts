@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 
@@ -8,6 +7,9 @@ import type { Log } from '#base/log.ts';
 import type { Random } from '#base/random.ts';
 import { FsStore } from '#chunk/fs-store.ts';
 import { loadMasterKey } from '#chunk/master-key.ts';
+import type { ObjectStore } from '#chunk/object-store.ts';
+import type { S3Location } from '#chunk/s3-location.ts';
+import { openS3Store } from '#chunk/s3-open.ts';
 import { ThreadSealPool } from '#chunk/thread-seal-pool.ts';
 import { openSnapshotStore } from '#snapshot/object-snapshot-store.ts';
 import { LocalVolumeHost } from '#volume/local-host.ts';
@@ -24,16 +26,21 @@ export async function composeHost(
     readonly dataDirectory: string;
     readonly socketDirectory: string;
     readonly nbdPort: number | null;
+    /** The bucket that holds the objects; null: `objects/` in the data directory. */
+    readonly s3: S3Location | null;
     readonly clock: Clock;
     readonly random: Random;
     readonly log: Log;
   },
   scope: AsyncDisposableStack,
 ): Promise<LocalVolumeHost> {
-  const { dataDirectory, clock, random, log } = options;
-  const objectsDirectory = join(dataDirectory, 'objects');
-  const objects = scope.use(await FsStore.open(objectsDirectory));
-  const masterKey = await openMasterKey(join(dataDirectory, 'master.key'), objectsDirectory, random);
+  const { dataDirectory, s3, clock, random, log } = options;
+  const objects = scope.use(
+    s3 === null
+      ? await FsStore.open(join(dataDirectory, 'objects'))
+      : await openS3Store({ location: s3, environment: process.env, clock, random, log }),
+  );
+  const masterKey = await openMasterKey(join(dataDirectory, 'master.key'), objects, random);
   const threadCountMax = Math.min(Math.max(1, availableParallelism() - 1), SEAL_THREADS_MAX);
   const pool = scope.use(new ThreadSealPool({ masterKey, clock, threadCountMax }));
   const store = await openSnapshotStore({
@@ -58,10 +65,11 @@ export async function composeHost(
 }
 
 /** Where objects are stored already, a new key would only hide that they cannot be read any more. */
-async function openMasterKey(path: string, objectsDirectory: string, random: Random): Promise<Buffer> {
-  const stored = (await readdir(objectsDirectory)).some((name) => !name.startsWith('.'));
-  if (stored && !existsSync(path)) {
-    throw new Error(`${path} is gone, and ${objectsDirectory} was written with it: bring the key back`);
+async function openMasterKey(path: string, objects: ObjectStore, random: Random): Promise<Buffer> {
+  if (!existsSync(path)) {
+    for await (const { key } of objects.list('')) {
+      throw new Error(`${path} is gone, and the object store (${key}, …) was written with it: bring the key back`);
+    }
   }
   return await loadMasterKey(path, random);
 }

@@ -1,11 +1,14 @@
 import { resolve } from 'node:path';
 import { assert } from '#base/assert.ts';
+import { isS3Region, parseS3Endpoint, parseS3Url, type S3Location } from '#chunk/s3-location.ts';
 import type { RegionName } from '#domain/ids.ts';
 import { findRegion } from '#domain/region.ts';
 
 /** 4577 is free in IANA's registry of ports; LocalStack's 4566 and moto's 5000 can run beside it. */
 export const PORT_DEFAULT = 4577;
 export const DATA_DEFAULT = '.varve';
+/** Of a bucket, where nobody says another. */
+const S3_REGION_DEFAULT = 'us-east-1';
 /** Where a client without a region of its own is sent. */
 export const REGION_DEFAULT = 'us-east-1';
 
@@ -19,6 +22,8 @@ export interface Config {
   readonly region: RegionName;
   /** TCP port of the NBD listener on 127.0.0.1; null: unix sockets only. */
   readonly nbdPort: number | null;
+  /** The bucket that holds the objects; null: they are in the data directory. */
+  readonly s3: S3Location | null;
   /** Paths of PEM files; with them the API speaks HTTPS. */
   readonly tls: { readonly certPath: string; readonly keyPath: string } | null;
 }
@@ -29,6 +34,9 @@ export interface ConfigOptions {
   readonly port?: string | undefined;
   readonly region?: string | undefined;
   readonly nbdPort?: string | undefined;
+  readonly store?: string | undefined;
+  readonly s3Endpoint?: string | undefined;
+  readonly s3Region?: string | undefined;
   readonly tlsCert?: string | undefined;
   readonly tlsKey?: string | undefined;
 }
@@ -51,8 +59,31 @@ export function readConfig(options: ConfigOptions, environment: Readonly<Record<
     port: parsePort('--port', options.port ?? environment['VARVE_PORT'] ?? String(PORT_DEFAULT)),
     region: region.name,
     nbdPort: nbdPort === undefined ? null : parsePort('--nbd-port', nbdPort),
+    s3: s3Of(options, environment),
     tls: tlsOf(options.tlsCert ?? environment['VARVE_TLS_CERT'], options.tlsKey ?? environment['VARVE_TLS_KEY']),
   });
+}
+
+function s3Of(options: ConfigOptions, environment: Readonly<Record<string, string | undefined>>): S3Location | null {
+  const store = options.store ?? environment['VARVE_STORE'];
+  const endpointText = options.s3Endpoint ?? environment['VARVE_S3_ENDPOINT'];
+  const region = options.s3Region ?? environment['VARVE_S3_REGION'] ?? S3_REGION_DEFAULT;
+  if (store === undefined || store === '') {
+    if (options.s3Endpoint === undefined && options.s3Region === undefined) return null;
+    throw new ConfigError('--s3-endpoint and --s3-region go with --store s3://bucket/prefix');
+  }
+  const place = parseS3Url(store);
+  if (place === null) {
+    throw new ConfigError(
+      `--store: "${store}" is not s3://bucket or s3://bucket/prefix (parts of A-Z a-z 0-9 . _ - that do not begin with a dot)`,
+    );
+  }
+  const endpoint = endpointText === undefined || endpointText === '' ? null : parseS3Endpoint(endpointText);
+  if (endpoint === null && endpointText !== undefined && endpointText !== '') {
+    throw new ConfigError(`--s3-endpoint: "${endpointText}" is not http://host:port or https://host`);
+  }
+  if (!isS3Region(region)) throw new ConfigError(`--s3-region: "${region}" is not the name of a region`);
+  return { ...place, region, endpoint };
 }
 
 function tlsOf(certPath: string | undefined, keyPath: string | undefined): Config['tls'] {

@@ -52,7 +52,7 @@ async function main(): Promise<void> {
     {
       dataDirectory,
       socketDirectory: run.socketDirectory,
-      nbdPort: decodeSettings(settings).nbdPort,
+      ...decodeSettings(settings),
       clock: systemClock,
       random: systemRandom,
       log,

@@ -24,10 +24,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   domain: ['base'],
   wire: ['base'],
   block: ['base', 'domain'],
-  chunk: ['base', 'domain'],
+  // wire: requests to a bucket are signed with what the server verifies with.
+  chunk: ['base', 'domain', 'wire'],
   meta: ['base', 'domain'],
   snapshot: ['base', 'domain', 'block', 'chunk'],
   volume: ['base', 'domain', 'wire', 'block', 'chunk', 'snapshot'],
+  rescue: ['base', 'domain', 'block', 'chunk', 'snapshot', 'volume'],
   control: ['base', 'domain', 'chunk', 'snapshot', 'volume', 'meta'],
   api: ['base', 'domain', 'wire', 'control'],
 };

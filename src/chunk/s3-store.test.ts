@@ -1,0 +1,266 @@
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+
+import { systemClock } from '#base/clock.ts';
+import { type Log, silentLog } from '#base/log.ts';
+import { SeededRandom } from '#base/random.ts';
+
+import { TEST_ACCOUNT, openChunkStore, storeChunks } from './chunk-store.fixture.ts';
+import { ObjectExistsError, type ObjectStore, ObjectStoreError } from './object-store.ts';
+import { objectStoreSuite } from './object-store.suite.ts';
+import { openS3Store } from './s3-open.ts';
+import { FAKE_ACCESS_KEY, FAKE_SECRET, FakeS3Server, type S3Fault, type S3RequestSeen } from './s3-server.fake.ts';
+
+const PREFIX = 'one/installation/';
+
+async function open(
+  fake: FakeS3Server,
+  options: { log?: Log; giveUpMs?: number; stallMs?: number; prefix?: string } = {},
+): Promise<ObjectStore> {
+  return await openS3Store({
+    location: fake.location(options.prefix ?? PREFIX),
+    environment: fake.environment(),
+    clock: systemClock,
+    random: new SeededRandom(1),
+    log: options.log ?? silentLog,
+    stallMs: options.stallMs ?? 2_000,
+    giveUpMs: options.giveUpMs ?? 10_000,
+  });
+}
+
+/** A store with a server of its own, which goes with it. */
+async function opened(prepare: (fake: FakeS3Server) => void, prefix = PREFIX): Promise<ObjectStore> {
+  const fake = await FakeS3Server.start();
+  prepare(fake);
+  const store = await open(fake, { prefix });
+  const close = store[Symbol.asyncDispose].bind(store);
+  store[Symbol.asyncDispose] = async () => {
+    await close();
+    await fake[Symbol.asyncDispose]();
+  };
+  return store;
+}
+
+/** Every third request goes wrong in one of these ways. */
+const HARMLESS: readonly S3Fault[] = [
+  { kind: 'error', status: 500, code: 'InternalError' },
+  { kind: 'reset', done: false },
+  { kind: 'error', status: 503, code: 'ServiceUnavailable' },
+  { kind: 'reset', done: true },
+  { kind: 'cut-body' },
+  { kind: 'short-body' },
+  { kind: 'late', ms: 5 },
+];
+
+function everyThird(): (request: S3RequestSeen) => S3Fault | null {
+  let count = 0;
+  return () => {
+    count += 1;
+    return count % 3 === 0 ? (HARMLESS[(count / 3) % HARMLESS.length] ?? null) : null;
+  };
+}
+
+objectStoreSuite('s3', () => opened(() => {}));
+objectStoreSuite('s3, pages of two', () => opened((fake) => (fake.manners.pageCount = 2), ''));
+objectStoreSuite('s3, every third request goes wrong', () => opened((fake) => (fake.fault = everyThird())));
+objectStoreSuite('s3 without conditional puts', () => opened((fake) => (fake.manners.conditionalPut = 'ignored')));
+objectStoreSuite('s3 that refuses conditional puts', () => opened((fake) => (fake.manners.conditionalPut = 'refused')));
+
+async function started(t: TestContext): Promise<FakeS3Server> {
+  const fake = await FakeS3Server.start();
+  t.after(() => fake[Symbol.asyncDispose]());
+  return fake;
+}
+
+/** The fault once, at the first request that `which` takes. */
+function once(fault: S3Fault, which: (request: S3RequestSeen) => boolean): (request: S3RequestSeen) => S3Fault | null {
+  let isDone = false;
+  return (request) => {
+    if (isDone || !which(request)) return null;
+    isDone = true;
+    return fault;
+  };
+}
+
+test('s3: what two installations store in one bucket is apart', async (t) => {
+  const fake = await started(t);
+  await using one = await open(fake, { prefix: 'a/' });
+  await using other = await open(fake, { prefix: 'a/b/' });
+  await one.put('k', [Buffer.from('1')]);
+  await other.put('k', [Buffer.from('2')]);
+  assert.equal(String(await one.get('k')), '1');
+  assert.equal(String(await other.get('k')), '2');
+  assert.deepEqual([...fake.objects.keys()].sort(), ['a/b/k', 'a/k']);
+});
+
+test('s3: a put that was done and not answered is not taken for another’s', async (t) => {
+  const fake = await started(t);
+  await using store = await open(fake, { stallMs: 200 });
+  for (const fault of [
+    { kind: 'reset', done: true },
+    { kind: 'silence', done: true },
+  ] as const) {
+    const key = `packs/${fault.kind}`;
+    fake.fault = once(fault, ({ method }) => method === 'PUT');
+    await store.put(key, [Buffer.from('mine, '), Buffer.from('all of it')], { ifAbsent: true });
+    assert.equal(String(await store.get(key)), 'mine, all of it');
+    // And another's is not taken for ours: the attempt that was reset found it there.
+    fake.fault = once({ kind: 'reset', done: false }, ({ method }) => method === 'PUT');
+    await assert.rejects(store.put(key, [Buffer.from('mine, all of i.')], { ifAbsent: true }), ObjectExistsError);
+  }
+});
+
+test('s3: a request that nobody answers is made again, and given up in the end as retryable', async (t) => {
+  const fake = await started(t);
+  await using store = await open(fake, { stallMs: 100, giveUpMs: 600 });
+  await store.put('k', [Buffer.from('x')]);
+  fake.fault = once({ kind: 'silence', done: false }, () => true);
+  assert.equal(String(await store.get('k')), 'x');
+  fake.fault = () => ({ kind: 'silence', done: false });
+  await assert.rejects(store.get('k'), (error) => {
+    assert(error instanceof ObjectStoreError);
+    assert.match(error.message, /^get k, \d+ attempts: nothing moved for 0.1 seconds$/);
+    return error.retryable;
+  });
+});
+
+test('s3: a store that is away for a while is waited for', async (t) => {
+  const fake = await started(t);
+  await using store = await open(fake);
+  await store.put('k', [Buffer.alloc(1_000_000, 3)]);
+  await fake.down();
+  const reading = store.get('k');
+  const writing = store.put('l', [Buffer.from('y')], { ifAbsent: true });
+  await systemClock.sleep(600);
+  await fake.up();
+  assert.equal((await reading)?.length, 1_000_000);
+  await writing;
+  assert.equal(String(fake.objects.get(`${PREFIX}l`)), 'y');
+});
+
+test('s3: a deletion waits for a put of that key that may be on its way yet', async (t) => {
+  const fake = await started(t);
+  let nowMs = 0;
+  let waitedMs = 0;
+  // The pauses of retries are short; only the wait for what is in doubt is as long as this.
+  const clock = {
+    ...systemClock,
+    monotonicMs: () => systemClock.monotonicMs() + nowMs,
+    sleep: async (ms: number, signal?: AbortSignal) => {
+      if (ms <= 20_000) return systemClock.sleep(ms, signal);
+      waitedMs = ms;
+      nowMs += ms;
+    },
+  };
+  await using store = await openS3Store({
+    location: fake.location(),
+    environment: fake.environment(),
+    clock,
+    random: new SeededRandom(1),
+    log: silentLog,
+    stallMs: 100,
+    giveUpMs: 150,
+  });
+  fake.fault = ({ method }) => (method === 'PUT' ? { kind: 'silence', done: true } : null);
+  await assert.rejects(store.put('snapshots/s', [Buffer.from('m')], { ifAbsent: true }), ObjectStoreError);
+  await store.delete('snapshots/s');
+  assert(waitedMs > 25_000 && waitedMs <= 30_000, `waited ${waitedMs} ms`);
+  assert.equal(fake.objects.size, 0);
+  waitedMs = 0;
+  await store.delete('snapshots/s');
+  assert.equal(waitedMs, 0);
+});
+
+test('s3: a missing bucket, and a 404 that is not S3’s, are not a missing object', async (t) => {
+  const fake = await started(t);
+  await using store = await open(fake);
+  for (const code of ['NoSuchBucket', 'NotFound']) {
+    fake.fault = () => ({ kind: 'error', status: 404, code });
+    await assert.rejects(store.get('k'), ObjectStoreError);
+    await assert.rejects(store.getRange('k', 0, 10), ObjectStoreError);
+  }
+});
+
+test('s3: a range that is not the one asked for is asked for again', async (t) => {
+  const fake = await started(t);
+  await using store = await open(fake);
+  await store.put('k', [Buffer.from('0123456789')]);
+  fake.fault = once({ kind: 'short-body' }, ({ method }) => method === 'GET');
+  assert.equal(String(await store.getRange('k', 2, 5)), '23456');
+  fake.manners.ranges = false;
+  assert.equal(String(await store.getRange('k', 2, 5)), '23456');
+});
+
+test('s3: a list that is not in order is refused', async (t) => {
+  const fake = await started(t);
+  await using store = await open(fake);
+  for (const name of ['a', 'b', 'c']) await store.put(name, [Buffer.from(name)]);
+  const drain = async (): Promise<void> => {
+    for await (const _ of store.list(''));
+  };
+  fake.manners.order = (keys) => keys.toReversed();
+  await assert.rejects(drain(), /does not list in the order of keys/);
+  fake.manners.order = (keys) => keys;
+  await drain();
+});
+
+test('s3: a bit that is wrong on the way is found by who reads chunks, and read again', async (t) => {
+  const fake = await started(t);
+  await using objects = await open(fake);
+  await using chunks = await openChunkStore(objects);
+  const plain = new SeededRandom(5).bytes(4096);
+  const [key] = await storeChunks(chunks, [plain]);
+  assert(key !== undefined);
+  fake.fault = once({ kind: 'wrong-bit' }, ({ method }) => method === 'GET');
+  assert((await chunks.readChunk(TEST_ACCOUNT, key)).equals(plain));
+  chunks.dropCaches();
+  fake.fault = () => ({ kind: 'wrong-bit' });
+  await assert.rejects(chunks.readChunk(TEST_ACCOUNT, key), /chunk .* in packs/);
+});
+
+test('s3: what is asked at once is bounded', async (t) => {
+  const fake = await started(t);
+  await using store = await open(fake);
+  await store.put('k', [Buffer.from('x')]);
+  fake.manners.latencyMs = 20;
+  fake.inFlightCountMax = 0;
+  await Promise.all(Array.from({ length: 100 }, () => store.get('k')));
+  assert.equal(fake.inFlightCountMax, 32);
+  fake.inFlightCountMax = 0;
+  await Promise.all(Array.from({ length: 40 }, (_, index) => store.put(`p/${index}`, [Buffer.from('x')])));
+  assert.equal(fake.inFlightCountMax, 8);
+});
+
+test('s3: keys that were replaced are read anew when the store does not take the old ones', async (t) => {
+  const fake = await started(t);
+  const environment = fake.environment();
+  await using store = await openS3Store({
+    location: fake.location(),
+    environment,
+    clock: systemClock,
+    random: new SeededRandom(1),
+    log: silentLog,
+  });
+  await store.put('k', [Buffer.from('x')]);
+  fake.secrets.delete(FAKE_ACCESS_KEY);
+  await assert.rejects(store.get('k'), (error) => {
+    assert(error instanceof ObjectStoreError);
+    assert.match(error.message, /does not know the access key/);
+    return true;
+  });
+  fake.secrets.set('AKIANEWNEWNEWNEWNEWN', `${FAKE_SECRET}2`);
+  environment['AWS_ACCESS_KEY_ID'] = 'AKIANEWNEWNEWNEWNEWN';
+  environment['AWS_SECRET_ACCESS_KEY'] = `${FAKE_SECRET}2`;
+  assert.equal(String(await store.get('k')), 'x');
+});
+
+test('s3: closing ends what is on its way', async (t) => {
+  const fake = await started(t);
+  const store = await open(fake);
+  fake.fault = () => ({ kind: 'silence', done: false });
+  const reading = store.get('k');
+  const refused = assert.rejects(reading, /the object store is closed/);
+  await systemClock.sleep(50);
+  await store[Symbol.asyncDispose]();
+  await refused;
+});
