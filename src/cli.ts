@@ -12,6 +12,11 @@ usage: varve COMMAND [options]
       --host ADDRESS     address to listen on (default 127.0.0.1)
       --region NAME      region that is shown and put into "env" (default ${REGION_DEFAULT});
                          every region works: it is taken from each request's signature
+      --store s3://BUCKET/PREFIX
+                         keep snapshots in a bucket (default: in the data directory);
+                         credentials as for the aws CLI, see docs/s3.md
+      --s3-endpoint URL  of a store that is not Amazon's: http://host:port
+      --s3-region NAME   of the bucket (default us-east-1)
       --tls-cert FILE, --tls-key FILE
                          speak HTTPS with this certificate (PEM)
       --nbd-port N       also serve NBD over TCP, on 127.0.0.1 only and without credentials
@@ -20,11 +25,19 @@ usage: varve COMMAND [options]
   connect NAME|ID      print the NBD address of a disk, volume or snapshot
   accounts create      make a new, empty account and print its root key
       --json             as JSON: AccountId, AccessKeyId, SecretAccessKey
-  help, version
+  import FILE|- --name NAME
+                       make a disk of an image: raw, qcow2 or vmdk
+  export NAME|ID FILE|-
+                       write a disk, volume or snapshot as an image: raw, qcow2 or vmdk
+  verify [SNAPSHOT]    read and check every byte that is stored, or all of one snapshot
+      --json             the report as JSON
+  rescue list|verify|export|serve --store DIR --key FILE
+                       read snapshots from a bare copy of the object store: no server, no metadata
+  help, version        ("help import", "help export", "help rescue" say more)
 
-Every command takes --data DIR (default ./${DATA_DEFAULT}): where the server keeps everything.
+Every command but rescue takes --data DIR (default ./${DATA_DEFAULT}): where the server keeps everything.
 Environment: VARVE_DATA, VARVE_HOST, VARVE_PORT, VARVE_REGION, VARVE_NBD_PORT,
-VARVE_TLS_CERT, VARVE_TLS_KEY.
+VARVE_TLS_CERT, VARVE_TLS_KEY, VARVE_STORE, VARVE_S3_ENDPOINT, VARVE_S3_REGION.
 Exit codes: 0 done, 1 could not be done, 2 the command line is wrong.
 `;
 
@@ -40,6 +53,9 @@ const SERVE = {
   host: { type: 'string' },
   region: { type: 'string' },
   'nbd-port': { type: 'string' },
+  store: { type: 'string' },
+  's3-endpoint': { type: 'string' },
+  's3-region': { type: 'string' },
   'tls-cert': { type: 'string' },
   'tls-key': { type: 'string' },
 } as const;
@@ -73,6 +89,9 @@ async function serveCommand(words: readonly string[]): Promise<void> {
     port: textOf(values, 'port'),
     region: textOf(values, 'region'),
     nbdPort: textOf(values, 'nbd-port'),
+    store: textOf(values, 'store'),
+    s3Endpoint: textOf(values, 's3-endpoint'),
+    s3Region: textOf(values, 's3-region'),
     tlsCert: textOf(values, 'tls-cert'),
     tlsKey: textOf(values, 'tls-key'),
   };
@@ -114,11 +133,39 @@ async function versionCommand(): Promise<void> {
   process.stdout.write(`varve/${version()} node/${process.versions.node} ${process.platform}-${process.arch}\n`);
 }
 
+async function rescueCommand(words: readonly string[]): Promise<void> {
+  await (await import('./cli/rescue.ts')).rescueCommand(words);
+}
+
+async function importCommand(words: readonly string[]): Promise<void> {
+  await (await import('./cli/import.ts')).importCommand(words);
+}
+
+async function exportCommand(words: readonly string[]): Promise<void> {
+  await (await import('./cli/export.ts')).exportCommand(words);
+}
+
+async function verifyCommand(words: readonly string[]): Promise<void> {
+  await (await import('./cli/verify.ts')).verifyCommand(words);
+}
+
+/** Commands that have more to say than the common help. */
+const HELP = new Map<string, () => Promise<string>>([
+  ['rescue', async () => (await import('./cli/rescue.ts')).RESCUE_USAGE],
+  ['import', async () => (await import('./cli/import.ts')).IMPORT_USAGE],
+  ['export', async () => (await import('./cli/export.ts')).EXPORT_USAGE],
+  ['verify', async () => (await import('./cli/verify.ts')).VERIFY_USAGE],
+]);
+
 const COMMANDS = new Map<string, (words: readonly string[]) => Promise<void>>([
   ['serve', serveCommand],
   ['env', envCommand],
   ['connect', connectCommand],
   ['accounts', accountsCommand],
+  ['rescue', rescueCommand],
+  ['import', importCommand],
+  ['export', exportCommand],
+  ['verify', verifyCommand],
   ['version', versionCommand],
   ['--version', versionCommand],
 ]);
@@ -126,7 +173,8 @@ const COMMANDS = new Map<string, (words: readonly string[]) => Promise<void>>([
 async function main(words: readonly string[]): Promise<number> {
   const [name, ...rest] = words;
   if (name === undefined || name === 'help' || words.includes('--help') || words.includes('-h')) {
-    (name === undefined ? process.stderr : process.stdout).write(USAGE);
+    const help = HELP.get(name === 'help' ? (rest[0] ?? '') : (name ?? ''));
+    (name === undefined ? process.stderr : process.stdout).write(help === undefined ? USAGE : await help());
     return name === undefined ? 2 : 0;
   }
   try {

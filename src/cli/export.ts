@@ -1,0 +1,87 @@
+import { dataDirectoryOf } from '#src/config.ts';
+
+import { askServer } from './admin-client.ts';
+import { CommandError } from './command-error.ts';
+import { type ImageRange, type ImageSource, piecesOf } from './image-copy.ts';
+import { Interrupt } from './image-interrupt.ts';
+import { NbdClient } from './image-nbd-client.ts';
+import { Words } from './image-words.ts';
+import { writeConverted, writeRawFile, writeRawStream } from './image-write.ts';
+
+export const EXPORT_USAGE = `Writes a disk, volume or snapshot of the running server as an image.
+
+usage: varve export NAME|ID FILE|- [options]
+
+  FILE                     must not be there yet; it gets its name when it is complete ("FILE.partial" until then)
+  -                        standard output (raw only)
+  --format raw|qcow2|vmdk  default: by the name of FILE, else raw; all but raw need qemu-img
+  --data DIR               the server's data directory
+
+Holes stay holes. A disk in use is read while it changes: for the state of one instant, export a snapshot of it.
+`;
+
+const FORMATS = ['raw', 'qcow2', 'vmdk'] as const;
+/** Read at once. */
+const PIECE_BYTES = 1024 * 1024;
+/** Asked about at once: the server answers as far as it likes. */
+const MAP_BYTES = 1024 * 1024 * 1024;
+
+/** `varve export …`. Throws ConfigError for a wrong command line. */
+export async function exportCommand(rest: readonly string[]): Promise<void> {
+  const words = new Words('export', rest, { data: { type: 'string' }, format: { type: 'string' } });
+  const [name, path] = words.take(
+    'which disk, volume or snapshot? Give a name or an id',
+    'where to? Give a file, or -',
+  );
+  const format = words.choice('format', FORMATS) ?? formatOfName(path) ?? 'raw';
+  if (path === '-' && format !== 'raw') throw words.wrong(`${format} cannot be written to a stream: give a file`);
+  const data = words.text('data');
+  dataDirectoryOf({ data }, process.env); // A wrong one is told of before anything is asked.
+
+  using interrupt = new Interrupt();
+  const { uri, readOnly } = await addressOf(data, name);
+  if (!readOnly) {
+    process.stderr.write(`varve: ${name} may change while it is read; a snapshot of it would be of one instant\n`);
+  }
+  await using client = await NbdClient.connect(uri);
+  if (format !== 'raw') {
+    await writeConverted({ uri, sizeBytes: client.sizeBytes }, { path, format }, interrupt.signal);
+  } else if (path === '-') await writeRawStream(nbdSource(client), interrupt.signal);
+  else await writeRawFile(nbdSource(client), path, interrupt.signal);
+}
+
+/** `qcow2` of `disk.qcow2`; null for other names. */
+export function formatOfName(path: string): (typeof FORMATS)[number] | null {
+  return FORMATS.find((format) => path.endsWith(`.${format}`)) ?? null;
+}
+
+/** Where the running server serves a disk, volume or snapshot. */
+export async function addressOf(
+  data: string | undefined,
+  nameOrId: string,
+): Promise<{ readonly uri: string; readonly readOnly: boolean }> {
+  const reply = await askServer({ data }, 'GET', `/connect?${new URLSearchParams({ name: nameOrId }).toString()}`);
+  if (typeof reply === 'object' && reply !== null && 'uri' in reply && typeof reply.uri === 'string') {
+    return { uri: reply.uri, readOnly: 'readOnly' in reply && reply.readOnly === true };
+  }
+  throw new CommandError('the server answered something else than an address; is it of another version?');
+}
+
+/** What an export holds, as its server tells it. */
+function nbdSource(client: NbdClient): ImageSource {
+  return {
+    sizeBytes: client.sizeBytes,
+    data: () => dataRanges(client),
+    read: (offset, length) => client.read(offset, length),
+  };
+}
+
+async function* dataRanges(client: NbdClient): AsyncGenerator<ImageRange> {
+  for (let offset = 0; offset < client.sizeBytes;) {
+    for (const { length, zero } of await client.runs(offset, Math.min(MAP_BYTES, client.sizeBytes - offset))) {
+      const end = Math.min(offset + length, client.sizeBytes);
+      if (!zero) yield* piecesOf(offset, end, PIECE_BYTES);
+      offset = end;
+    }
+  }
+}

@@ -1,0 +1,63 @@
+import { fstatSync } from 'node:fs';
+
+import { systemClock } from '#base/clock.ts';
+
+import { CommandError } from './command-error.ts';
+import { copyImage, type ImageSource } from './image-copy.ts';
+import { PartialFile, StreamSink } from './image-file.ts';
+import { Progress } from './image-progress.ts';
+import { runQemuImg } from './image-qemu.ts';
+
+const LABEL = 'exporting';
+
+/** What is said of an export that did not come to its end, so that nobody looks for it. */
+function unfinished(file: PartialFile, error: unknown): CommandError {
+  return new CommandError(`${file.path} was not made, and ${file.partialPath} was removed`, { cause: error });
+}
+
+/** Writes a raw image, sparse, to a file that is not there yet. */
+export async function writeRawFile(source: ImageSource, path: string, signal: AbortSignal): Promise<void> {
+  await using file = await PartialFile.create(path);
+  try {
+    using progress = new Progress({ label: LABEL, totalBytes: source.sizeBytes, clock: systemClock });
+    await copyImage(source, file.sink, { signal, onProgress: (bytes) => progress.at(bytes) });
+    await file.truncate(source.sizeBytes);
+    await file.complete();
+  } catch (error) {
+    throw unfinished(file, error);
+  }
+}
+
+/** Writes a raw image to standard output, zeros and all: a stream has no holes. */
+export async function writeRawStream(source: ImageSource, signal: AbortSignal): Promise<void> {
+  if (process.stdout.isTTY) throw new CommandError('a disk image is nothing for a terminal: redirect standard output');
+  const sink = new StreamSink(process.stdout);
+  using progress = new Progress({ label: LABEL, totalBytes: source.sizeBytes, clock: systemClock });
+  await copyImage(source, sink, { signal, onProgress: (bytes) => progress.at(bytes) });
+  await sink.fill(source.sizeBytes);
+}
+
+/** Has qemu-img write an image of another format, read from an NBD address, to a file that is not there yet. */
+export async function writeConverted(
+  from: { readonly uri: string; readonly sizeBytes: number },
+  to: { readonly path: string; readonly format: 'qcow2' | 'vmdk' },
+  signal: AbortSignal,
+): Promise<void> {
+  await using file = await PartialFile.create(to.path);
+  try {
+    using progress = new Progress({ label: LABEL, totalBytes: from.sizeBytes, clock: systemClock });
+    await runQemuImg(['convert', '-p', '-f', 'raw', '-O', to.format, from.uri, file.partialPath], {
+      signal,
+      onPercent: (percent) => progress.at((percent / 100) * from.sizeBytes),
+    });
+    await file.complete();
+  } catch (error) {
+    throw unfinished(file, error);
+  }
+}
+
+/** Whether standard input is a file, and how large; null for a pipe or a terminal. */
+export function standardInputBytes(): number | null {
+  const found = fstatSync(0);
+  return found.isFile() ? found.size : null;
+}

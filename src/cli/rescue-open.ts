@@ -1,0 +1,106 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+import { describeError } from '#base/log.ts';
+import { systemRandom } from '#base/random.ts';
+import { SOCKET_PATH_BYTES_MAX } from '#base/run-directory.ts';
+import { StoreError } from '#chunk/errors.ts';
+import { FsStore } from '#chunk/fs-store.ts';
+import { MASTER_KEY_BYTES } from '#chunk/master-key.ts';
+import type { ObjectStore } from '#chunk/object-store.ts';
+import { parseSnapshotId, type SnapshotId } from '#domain/ids.ts';
+import type { RescuedPacks } from '#rescue/rescue-store.ts';
+import { RescueStore } from '#rescue/rescue-store.ts';
+import type { Manifest } from '#snapshot/manifest.ts';
+
+import { CommandError } from './command-error.ts';
+
+/** The longest name that a socket gets in a scratch directory. */
+const SOCKET_NAME = 'nbd.sock';
+
+/** A bare store that was opened for a rescue, and a private directory that goes away with it. */
+export interface OpenedRescue extends AsyncDisposable {
+  readonly store: RescueStore;
+  readonly scratchDirectory: string;
+}
+
+/** Opens the store at `storePath` with the key in `keyPath`; tells on standard error what is wrong and can be lived with. */
+export async function openRescue(storePath: string, keyPath: string): Promise<OpenedRescue> {
+  const masterKey = await readKey(keyPath);
+  await using scope = new AsyncDisposableStack();
+  const objects = scope.use(await openObjects(storePath));
+  const scratchDirectory = await makeScratchDirectory();
+  scope.defer(() => rm(scratchDirectory, { recursive: true, force: true }));
+  const store = await RescueStore.open({ objects, masterKey, scratchDirectory, random: systemRandom }).catch(
+    (error: unknown) => {
+      if (error instanceof StoreError)
+        throw new CommandError(`${storePath}, with the key ${keyPath}`, { cause: error });
+      throw error;
+    },
+  );
+  if (store.warning !== null) warn(`${store.warning}; going on, since the key proves itself by the snapshots`);
+  const moved = scope.move();
+  return { store, scratchDirectory, [Symbol.asyncDispose]: () => moved.disposeAsync() };
+}
+
+/** The packs that a snapshot may lie in, or all of them; tells of those that are damaged. */
+export async function openPacks(store: RescueStore, manifest: Manifest | null): Promise<RescuedPacks> {
+  const packs = await store.openPacks(
+    manifest === null ? { kind: 'all' } : { kind: 'account', account: manifest.label.account },
+  );
+  for (const { objectKey, recordCount } of packs.salvaged) {
+    warn(`${objectKey} is damaged; ${recordCount} of its records were found whole and are used`);
+  }
+  return packs;
+}
+
+/** The manifest of the snapshot that a person named. */
+export async function findSnapshot(store: RescueStore, text: string): Promise<Manifest> {
+  const snapshot: SnapshotId | null = parseSnapshotId(text);
+  if (snapshot === null) throw new CommandError(`"${text}" is no snapshot id; "varve rescue list" shows them`);
+  try {
+    return await store.manifests.read(snapshot);
+  } catch (error) {
+    if (error instanceof StoreError) throw new CommandError(error.message, { cause: error.cause });
+    throw error;
+  }
+}
+
+/** A private directory whose path is short enough for a socket in it. */
+export async function makeScratchDirectory(): Promise<string> {
+  const bases = [tmpdir(), '/tmp'];
+  const base = bases.find((path) => join(path, 'varve-XXXXXX', SOCKET_NAME).length <= SOCKET_PATH_BYTES_MAX) ?? '/tmp';
+  return await mkdtemp(join(base, 'varve-'));
+}
+
+export function scratchSocket(scratchDirectory: string): string {
+  return join(scratchDirectory, SOCKET_NAME);
+}
+
+export function warn(message: string): void {
+  process.stderr.write(`varve: ${message}\n`);
+}
+
+async function openObjects(path: string): Promise<ObjectStore> {
+  const given = resolve(path);
+  // A whole data directory is as good as the store in it.
+  const inside = join(given, 'objects');
+  const root = !existsSync(join(given, 'repository')) && existsSync(join(inside, 'repository')) ? inside : given;
+  const found = await stat(root).catch(() => null);
+  if (found === null) throw new CommandError(`there is no directory ${root}`);
+  if (!found.isDirectory()) throw new CommandError(`${root} is not a directory`);
+  return await FsStore.openReadOnly(root);
+}
+
+async function readKey(path: string): Promise<Buffer> {
+  let key: Buffer;
+  try {
+    key = await readFile(path);
+  } catch (error) {
+    throw new CommandError(`cannot read the key: ${describeError(error)}`, { cause: error });
+  }
+  if (key.length === MASTER_KEY_BYTES) return key;
+  throw new CommandError(`${path} is no master key: it has ${key.length} bytes instead of ${MASTER_KEY_BYTES}`);
+}

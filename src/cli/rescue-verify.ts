@@ -1,0 +1,75 @@
+import { systemClock } from '#base/clock.ts';
+import { StoreError } from '#chunk/errors.ts';
+import type { Damage } from '#rescue/damage.ts';
+import type { FoundSnapshot } from '#rescue/manifests.ts';
+import { verifySnapshots } from '#rescue/verify.ts';
+import type { RescueStore } from '#rescue/rescue-store.ts';
+
+import { CommandError } from './command-error.ts';
+import { Interrupt } from './image-interrupt.ts';
+import { formatBytes, Progress } from './image-progress.ts';
+import { describeDamage } from './rescue-damage.ts';
+import { findSnapshot, openPacks, openRescue, warn } from './rescue-open.ts';
+import type { StorePlace } from './rescue.ts';
+
+/** Reads everything of one snapshot or of all. Throws at the end when something is damaged. */
+export async function verifyStore(place: StorePlace, snapshot: string | null): Promise<void> {
+  using interrupt = new Interrupt();
+  await using opened = await openRescue(place.storePath, place.keyPath);
+  const { store } = opened;
+  const found = snapshot === null ? await allOf(store) : [await oneOf(store, snapshot)];
+  const manifests = found.flatMap(({ manifest }) => (manifest === null ? [] : [manifest]));
+  const only = snapshot === null ? null : (manifests[0] ?? null);
+  await using packs = await openPacks(store, only);
+
+  const startedMs = systemClock.monotonicMs();
+  const totalBytes = manifests.reduce((sum, { fullBytes }) => sum + fullBytes, 0);
+  const damage: Damage[] = [];
+  let doneBytes = 0;
+  const report = await (async () => {
+    using progress = new Progress({ label: 'verifying', totalBytes, clock: systemClock });
+    return await verifySnapshots(packs.chunks, manifests, {
+      signal: interrupt.signal,
+      onProgress: (bytes) => progress.at((doneBytes += bytes)),
+      onDamage: (one) => damage.push(one),
+    }).catch((error: unknown) => {
+      if (error instanceof StoreError && error.kind === 'aborted') throw new CommandError('interrupted');
+      throw error;
+    });
+  })();
+  for (const one of merged(damage)) warn(describeDamage(one));
+  for (const one of found) if (one.manifest === null) warn(`${one.snapshot} cannot be read at all: ${one.damage}`);
+  const seconds = (systemClock.monotonicMs() - startedMs) / 1000;
+  const unreadable = found.length - manifests.length;
+  process.stdout.write(
+    `${report.snapshotCount} snapshots of ${formatBytes(totalBytes)} verified: ${report.chunkCount} different chunks ` +
+      `(${formatBytes(report.chunkCount * 512 * 1024)}) read back in ${seconds.toFixed(1)} s\n`,
+  );
+  if (damage.length === 0 && unreadable === 0) return;
+  const affected = new Set(damage.map((one) => one.snapshot)).size + unreadable;
+  throw new CommandError(`${affected} of ${found.length} snapshots are damaged`);
+}
+
+async function allOf(store: RescueStore): Promise<readonly FoundSnapshot[]> {
+  const found: FoundSnapshot[] = [];
+  for await (const one of store.manifests.list()) found.push(one);
+  return found;
+}
+
+async function oneOf(store: RescueStore, text: string): Promise<FoundSnapshot> {
+  const manifest = await findSnapshot(store, text);
+  return { snapshot: manifest.label.snapshot, manifest };
+}
+
+/** Neighbours of one snapshot and one reason as one. */
+function merged(damage: readonly Damage[]): readonly Damage[] {
+  const all: Damage[] = [];
+  for (const one of damage) {
+    const last = all.at(-1);
+    const touches =
+      last?.snapshot === one.snapshot && last.reason === one.reason && last.offset + last.length === one.offset;
+    if (last !== undefined && touches) all[all.length - 1] = { ...last, length: last.length + one.length };
+    else all.push(one);
+  }
+  return all;
+}

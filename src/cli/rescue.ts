@@ -1,0 +1,95 @@
+import { ConfigError } from '#src/config.ts';
+
+import { Words } from './image-words.ts';
+
+export const RESCUE_USAGE = `Reads snapshots from a bare copy of the object store and the master key: no server, no metadata, no index.
+The store is only read, and may be read-only.
+
+usage: varve rescue VERB --store DIR --key FILE [options]
+
+  list                       the snapshots that are there
+      --json                   as a JSON array
+  verify [SNAPSHOT]          read back every byte of one snapshot, or of all; names what is damaged
+  export SNAPSHOT FILE|-     write the disk as it was; "-": to standard output (raw only)
+      --format raw|qcow2       default: by the name of FILE, else raw
+      --keep-going             zeros in place of what is damaged, each part named on standard error, exit code 1
+  serve SNAPSHOT             serve it read-only over NBD until Ctrl-C, and print its address
+      --socket PATH            the unix socket (default: a private one)
+      --keep-going             as above; without it a reader of a damaged part gets an I/O error
+
+  --store DIR   a copy of the directory "objects" of a server's data directory (or of the whole data directory)
+  --key FILE    the file "master.key" of that server
+Exit codes: 0 done, 1 could not be done or something is damaged, 2 the command line is wrong.
+`;
+
+const STORE = { store: { type: 'string' }, key: { type: 'string' } } as const;
+const FORMATS = ['raw', 'qcow2'] as const;
+
+/** `varve rescue …`. Throws ConfigError for a wrong command line. */
+export async function rescueCommand(words: readonly string[]): Promise<void> {
+  const [verb = '', ...rest] = words;
+  const run = VERBS.get(verb);
+  if (run === undefined) throw new ConfigError(`rescue: the verbs are ${[...VERBS.keys()].join(', ')}, not "${verb}"`);
+  await run(rest);
+}
+
+async function list(rest: readonly string[]): Promise<void> {
+  const words = new Words('rescue list', rest, { ...STORE, json: { type: 'boolean' } });
+  words.take();
+  const { listSnapshots } = await import('./rescue-list.ts');
+  await listSnapshots(storeOf(words), { json: words.flag('json') });
+}
+
+async function verify(rest: readonly string[]): Promise<void> {
+  const words = new Words('rescue verify', rest, STORE);
+  const [snapshot] = words.positionals;
+  if (words.positionals.length > 1) throw words.wrong('give one snapshot, or none for all');
+  const { verifyStore } = await import('./rescue-verify.ts');
+  await verifyStore(storeOf(words), snapshot ?? null);
+}
+
+async function exportSnapshot(rest: readonly string[]): Promise<void> {
+  const words = new Words('rescue export', rest, {
+    ...STORE,
+    format: { type: 'string' },
+    'keep-going': { type: 'boolean' },
+  });
+  const [snapshot, path] = words.take('which snapshot? "varve rescue list" shows them', 'where to? Give a file, or -');
+  const format = words.choice('format', FORMATS) ?? (path.endsWith('.qcow2') ? 'qcow2' : 'raw');
+  if (path === '-' && format !== 'raw') throw words.wrong(`${format} cannot be written to a stream: give a file`);
+  const { exportRescued } = await import('./rescue-export.ts');
+  await exportRescued(storeOf(words), { snapshot, path, format, keepGoing: words.flag('keep-going') });
+}
+
+async function serve(rest: readonly string[]): Promise<void> {
+  const words = new Words('rescue serve', rest, {
+    ...STORE,
+    socket: { type: 'string' },
+    'keep-going': { type: 'boolean' },
+  });
+  const [snapshot] = words.take('which snapshot? "varve rescue list" shows them');
+  const { serveRescued } = await import('./rescue-serve.ts');
+  const socketPath = words.text('socket') ?? null;
+  await serveRescued(storeOf(words), { snapshot, socketPath, keepGoing: words.flag('keep-going') });
+}
+
+/** Where the store and its key are. */
+export interface StorePlace {
+  readonly storePath: string;
+  readonly keyPath: string;
+}
+
+function storeOf(words: Words): StorePlace {
+  const storePath = words.text('store');
+  const keyPath = words.text('key');
+  if (storePath === undefined || storePath === '') throw words.wrong('--store: where is the copy of the object store?');
+  if (keyPath === undefined || keyPath === '') throw words.wrong('--key: where is the master key?');
+  return { storePath, keyPath };
+}
+
+const VERBS = new Map<string, (rest: readonly string[]) => Promise<void>>([
+  ['list', list],
+  ['verify', verify],
+  ['export', exportSnapshot],
+  ['serve', serve],
+]);

@@ -1,0 +1,71 @@
+import type { ChunkStore } from '#chunk/chunk-store.ts';
+import { DamageError } from '#chunk/errors.ts';
+import {
+  PACK_HEADER_BYTES,
+  PACK_PREFIX,
+  PackBuilder,
+  parsePackObjectKey,
+  type PackEntry,
+  type PackName,
+} from '#chunk/pack.ts';
+import { checkRecord, RECORD_HEADER_BYTES, TAG_BYTES, type AccountKeys } from '#chunk/seal.ts';
+import { CHUNK_BYTES } from '#domain/geometry.ts';
+
+/** The first bytes of a record that cannot be one are told by less than its tag. */
+const KIND_CODE_MAX = 3;
+const CODEC_MAX = 1;
+
+/** A pack that could not be taken in by its footer, and how many of its records were found without it. */
+export interface SalvagedPack {
+  readonly objectKey: string;
+  readonly recordCount: number;
+}
+
+/**
+ * Takes in what is left of packs whose header, footer or trailer is damaged: each record says itself how long it is and
+ * proves itself by its tag, so only what the damage hit is lost. Answers the packs that were damaged.
+ */
+export async function salvagePacks(chunks: ChunkStore): Promise<readonly SalvagedPack[]> {
+  const salvaged: SalvagedPack[] = [];
+  for await (const { key, sizeBytes } of chunks.objects.list(PACK_PREFIX)) {
+    const name = parsePackObjectKey(key);
+    if (name === null || chunks.index.hasPack(name.id)) continue;
+    const pack = await chunks.objects.get(key);
+    if (pack === null) continue;
+    const entries = findRecords(chunks.keysOf(name.account), name, pack);
+    if (entries.length > 0) chunks.index.addPack(name, sizeBytes, entries);
+    salvaged.push({ objectKey: key, recordCount: entries.length });
+  }
+  return salvaged;
+}
+
+/** The records that are whole, wherever they lie, one of each address. */
+export function findRecords(keys: AccountKeys, name: PackName, pack: Buffer): readonly PackEntry[] {
+  const entries = new Map<string, PackEntry>();
+  for (let at = PACK_HEADER_BYTES; at + RECORD_HEADER_BYTES + TAG_BYTES <= pack.length;) {
+    const entry = recordAt(keys, name, pack, at);
+    if (entry !== null) entries.set(entry.key.toString('hex'), entry);
+    at += entry?.length ?? 1;
+  }
+  return [...entries.values()];
+}
+
+function recordAt(keys: AccountKeys, name: PackName, pack: Buffer, at: number): PackEntry | null {
+  const kindCode = pack.readUInt8(at);
+  if (kindCode === 0 || kindCode > KIND_CODE_MAX || pack.readUInt8(at + 1) > CODEC_MAX) return null;
+  if (pack.readUInt16LE(at + 2) !== 0 || pack.readUInt32LE(at + 4) > CHUNK_BYTES) return null;
+  const length = RECORD_HEADER_BYTES + pack.readUInt32LE(at + 8) + TAG_BYTES;
+  if (at + length > pack.length) return null;
+  try {
+    const record = pack.subarray(at, at + length);
+    checkRecord(keys, record);
+    // What its footer would have said of it, but for the place.
+    const builder = new PackBuilder(name);
+    builder.add(record);
+    const [entry] = builder.entries;
+    return entry === undefined ? null : { ...entry, offset: at };
+  } catch (error) {
+    if (!(error instanceof DamageError)) throw error;
+    return null;
+  }
+}
