@@ -17,6 +17,20 @@ export interface RecordPlace {
   readonly kind: RecordKind;
   readonly offset: number;
   readonly length: number;
+  /** Address of the chunk that a delta needs; null for other kinds. */
+  readonly base: Buffer | null;
+}
+
+/** A record of a chain: a delta, what it needs, what that needs, and last a whole chunk (or a node by itself). */
+export interface PlacedLink {
+  readonly key: Buffer;
+  readonly place: RecordPlace;
+}
+
+/** A copy of a record that the index does not name. */
+export interface SpareCopy {
+  readonly key: Buffer;
+  readonly place: RecordPlace;
 }
 
 export interface IndexedPack extends PackName {
@@ -38,7 +52,10 @@ export interface SweepRow {
   readonly length: number;
 }
 
-const INDEX_VERSION = 1;
+const INDEX_VERSION = 2;
+
+/** Longer chains are not followed. Writers make far shorter ones; where damage was healed from second copies they may grow. */
+const CHAIN_LENGTH_MAX = 32;
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
@@ -48,7 +65,7 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS record (
     account INTEGER NOT NULL, key BLOB NOT NULL, kind INTEGER NOT NULL, pack INTEGER NOT NULL, offset INTEGER NOT NULL,
     length INTEGER NOT NULL, epoch INTEGER NOT NULL, suspect INTEGER NOT NULL DEFAULT 0, mark INTEGER NOT NULL,
-    PRIMARY KEY (account, key)) STRICT, WITHOUT ROWID;
+    base BLOB, PRIMARY KEY (account, key)) STRICT, WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS manifest (snapshot TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 `;
 
@@ -108,8 +125,8 @@ export class ChunkIndex implements Disposable {
   /** Where the record lies; null when it is nowhere. */
   find(account: AccountId, key: Uint8Array): RecordPlace | null {
     const row = this.#database.row(
-      `SELECT pack.id, record.kind, record.offset, record.length FROM record JOIN pack ON pack.number = record.pack
-       WHERE record.account = ? AND record.key = ?`,
+      `SELECT pack.id, record.kind, record.offset, record.length, record.base
+       FROM record JOIN pack ON pack.number = record.pack WHERE record.account = ? AND record.key = ?`,
       Number(account),
       key,
     );
@@ -119,29 +136,47 @@ export class ChunkIndex implements Disposable {
       kind: kindOf(row.integer('kind')),
       offset: row.integer('offset'),
       length: row.integer('length'),
+      base: row.bytesOrNull('base'),
     };
   }
 
-  /** The number by which a collection remembers the record; null when it is nowhere. */
-  findMark(account: AccountId, key: Uint8Array): number | null {
-    const row = this.#database.row('SELECT mark FROM record WHERE account = ? AND key = ?', Number(account), key);
-    return row === null ? null : row.integer('mark');
+  /** The record and all that it needs, suspect or not; ends early where one is in no pack, and answers null when it does not end. */
+  chain(account: AccountId, key: Buffer): readonly PlacedLink[] | null {
+    const links: PlacedLink[] = [];
+    for (let next: Buffer | null = key; next !== null;) {
+      if (links.length === CHAIN_LENGTH_MAX) return null;
+      const place: RecordPlace | null = this.find(account, next);
+      if (place === null) return links;
+      links.push({ key: next, place });
+      next = place.base;
+    }
+    return links;
   }
 
-  /** Says of each key whether its record is stored and not suspect, and moves those to this epoch: no collection that runs or ran takes them. One transaction. */
+  /** The number by which a collection remembers the record, and what it needs; null when it is nowhere. */
+  findMark(account: AccountId, key: Uint8Array): { readonly mark: number; readonly base: Buffer | null } | null {
+    const row = this.#database.row('SELECT mark, base FROM record WHERE account = ? AND key = ?', Number(account), key);
+    return row === null ? null : { mark: row.integer('mark'), base: row.bytesOrNull('base') };
+  }
+
+  /**
+   * Says of each key whether its record and all that it needs are stored and not suspect, and moves those to this epoch: no
+   * collection that runs or ran takes them. One transaction.
+   */
   claim(account: AccountId, keys: readonly Uint8Array[]): readonly boolean[] {
-    return this.transact(() =>
-      keys.map((key) => {
-        const row = this.#database.row(
-          'SELECT epoch, suspect FROM record WHERE account = ? AND key = ?',
-          Number(account),
-          key,
-        );
-        if (row === null || row.integer('suspect') !== 0) return false;
-        if (row.integer('epoch') < this.#epoch) this.#touch(account, key);
-        return true;
-      }),
-    );
+    return this.transact(() => keys.map((key) => this.#claimChain(account, key) !== null));
+  }
+
+  /**
+   * As `claim` of one key, for a delta that is to need it. Answers the records that it would rest on; null when they are not
+   * all there and sound, or when `dependent` is among them.
+   */
+  claimBase(account: AccountId, key: Buffer, dependent: Buffer): readonly PlacedLink[] | null {
+    return this.transact(() => {
+      const keys = this.#claimChain(account, key);
+      if (keys === null || keys.some((link) => link.equals(dependent))) return null;
+      return this.chain(account, key);
+    });
   }
 
   /** The record does not read back: it counts as absent for new uploads, so that it is stored again. Durable. */
@@ -152,44 +187,65 @@ export class ChunkIndex implements Disposable {
     this.sync();
   }
 
-  /** Turns a record that is known to its copy in a pack that is known, durably. */
-  turnTo(name: PackName, entry: PackEntry): void {
+  /** Makes all deltas that are read from these packs suspect. Durable. Looks at every row: for when something is wrong. */
+  suspectDeltas(packs: readonly PackId[]): void {
     this.transact(() => {
-      const row = this.#database.row('SELECT number FROM pack WHERE id = ?', name.id);
-      assert(row !== null, 'a record is turned to a pack that is known');
-      this.#moveRecord(name, entry, row.integer('number'));
+      for (const id of packs) {
+        this.#database.run(
+          'UPDATE record SET suspect = 1 WHERE pack = ? AND kind = ?',
+          this.#packNumber(id),
+          kindCode('delta'),
+        );
+      }
     });
     this.sync();
   }
 
-  /** Takes in a pack that is stored. A record that is known already stays where it is, unless that is suspect. */
-  addPack(name: PackName, sizeBytes: number, entries: readonly PackEntry[]): void {
+  /** Turns a record that is known to its copy in a pack that is known, durably. Answers false, and does nothing, when what that copy needs is not there. */
+  turnTo(account: AccountId, { key, place }: SpareCopy): boolean {
+    const turned = this.transact(() => {
+      if (!this.#canRestOn(account, place.base, key)) return false;
+      this.#moveRecord(account, key, place, this.#packNumber(place.pack));
+      return true;
+    });
+    this.sync();
+    return turned;
+  }
+
+  /**
+   * Takes in a pack that is stored. A record that is known and sound already stays where it is, unless that is a delta and the
+   * new one is whole. Answers the copies that are now spare.
+   */
+  addPack(name: PackName, sizeBytes: number, entries: readonly PackEntry[]): readonly SpareCopy[] {
+    const spares: SpareCopy[] = [];
     let healed = false;
     this.transact(() => {
       const pack = this.#insertPack(name, sizeBytes, entries);
       let mark = this.#meta('next_mark', 1);
       let liveBytes = 0;
       for (const entry of entries) {
-        const known = this.#database.row(
-          'SELECT suspect FROM record WHERE account = ? AND key = ?',
-          Number(name.account),
-          entry.key,
-        );
+        const { key } = entry;
+        const known = this.find(name.account, key);
         if (known === null) {
           this.#insertRecord(name, entry, pack, (mark += 1));
           liveBytes += entry.length;
-        } else {
-          this.#touch(name.account, entry.key);
-          if (known.integer('suspect') !== 0) {
-            this.#moveRecord(name, entry, pack);
-            healed = true;
-          }
+          if (entry.base !== null) this.#claimChain(name.account, key);
+          continue;
         }
+        const isSound = this.#claimChain(name.account, key) !== null;
+        const isBetter = known.kind === 'delta' && entry.kind === 'chunk';
+        const place = placeOf(name.id, entry);
+        if ((!isSound || isBetter) && this.#canRestOn(name.account, entry.base, key)) {
+          this.#moveRecord(name.account, key, place, pack);
+          spares.push({ key, place: known });
+          healed ||= !isSound;
+        } else spares.push({ key, place });
       }
       this.#addLiveBytes(pack, liveBytes);
       this.#database.run("UPDATE meta SET value = ? WHERE name = 'next_mark'", mark);
     });
     if (healed) this.sync();
+    return spares;
   }
 
   /** Takes in a pack that holds copies from others: their records are from now on read from it. Records deleted meanwhile stay deleted. */
@@ -198,7 +254,9 @@ export class ChunkIndex implements Disposable {
       const pack = this.#insertPack(name, sizeBytes, entries);
       for (const entry of entries) {
         const place = this.find(name.account, entry.key);
-        if (place !== null && from.has(place.pack)) this.#moveRecord(name, entry, pack);
+        if (place !== null && from.has(place.pack)) {
+          this.#moveRecord(name.account, entry.key, placeOf(name.id, entry), pack);
+        }
       }
     });
   }
@@ -331,7 +389,7 @@ export class ChunkIndex implements Disposable {
 
   #insertRecord(name: PackName, entry: PackEntry, pack: number, mark: number): void {
     this.#database.run(
-      'INSERT INTO record (account, key, kind, pack, offset, length, epoch, mark) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+      'INSERT INTO record (account, key, kind, pack, offset, length, epoch, mark, base) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
       Number(name.account),
       entry.key,
       kindCode(entry.kind),
@@ -340,28 +398,65 @@ export class ChunkIndex implements Disposable {
       entry.length,
       this.#epoch,
       mark,
+      entry.base,
     );
   }
 
-  /** Points a record that is known to its copy in another pack. */
-  #moveRecord(name: PackName, entry: PackEntry, pack: number): void {
-    const account = Number(name.account);
+  /** Points a record that is known to its copy in another pack. What that one needs moves to this epoch with it. */
+  #moveRecord(account: AccountId, key: Buffer, to: RecordPlace, pack: number): void {
     const before = this.#database.row(
       'SELECT pack, length FROM record WHERE account = ? AND key = ?',
-      account,
-      entry.key,
+      Number(account),
+      key,
     );
     assert(before !== null, 'a record that is moved is known');
     this.#addLiveBytes(before.integer('pack'), -before.integer('length'));
     this.#database.run(
-      'UPDATE record SET pack = ?, offset = ?, length = ?, suspect = 0 WHERE account = ? AND key = ?',
+      'UPDATE record SET kind = ?, pack = ?, offset = ?, length = ?, base = ?, suspect = 0 WHERE account = ? AND key = ?',
+      kindCode(to.kind),
       pack,
-      entry.offset,
-      entry.length,
-      account,
-      entry.key,
+      to.offset,
+      to.length,
+      to.base,
+      Number(account),
+      key,
     );
-    this.#addLiveBytes(pack, entry.length);
+    this.#addLiveBytes(pack, to.length);
+    if (to.base !== null) this.#claimChain(account, to.base);
+  }
+
+  #packNumber(id: PackId): number {
+    const row = this.#database.row('SELECT number FROM pack WHERE id = ?', id);
+    assert(row !== null, 'a record is turned to a pack that is known');
+    return row.integer('number');
+  }
+
+  /** Whether a record may need that one: all of it is there and sound, and does not need the record itself. */
+  #canRestOn(account: AccountId, base: Buffer | null, key: Buffer): boolean {
+    if (base === null) return true;
+    return this.#claimChain(account, base)?.every((link) => !link.equals(key)) ?? false;
+  }
+
+  /**
+   * The keys of a record and of all that it needs, each moved to this epoch; null when one is in no pack or suspect. What a
+   * record needs is thus never of an older epoch than the record: a sweep that keeps this keeps that.
+   */
+  #claimChain(account: AccountId, key: Uint8Array): readonly Buffer[] | null {
+    const keys: Buffer[] = [];
+    let isSound = true;
+    for (let next: Uint8Array | null = key; next !== null;) {
+      const row: Row | null = this.#database.row(
+        'SELECT epoch, suspect, base FROM record WHERE account = ? AND key = ?',
+        Number(account),
+        next,
+      );
+      if (row === null || keys.length === CHAIN_LENGTH_MAX) return null;
+      isSound &&= row.integer('suspect') === 0;
+      if (row.integer('epoch') < this.#epoch) this.#touch(account, next);
+      keys.push(Buffer.from(next));
+      next = row.bytesOrNull('base');
+    }
+    return isSound ? keys : null;
   }
 
   #addLiveBytes(pack: number, bytes: number): void {
@@ -379,6 +474,11 @@ export class ChunkIndex implements Disposable {
     assert(row !== null, 'a value of the index is there once it was set');
     return row.integer('value');
   }
+}
+
+/** Where an entry of a pack says that its record is. */
+export function placeOf(pack: PackId, { kind, offset, length, base }: PackEntry): RecordPlace {
+  return { pack, kind, offset, length, base };
 }
 
 function accountOf(row: Row): AccountId {

@@ -237,7 +237,7 @@ test('an index from before it was last made anew is made anew again', async () =
     await using store = await openChunkStore(objects, { indexPath });
     keys = await storeChunks(store, [kept, doomed]);
     const marks = new MarkSet();
-    marks.add(present(store.index.findMark(TEST_ACCOUNT, present(keys[0], 'a key')), 'a mark'));
+    marks.add(present(store.index.findMark(TEST_ACCOUNT, present(keys[0], 'a key')), 'a mark').mark);
     await sweep(store, { marks, bound: store.index.nextEpoch(), signal: never });
     await assert.rejects(store.readChunk(TEST_ACCOUNT, present(keys[1], 'a key')), StoreError);
   }
@@ -276,7 +276,7 @@ test('a sweep deletes what is not marked and is older than the bound, and the pa
   await storeChunks(store, [random.bytes(1000)]);
   const bound = store.index.nextEpoch();
   const marks = new MarkSet();
-  marks.add(present(store.index.findMark(TEST_ACCOUNT, present(kept, 'a key')), 'a mark'));
+  marks.add(present(store.index.findMark(TEST_ACCOUNT, present(kept, 'a key')), 'a mark').mark);
   const report = await sweep(store, { marks, bound, signal: never });
   assert.equal(report.deletedChunks, 3);
   assert(report.freedBytes > 0);

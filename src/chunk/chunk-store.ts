@@ -1,8 +1,9 @@
+import { present } from '#base/assert.ts';
 import type { Log } from '#base/log.ts';
 import type { Random } from '#base/random.ts';
 import type { AccountId } from '#domain/ids.ts';
 
-import { ChunkIndex, type RecordPlace } from './chunk-index.ts';
+import { ChunkIndex, type PlacedLink } from './chunk-index.ts';
 import { ChunkWriter } from './chunk-writer.ts';
 import { DamageError, StoreError } from './errors.ts';
 import { Lru } from './lru.ts';
@@ -10,8 +11,8 @@ import type { ObjectStore } from './object-store.ts';
 import { packObjectKey, type PackId } from './pack.ts';
 import { reconcile } from './reconcile.ts';
 import { checkRepository } from './repository.ts';
-import { accountKeys, unsealRecord, type AccountKeys, type RecordKind } from './seal.ts';
-import { unsealChunk } from './unseal.ts';
+import { accountKeys, unsealRecord, type AccountKeys, type PlainKind } from './seal.ts';
+import { LinkDamageError, unsealChain } from './unseal.ts';
 
 /** Decoded tree nodes: a page of a listing, or the path of an increment, is read once. */
 const NODE_CACHE_BYTES_MAX = 4 * 1024 * 1024;
@@ -93,6 +94,28 @@ export class ChunkStore implements AsyncDisposable {
     return this.#readCached(this.#nodes, account, 'node', key);
   }
 
+  /** The plaintext that one copy of a chunk or node gives, verified; what a delta needs is read where the index says. Throws DamageError. */
+  readCopy(account: AccountId, copy: PlacedLink): Promise<Buffer> {
+    const { base, kind } = copy.place;
+    const below = base === null ? [] : this.index.chain(account, base);
+    if (below === null || (base !== null && below.at(-1)?.place.base !== null)) {
+      throw new DamageError('what the delta needs is not there');
+    }
+    return this.#readLinks(account, kind === 'node' ? 'node' : 'chunk', [copy, ...below]);
+  }
+
+  /** The records at these places, as they are. Throws LinkDamageError when a pack is missing. */
+  fetchLinks(account: AccountId, links: readonly PlacedLink[]): Promise<readonly Buffer[]> {
+    return Promise.all(
+      links.map(async ({ place }, at) => {
+        const objectKey = packObjectKey({ account, id: place.pack });
+        const record = await this.objects.getRange(objectKey, place.offset, place.length);
+        if (record === null) throw new LinkDamageError(at, new DamageError('the pack is missing'));
+        return record;
+      }),
+    );
+  }
+
   /** Gives back the memory of what was decoded. */
   dropCaches(): void {
     this.#nodes.clear();
@@ -104,7 +127,7 @@ export class ChunkStore implements AsyncDisposable {
     this.index[Symbol.dispose]();
   }
 
-  async #readCached(cache: Lru<Buffer>, account: AccountId, kind: RecordKind, key: Buffer): Promise<Buffer> {
+  async #readCached(cache: Lru<Buffer>, account: AccountId, kind: PlainKind, key: Buffer): Promise<Buffer> {
     const name = `${account} ${key.toString('hex')}`;
     const known = cache.get(name);
     if (known !== undefined) return known;
@@ -117,43 +140,74 @@ export class ChunkStore implements AsyncDisposable {
     return plain;
   }
 
-  async #read(account: AccountId, kind: RecordKind, key: Buffer): Promise<Buffer> {
+  async #read(account: AccountId, kind: PlainKind, key: Buffer): Promise<Buffer> {
     const what = `${kind} ${key.toString('hex')} of account ${account}`;
-    let last: { readonly place: RecordPlace; readonly error: DamageError } | null = null;
+    let last: { readonly link: PlacedLink; readonly error: LinkDamageError } | null = null;
     for (let count = 0; count < LOOKUP_COUNT_MAX; count += 1) {
-      const place = this.index.find(account, key);
-      if (place === null) throw new StoreError('damaged', `${what} is in no pack`);
+      const chain = this.#chainOf(account, what, key);
       try {
-        return await this.#readAt(account, kind, key, place);
+        return await this.#readLinks(account, kind, chain);
       } catch (error) {
-        if (!(error instanceof DamageError)) throw error;
+        if (!(error instanceof LinkDamageError)) throw error;
+        const link = present(chain[error.link], 'a link that is damaged is one of the chain');
         // Twice at one place is damage; once may be a pack that was just rewritten, or a bad read.
-        if (last !== null && samePlace(last.place, place)) break;
-        last = { place, error };
+        const isTwice = last !== null && samePlace(last.link, link);
+        last = { link, error };
+        if (isTwice) break;
       }
     }
     if (last === null) throw new StoreError('damaged', `${what} has no stable place`);
-    this.index.suspect(account, key);
-    const where = packObjectKey({ account, id: last.place.pack });
-    const message = `${what} in ${where} at ${last.place.offset}: ${last.error.message}`;
+    const { link, error } = last;
+    if (error.link === 0 && link.place.base !== null) await this.#readBase(account, what, link.place.base);
+    this.index.suspect(account, link.key);
+    const where = packObjectKey({ account, id: link.place.pack });
+    const needed = error.link === 0 ? '' : `needs chunk ${link.key.toString('hex')} `;
     this.log.error('chunk damaged', {
       account,
-      kind,
-      key: key.toString('hex'),
+      kind: link.place.kind,
+      key: link.key.toString('hex'),
       pack: where,
-      offset: last.place.offset,
+      offset: link.place.offset,
     });
-    throw new StoreError('damaged', message, { cause: last.error });
+    const message = `${what} ${needed}in ${where} at ${link.place.offset}: ${error.message}`;
+    throw new StoreError('damaged', message, { cause: error });
   }
 
-  async #readAt(account: AccountId, kind: RecordKind, key: Buffer, place: RecordPlace): Promise<Buffer> {
+  /** The record and all that it needs. Throws StoreError 'damaged' when they are not all there. */
+  #chainOf(account: AccountId, what: string, key: Buffer): readonly PlacedLink[] {
+    const chain = this.index.chain(account, key);
+    if (chain === null) throw new StoreError('damaged', `${what} needs too many others`);
+    const last = chain.at(-1);
+    if (last === undefined) throw new StoreError('damaged', `${what} is in no pack`);
+    const missing = last.place.base;
+    if (missing === null) return chain;
+    throw new StoreError('damaged', `${what} needs chunk ${missing.toString('hex')}, which is in no pack`);
+  }
+
+  /** A chunk that does not have its address may be so because of what it needs: that is then the one to blame. */
+  async #readBase(account: AccountId, what: string, base: Buffer): Promise<void> {
+    try {
+      await this.readChunk(account, base);
+    } catch (error) {
+      if (!(error instanceof StoreError && error.kind === 'damaged')) throw error;
+      throw new StoreError('damaged', `${what}: ${error.message}`, { cause: error });
+    }
+  }
+
+  async #readLinks(account: AccountId, kind: PlainKind, links: readonly PlacedLink[]): Promise<Buffer> {
     const keys = this.keysOf(account);
-    const record = await this.objects.getRange(packObjectKey({ account, id: place.pack }), place.offset, place.length);
-    if (record === null) throw new DamageError('the pack is missing');
-    return kind === 'node' ? unsealRecord(keys, kind, key, record) : unsealChunk(keys, kind, key, record);
+    const records = await this.fetchLinks(account, links);
+    const chain = links.map(({ key }, at) => ({ key, record: present(records[at], 'a record of each link') }));
+    if (kind === 'chunk') return unsealChain(keys, chain);
+    const node = present(chain[0], 'a node is a chain of one');
+    try {
+      return unsealRecord(keys, 'node', node.key, node.record);
+    } catch (error) {
+      throw error instanceof DamageError ? new LinkDamageError(0, error) : error;
+    }
   }
 }
 
-function samePlace(a: RecordPlace, b: RecordPlace): boolean {
-  return a.pack === b.pack && a.offset === b.offset;
+function samePlace(a: PlacedLink, b: PlacedLink): boolean {
+  return a.key.equals(b.key) && a.place.pack === b.place.pack && a.place.offset === b.place.offset;
 }

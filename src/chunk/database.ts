@@ -2,7 +2,7 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite';
 
 import { assert } from '#base/assert.ts';
 
-type Value = string | number | Uint8Array;
+type Value = string | number | Uint8Array | null;
 
 /** One row of a result; a column that is not of the type asked for is a broken invariant. */
 export class Row {
@@ -28,6 +28,10 @@ export class Row {
     const value = this.#columns[column];
     assert(value instanceof Uint8Array, `the column ${column} is bytes`);
     return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  }
+
+  bytesOrNull(column: string): Buffer | null {
+    return this.#columns[column] === null ? null : this.bytes(column);
   }
 }
 

@@ -1,10 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
+import { present } from '#base/assert.ts';
 import type { Random } from '#base/random.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
 import type { AccountId } from '#domain/ids.ts';
 
-import { readBatch, sealChunk } from './seal-batch.ts';
+import { readBatch, sealAsOrdered } from './seal-batch.ts';
 import type { Claim, SealBatch, SealedChunk, SealPool } from './seal-pool.ts';
 import { accountKeys, type AccountKeys } from './seal.ts';
 
@@ -25,10 +26,11 @@ export class InlineSealPool implements SealPool {
     this.#keys.set(batch.account, keys);
     const chunks = readBatch(keys, batch, Buffer.allocUnsafeSlow(batch.sources.length * CHUNK_BYTES));
     await nextTurn();
-    const stored = claim(chunks.flatMap(({ key }) => (key === null ? [] : [key])))[Symbol.iterator]();
-    return chunks.map(({ plain, key }) => {
-      if (key === null || stored.next().value === true) return { key, record: null };
-      return { key, record: sealChunk(keys, plain, key, this.#random.bytes(12)) };
+    const orders = await claim(chunks.map(({ key }) => key));
+    return chunks.map((chunk, at) => {
+      const order = present(orders[at], 'an order for each chunk');
+      const { record, finding } = sealAsOrdered(keys, chunk, order, this.#random);
+      return { key: chunk.key, record, finding };
     });
   }
 

@@ -27,6 +27,8 @@ export const PACK_BYTES_TARGET = 16 * 1024 * 1024;
 export const PACK_HEADER_BYTES = 64;
 export const PACK_TRAILER_BYTES = 32;
 export const PACK_ENTRY_BYTES = 48;
+/** What the footer has for a delta beside that: the address of its base. */
+const PACK_BASE_BYTES = KEY_BYTES;
 const PACK_VERSION = 1;
 const HEADER_MAGIC = 'VARVPACK';
 const TRAILER_MAGIC = 'VARVPEND';
@@ -40,6 +42,8 @@ export interface PackEntry {
   /** Of the whole record. */
   readonly length: number;
   readonly plainBytes: number;
+  /** Address of the chunk that a delta needs; null for other kinds. */
+  readonly base: Buffer | null;
 }
 
 export interface PackName {
@@ -68,6 +72,7 @@ export class PackBuilder {
   readonly #records: Buffer[] = [];
   readonly #entries: PackEntry[] = [];
   #recordsEnd = PACK_HEADER_BYTES;
+  #footerBytes = 0;
 
   constructor(name: PackName) {
     assert(PACK_ID.test(name.id), 'a pack id is 32 hexadecimal digits');
@@ -77,13 +82,16 @@ export class PackBuilder {
 
   add(record: Buffer): void {
     const header = parseRecordHeader(record);
-    this.#entries.push({
+    const entry: PackEntry = {
       key: Buffer.from(header.key),
       kind: header.kind,
       offset: this.#recordsEnd,
       length: record.length,
       plainBytes: header.plainBytes,
-    });
+      base: header.delta === null ? null : Buffer.from(header.delta.base),
+    };
+    this.#entries.push(entry);
+    this.#footerBytes += entryBytes(entry);
     this.#records.push(record);
     this.#recordsEnd += record.length;
   }
@@ -94,7 +102,7 @@ export class PackBuilder {
 
   /** Of the whole pack, were it closed now. */
   get sizeBytes(): number {
-    return this.#recordsEnd + this.#entries.length * PACK_ENTRY_BYTES + PACK_TRAILER_BYTES;
+    return this.#recordsEnd + this.#footerBytes + PACK_TRAILER_BYTES;
   }
 
   /** The pack's bytes, in pieces. */
@@ -106,6 +114,7 @@ export class PackBuilder {
     trailer.writeUInt32LE(PACK_VERSION, 8);
     trailer.writeUInt32LE(this.#entries.length, 12);
     trailer.writeUInt32LE(this.sizeBytes, 16);
+    trailer.writeUInt32LE(this.#entries.filter(({ base }) => base !== null).length, 20);
     trailer.writeUInt32LE(crc32c(footer, crc32c(this.#header)), 24);
     trailer.writeUInt32LE(crc32c(trailer.subarray(0, 28)), 28);
     return [this.#header, ...this.#records, footer, trailer];
@@ -130,7 +139,7 @@ export async function readPackEntries(
   const tailStart = Math.max(PACK_HEADER_BYTES, sizeBytes - TAIL_BYTES);
   const tail = await read(tailStart, sizeBytes - tailStart);
   if (tail.length !== sizeBytes - tailStart) throw new DamageError('the pack is cut short');
-  const footerBytes = parseTrailer(tail.subarray(-PACK_TRAILER_BYTES), sizeBytes).entryCount * PACK_ENTRY_BYTES;
+  const { footerBytes } = parseTrailer(tail.subarray(-PACK_TRAILER_BYTES), sizeBytes);
   const footerStart = sizeBytes - PACK_TRAILER_BYTES - footerBytes;
   if (footerStart < PACK_HEADER_BYTES) throw new DamageError('the pack’s footer is too large');
   const footer =
@@ -146,7 +155,7 @@ export function checkPack(keys: AccountKeys, name: PackName, pack: Buffer): read
   const header = pack.subarray(0, PACK_HEADER_BYTES);
   checkHeader(name, header);
   const trailer = pack.subarray(-PACK_TRAILER_BYTES);
-  const footerBytes = parseTrailer(trailer, pack.length).entryCount * PACK_ENTRY_BYTES;
+  const { footerBytes } = parseTrailer(trailer, pack.length);
   const footerStart = pack.length - PACK_TRAILER_BYTES - footerBytes;
   if (footerStart < PACK_HEADER_BYTES) throw new DamageError('the pack’s footer is too large');
   const footer = pack.subarray(footerStart, footerStart + footerBytes);
@@ -164,6 +173,7 @@ export function checkEntryRecord(keys: AccountKeys, entry: PackEntry, record: Bu
     header.kind === entry.kind &&
     header.key.equals(entry.key) &&
     header.plainBytes === entry.plainBytes &&
+    (header.delta === null ? entry.base === null : entry.base?.equals(header.delta.base) === true) &&
     record.length === entry.length;
   if (!same) throw new DamageError('the record is not what the footer says');
 }
@@ -191,26 +201,32 @@ function checkVersion(version: number): void {
     throw new DamageError(`the pack is of format ${version}, which this version cannot read`);
 }
 
-function parseTrailer(trailer: Buffer, sizeBytes: number): { readonly entryCount: number } {
+function parseTrailer(trailer: Buffer, sizeBytes: number): { readonly footerBytes: number } {
   if (trailer.toString('latin1', 0, 8) !== TRAILER_MAGIC) throw new DamageError('the pack has no trailer');
   if (trailer.readUInt32LE(28) !== crc32c(trailer.subarray(0, 28))) {
     throw new DamageError('the pack’s trailer is damaged');
   }
   checkVersion(trailer.readUInt32LE(8));
   if (trailer.readUInt32LE(16) !== sizeBytes) throw new DamageError('the pack has a wrong size');
-  if (trailer.readUInt32LE(20) !== 0) throw new DamageError('the pack’s trailer has unknown flags');
   const entryCount = trailer.readUInt32LE(12);
   if (entryCount === 0) throw new DamageError('the pack holds no record');
-  return { entryCount };
+  const deltaCount = trailer.readUInt32LE(20);
+  if (deltaCount > entryCount) throw new DamageError('the pack has more deltas than records');
+  return { footerBytes: entryCount * PACK_ENTRY_BYTES + deltaCount * PACK_BASE_BYTES };
+}
+
+function entryBytes(entry: PackEntry): number {
+  return PACK_ENTRY_BYTES + (entry.base === null ? 0 : PACK_BASE_BYTES);
 }
 
 function encodeEntry(entry: PackEntry): Buffer {
-  const bytes = Buffer.alloc(PACK_ENTRY_BYTES);
+  const bytes = Buffer.alloc(entryBytes(entry));
   bytes.set(entry.key, 0);
   bytes.writeUInt8(kindCode(entry.kind), KEY_BYTES);
   bytes.writeUInt32LE(entry.offset, 36);
   bytes.writeUInt32LE(entry.length, 40);
   bytes.writeUInt32LE(entry.plainBytes, 44);
+  if (entry.base !== null) bytes.set(entry.base, PACK_ENTRY_BYTES);
   return bytes;
 }
 
@@ -220,19 +236,26 @@ function parseFooter(header: Buffer, footer: Buffer, trailer: Buffer, sizeBytes:
   }
   const entries: PackEntry[] = [];
   let end = PACK_HEADER_BYTES;
-  for (let at = 0; at < footer.length; at += PACK_ENTRY_BYTES) {
+  for (let at = 0; at < footer.length;) {
+    if (at + PACK_ENTRY_BYTES > footer.length) throw new DamageError('the pack’s footer is cut short');
     if (footer.readUIntLE(at + 33, 3) !== 0) throw new DamageError('the pack’s footer has unknown flags');
+    const kind = kindOf(footer.readUInt8(at + KEY_BYTES));
+    const entryEnd = at + PACK_ENTRY_BYTES + (kind === 'delta' ? PACK_BASE_BYTES : 0);
+    if (entryEnd > footer.length) throw new DamageError('the pack’s footer is cut short');
     const entry: PackEntry = {
       key: Buffer.from(footer.subarray(at, at + KEY_BYTES)),
-      kind: kindOf(footer.readUInt8(at + KEY_BYTES)),
+      kind,
       offset: footer.readUInt32LE(at + 36),
       length: footer.readUInt32LE(at + 40),
       plainBytes: footer.readUInt32LE(at + 44),
+      base: kind === 'delta' ? Buffer.from(footer.subarray(at + PACK_ENTRY_BYTES, entryEnd)) : null,
     };
     if (entry.offset !== end) throw new DamageError('the pack’s records leave a gap');
     end += entry.length;
+    at = entryEnd;
     entries.push(entry);
   }
   if (end !== sizeBytes - PACK_TRAILER_BYTES - footer.length) throw new DamageError('the pack’s records leave a gap');
+  if (entries.length !== trailer.readUInt32LE(12)) throw new DamageError('the pack’s trailer miscounts');
   return entries;
 }

@@ -1,6 +1,6 @@
-import type { IndexedPack } from './chunk-index.ts';
+import type { IndexedPack, SpareCopy } from './chunk-index.ts';
 import type { ChunkStore } from './chunk-store.ts';
-import { checkCopiesElsewhere } from './copies.ts';
+import { checkSpareCopies } from './copies.ts';
 import { eachPack } from './each-pack.ts';
 import { DamageError } from './errors.ts';
 import {
@@ -80,15 +80,15 @@ async function forgetMissing(store: ChunkStore): Promise<boolean> {
  * must do. A pack that is damaged is told of and left alone: it is never deleted, and its records count as absent.
  */
 export async function adoptUnknown(store: ChunkStore, options: { readonly checkRecords: boolean }): Promise<void> {
+  const spares: { readonly name: PackName; readonly copies: readonly SpareCopy[] }[] = [];
   for await (const { key, sizeBytes } of store.objects.list(PACK_PREFIX)) {
     const name = parsePackObjectKey(key);
     if (name === null || store.packsInFlight.has(name.id) || store.index.hasPack(name.id)) continue;
     store.packsInFlight.add(name.id);
     try {
       const entries = await readEntries(store, name, sizeBytes, options.checkRecords);
-      store.index.addPack(name, sizeBytes, entries);
-      // A second copy is there because the first was damaged, or by a crash: only reading tells.
-      await checkCopiesElsewhere(store, name, entries);
+      const copies = store.index.addPack(name, sizeBytes, entries);
+      if (copies.length > 0) spares.push({ name, copies });
     } catch (error) {
       if (!(error instanceof DamageError)) throw error;
       store.log.error('pack damaged', { pack: key, why: error.message });
@@ -96,6 +96,9 @@ export async function adoptUnknown(store: ChunkStore, options: { readonly checkR
       store.packsInFlight.delete(name.id);
     }
   }
+  // A second copy is there because the first was damaged, or by a crash: only reading tells, and a delta reads only once the
+  // pack with what it needs is taken in.
+  for (const { name, copies } of spares) await checkSpareCopies(store, name.account, copies);
 }
 
 async function readEntries(

@@ -1,10 +1,13 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 
+import type { Random } from '#base/random.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
 
-import { StoreError } from './errors.ts';
-import type { SealBatch } from './seal-pool.ts';
-import { addressOf, sealRecord, type AccountKeys } from './seal.ts';
+import { countBlocks, differingBlocks, isSubset, type BlockSet } from './block-set.ts';
+import { DamageError, StoreError } from './errors.ts';
+import type { SealBatch, SealFinding, SealOrder } from './seal-pool.ts';
+import { addressOf, NONCE_BYTES, sealDelta, sealRecord, type AccountKeys } from './seal.ts';
+import { openChain } from './unseal.ts';
 
 const ZEROS = Buffer.alloc(CHUNK_BYTES);
 
@@ -32,8 +35,51 @@ export function readBatch(keys: AccountKeys, batch: SealBatch, memory: Buffer): 
   }
 }
 
-export function sealChunk(keys: AccountKeys, plain: Buffer, key: Buffer, nonce: Buffer): Buffer {
-  return sealRecord({ keys, kind: 'chunk', key, plain, nonce });
+/** A delta of more blocks than this gains little over a full record, and costs every reader of the chunk. */
+export const DELTA_BLOCKS_MAX = 64;
+
+export interface Sealed {
+  readonly record: Buffer | null;
+  readonly finding: SealFinding;
+}
+
+/** Makes of a chunk what was ordered. */
+export function sealAsOrdered(keys: AccountKeys, chunk: ReadChunk, order: SealOrder, random: Random): Sealed {
+  const { plain, key } = chunk;
+  if (key === null || order.type === 'none') return { record: null, finding: 'none' };
+  const full = (): Buffer => sealRecord({ keys, kind: 'chunk', key, plain, nonce: random.bytes(NONCE_BYTES) });
+  if (order.type === 'full') return { record: full(), finding: 'none' };
+  const { changed, finding } = blocksToStore(keys, plain, order);
+  const count = changed === null ? 0 : countBlocks(changed);
+  if (changed === null || count > DELTA_BLOCKS_MAX) return { record: full(), finding };
+  // The addresses differ, so some block does.
+  if (count === 0) return { record: full(), finding: order.chain === null ? 'hint-wrong' : 'base-damaged' };
+  const delta = sealDelta({ keys, key, plain, base: order.base, changed, nonce: random.bytes(NONCE_BYTES) });
+  if (isClearlySmaller(delta.length, order.fullBytes)) return { record: delta, finding };
+  const whole = full();
+  return { record: isClearlySmaller(delta.length, whole.length) ? delta : whole, finding };
+}
+
+/** A delta takes at most half of the room, or it is not worth what it costs a reader. */
+function isClearlySmaller(deltaBytes: number, fullBytes: number): boolean {
+  return deltaBytes * 2 <= fullBytes;
+}
+
+function blocksToStore(
+  keys: AccountKeys,
+  plain: Buffer,
+  { changed, chain }: Extract<SealOrder, { type: 'delta' }>,
+): { readonly changed: BlockSet | null; readonly finding: SealFinding } {
+  if (chain === null) return { changed, finding: 'none' };
+  let differing: BlockSet;
+  try {
+    differing = differingBlocks(plain, openChain(keys, chain));
+  } catch (error) {
+    if (error instanceof DamageError) return { changed: null, finding: 'base-damaged' };
+    throw error;
+  }
+  const isWrong = changed !== null && !isSubset(differing, changed);
+  return { changed: isWrong ? null : differing, finding: isWrong ? 'hint-wrong' : 'none' };
 }
 
 function readWhole(file: number, target: Buffer, path: string, offset: number): void {

@@ -9,7 +9,7 @@ import { CHUNK_BYTES } from '#domain/geometry.ts';
 
 import { TEST_ACCOUNT, TEST_MASTER_KEY } from './chunk-store.fixture.ts';
 import { StoreError } from './errors.ts';
-import type { SealPool, SealSource } from './seal-pool.ts';
+import type { Claim, SealPool, SealSource } from './seal-pool.ts';
 import { accountKeys, addressOf, unsealRecord } from './seal.ts';
 
 /** What every SealPool does. `open` gives a new one, made with TEST_MASTER_KEY. */
@@ -26,7 +26,7 @@ export function sealPoolSuite(name: string, open: () => SealPool): void {
     sources: indexes.map(source),
     keepZeroChunks,
   });
-  const allNew = (asked: readonly Buffer[]): boolean[] => asked.map(() => false);
+  const allNew: Claim = async (asked) => asked.map((key) => ({ type: key === null ? 'none' : 'full' }));
 
   const check = (fact: string, body: (pool: SealPool) => Promise<void>): void => {
     test(`${name}: ${fact}`, async () => {
@@ -38,7 +38,7 @@ export function sealPoolSuite(name: string, open: () => SealPool): void {
   check('new chunks are sealed, zeros are left out, in the order of the sources', async (pool) => {
     const sealed = await pool.seal(batch([2, 1, 0]), allNew);
     assert.equal(sealed.length, 3);
-    assert.deepEqual(sealed[1], { key: null, record: null });
+    assert.deepEqual(sealed[1], { key: null, record: null, finding: 'none' });
     for (const [place, index] of [
       [0, 2],
       [2, 0],
@@ -52,20 +52,23 @@ export function sealPoolSuite(name: string, open: () => SealPool): void {
   });
 
   check('zeros are kept when asked for', async (pool) => {
-    const sealed = await pool.seal(batch([1, 3], true), (asked) => {
-      assert.equal(asked.length, 2);
-      return [false, true];
+    const sealed = await pool.seal(batch([1, 3], true), async (asked) => {
+      assert(asked.every((key) => key !== null));
+      return [{ type: 'full' }, { type: 'none' }];
     });
     const { key, record } = sealed[0] ?? assert.fail();
     assert(key !== null && record !== null);
     assert(unsealRecord(keys, 'chunk', key, record).equals(zeros));
-    assert.deepEqual(sealed[1], { key, record: null });
+    assert.deepEqual(sealed[1], { key, record: null, finding: 'none' });
   });
 
   check('what is stored already is not sealed', async (pool) => {
-    const sealed = await pool.seal(batch([0, 1, 2]), (asked) => {
-      assert.equal(asked.length, 2);
-      return [true, false];
+    const sealed = await pool.seal(batch([0, 1, 2]), async (asked) => {
+      assert.deepEqual(
+        asked.map((key) => key === null),
+        [false, true, false],
+      );
+      return [{ type: 'none' }, { type: 'none' }, { type: 'full' }];
     });
     assert(sealed[0]?.key !== null && sealed[0]?.record === null);
     assert(sealed[2]?.key !== null && sealed[2]?.record !== null);
@@ -83,7 +86,7 @@ export function sealPoolSuite(name: string, open: () => SealPool): void {
   check('what the claim throws is thrown, and the pool works on', async (pool) => {
     for (let round = 0; round < 3; round += 1) {
       await assert.rejects(
-        pool.seal(batch([0]), () => {
+        pool.seal(batch([0]), async () => {
           throw new Error('the index is full');
         }),
         /the index is full/,

@@ -12,7 +12,7 @@ import { CHUNK_BYTES } from '#domain/geometry.ts';
 import { TEST_ACCOUNT, TEST_MASTER_KEY } from './chunk-store.fixture.ts';
 import { StoreError } from './errors.ts';
 import { InlineSealPool } from './inline-seal-pool.ts';
-import type { SealBatch } from './seal-pool.ts';
+import type { Claim, SealBatch } from './seal-pool.ts';
 import { sealPoolSuite } from './seal-pool.suite.ts';
 import { ThreadSealPool } from './thread-seal-pool.ts';
 
@@ -22,6 +22,8 @@ sealPoolSuite(
   () => new ThreadSealPool({ masterKey: TEST_MASTER_KEY, clock: systemClock, threadCountMax: 2 }),
 );
 
+const sealAll: Claim = async (keys) => keys.map(() => ({ type: 'full' }));
+const sealNone: Claim = async (keys) => keys.map(() => ({ type: 'none' }));
 const directory = scratchDirectory('pool');
 const path = join(directory, 'data');
 writeFileSync(path, systemRandom.bytes(CHUNK_BYTES));
@@ -31,27 +33,27 @@ test('threads start with work, end after five idle seconds, and start again', as
   const clock = new VirtualClock();
   await using pool = new ThreadSealPool({ masterKey: TEST_MASTER_KEY, clock, threadCountMax: 2 });
   assert.equal(pool.threadCount, 0);
-  await Promise.all([1, 2, 3].map(() => pool.seal(batch, (keys) => keys.map(() => false))));
+  await Promise.all([1, 2, 3].map(() => pool.seal(batch, sealAll)));
   assert.equal(pool.threadCount, 2);
   await clock.advance(4_999);
   assert.equal(pool.threadCount, 2);
-  await pool.seal(batch, (keys) => keys.map(() => true));
+  await pool.seal(batch, sealNone);
   await clock.advance(4_999);
   assert.equal(pool.threadCount, 2);
   await clock.advance(1);
   assert.equal(pool.threadCount, 0);
-  assert.equal((await pool.seal(batch, (keys) => keys.map(() => false))).length, 1);
+  assert.equal((await pool.seal(batch, sealAll)).length, 1);
 });
 
 test('one batch at a time needs one thread', async () => {
   await using pool = new ThreadSealPool({ masterKey: TEST_MASTER_KEY, clock: systemClock, threadCountMax: 4 });
-  for (let round = 0; round < 3; round += 1) await pool.seal(batch, (keys) => keys.map(() => false));
+  for (let round = 0; round < 3; round += 1) await pool.seal(batch, sealAll);
   assert.equal(pool.threadCount, 1);
 });
 
 test('a pool that is disposed of gives up what it was doing', async () => {
   const pool = new ThreadSealPool({ masterKey: TEST_MASTER_KEY, clock: systemClock, threadCountMax: 1 });
-  const sealing = [1, 2, 3, 4].map(() => pool.seal(batch, (keys) => keys.map(() => false)));
+  const sealing = [1, 2, 3, 4].map(() => pool.seal(batch, sealAll));
   const outcomes = Promise.allSettled(sealing);
   await pool[Symbol.asyncDispose]();
   for (const outcome of await outcomes) {

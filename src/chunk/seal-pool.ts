@@ -1,5 +1,8 @@
 import type { AccountId } from '#domain/ids.ts';
 
+import type { BlockSet } from './block-set.ts';
+import type { ChainLink } from './unseal.ts';
+
 /** 512 KiB of a file. */
 export interface SealSource {
   readonly path: string;
@@ -17,14 +20,43 @@ export interface SealBatch {
   readonly keepZeroChunks: boolean;
 }
 
-/** Asked once a batch with the keys of its chunks that are no zeros left out, in their order: which are stored already? */
-export type Claim = (keys: readonly Buffer[]) => readonly boolean[];
+/** What to make of a chunk that was read and addressed. */
+export type SealOrder =
+  /** Nothing: zeros that are left out, or stored already. */
+  | { readonly type: 'none' }
+  | { readonly type: 'full' }
+  /** The blocks in which it differs from its base, unless that is not clearly smaller. */
+  | {
+      readonly type: 'delta';
+      readonly base: Uint8Array;
+      /** Bytes of the whole record that the base rests on: about what a full record of this chunk would take. */
+      readonly fullBytes: number;
+      /** At least all blocks that differ; null: not known. */
+      readonly changed: BlockSet | null;
+      /** The base and what it needs, to compare with; null: `changed` is taken as it is. */
+      readonly chain: readonly ChainLink[] | null;
+    };
+
+/**
+ * Asked once a batch, with the keys of its chunks by their place, null for zeros left out: what to make of each? What it
+ * throws ends the batch.
+ */
+export type Claim = (keys: readonly (Buffer | null)[]) => Promise<readonly SealOrder[]>;
+
+/** What was found on the way; the chunk is sealed whole then. */
+export type SealFinding =
+  | 'none'
+  /** The base does not read. */
+  | 'base-damaged'
+  /** Blocks differ that are not in `changed`. */
+  | 'hint-wrong';
 
 export interface SealedChunk {
   /** Null: all zeros, left out. */
   readonly key: Buffer | null;
-  /** Null: stored already. */
+  /** Null: none was ordered. */
   readonly record: Buffer | null;
+  readonly finding: SealFinding;
 }
 
 /**

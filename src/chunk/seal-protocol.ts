@@ -1,16 +1,20 @@
-import type { SealBatch } from './seal-pool.ts';
+import type { SealBatch, SealFinding, SealOrder } from './seal-pool.ts';
 
-/** Between the pool and its threads. Each batch: seal → keys → wanted → sealed, or `failed` in place of an answer. */
+/** Between the pool and its threads. Each batch: seal → keys → orders → sealed, or `failed` in place of an answer. */
 export type ToSealWorker =
   | { readonly type: 'seal'; readonly id: number; readonly batch: SealBatch }
-  /** By place in the batch: seal this one. All false gives the batch up. */
-  | { readonly type: 'wanted'; readonly id: number; readonly wanted: readonly boolean[] };
+  /** By place in the batch. All 'none' gives the batch up. */
+  | { readonly type: 'orders'; readonly id: number; readonly orders: readonly SealOrder[] };
 
 export type FromSealWorker =
   /** By place in the batch; null: zeros, left out. */
   | { readonly type: 'keys'; readonly id: number; readonly keys: readonly (Uint8Array | null)[] }
-  /** By place in the batch; null: was not wanted. */
-  | { readonly type: 'sealed'; readonly id: number; readonly records: readonly (Uint8Array | null)[] }
+  /** By place in the batch; null: none was ordered. */
+  | {
+      readonly type: 'sealed';
+      readonly id: number;
+      readonly sealed: readonly { readonly record: Uint8Array | null; readonly finding: SealFinding }[];
+    }
   | { readonly type: 'failed'; readonly id: number; readonly damaged: boolean; readonly message: string };
 
 /** What a thread is started with. */

@@ -8,10 +8,10 @@ import { CHUNK_BYTES } from '#domain/geometry.ts';
 import type { AccountId } from '#domain/ids.ts';
 
 import { StoreError } from './errors.ts';
-import { readBatch, sealChunk, type ReadChunk } from './seal-batch.ts';
-import { BATCH_COUNT_MAX } from './seal-pool.ts';
+import { readBatch, sealAsOrdered, type ReadChunk } from './seal-batch.ts';
+import { BATCH_COUNT_MAX, type SealOrder } from './seal-pool.ts';
 import { BATCHES_PER_THREAD, type FromSealWorker, type SealWorkerData, type ToSealWorker } from './seal-protocol.ts';
-import { accountKeys, NONCE_BYTES, type AccountKeys } from './seal.ts';
+import { accountKeys, type AccountKeys } from './seal.ts';
 
 interface HeldBatch {
   readonly keys: AccountKeys;
@@ -30,7 +30,7 @@ const memories = Array.from({ length: BATCHES_PER_THREAD }, () =>
 port.on('message', (message: ToSealWorker) => {
   try {
     if (message.type === 'seal') read(message);
-    else sealWanted(message);
+    else sealOrdered(message);
   } catch (error) {
     drop(message.id);
     const damaged = error instanceof StoreError && error.kind === 'damaged';
@@ -50,13 +50,23 @@ function read({ id, batch }: Extract<ToSealWorker, { type: 'seal' }>): void {
   post({ type: 'keys', id, keys: chunks.map(({ key }) => key) });
 }
 
-function sealWanted({ id, wanted }: Extract<ToSealWorker, { type: 'wanted' }>): void {
-  const { keys, chunks } = present(held.get(id), 'a batch that is wanted was read');
-  const records = chunks.map(({ plain, key }, index) =>
-    key !== null && wanted[index] === true ? sealChunk(keys, plain, key, systemRandom.bytes(NONCE_BYTES)) : null,
+function sealOrdered({ id, orders }: Extract<ToSealWorker, { type: 'orders' }>): void {
+  const { keys, chunks } = present(held.get(id), 'a batch that is ordered was read');
+  const sealed = chunks.map((chunk, at) =>
+    sealAsOrdered(keys, chunk, asBuffers(present(orders[at], 'an order for each chunk')), systemRandom),
   );
   drop(id);
-  post({ type: 'sealed', id, records });
+  post({ type: 'sealed', id, sealed });
+}
+
+/** Between threads a Buffer becomes a plain array of bytes. */
+function asBuffers(order: SealOrder): SealOrder {
+  if (order.type !== 'delta' || order.chain === null) return order;
+  const chain = order.chain.map(({ key, record }) => ({
+    key,
+    record: Buffer.from(record.buffer, record.byteOffset, record.byteLength),
+  }));
+  return { ...order, chain };
 }
 
 function drop(id: number): void {
@@ -67,9 +77,9 @@ function drop(id: number): void {
 
 /** Records lie in memory of their own, so they are handed over and not copied. */
 function post(message: FromSealWorker): void {
-  const owned = message.type === 'sealed' ? message.records : [];
+  const owned = message.type === 'sealed' ? message.sealed : [];
   port.postMessage(
     message,
-    owned.flatMap((record) => (record === null ? [] : [record.buffer as ArrayBuffer])),
+    owned.flatMap(({ record }) => (record === null ? [] : [record.buffer as ArrayBuffer])),
   );
 }

@@ -6,16 +6,7 @@ import { CHUNK_BYTES } from '#domain/geometry.ts';
 import type { AccountId } from '#domain/ids.ts';
 
 import { DamageError } from './errors.ts';
-import {
-  accountKeys,
-  addressOf,
-  checkRecord,
-  derive,
-  parseRecordHeader,
-  sealRecord,
-  unsealRecord,
-  type RecordKind,
-} from './seal.ts';
+import { accountKeys, addressOf, checkRecord, derive, sealRecord, unsealRecord, type PlainKind } from './seal.ts';
 import { unsealChunk } from './unseal.ts';
 
 const random = new SeededRandom(1);
@@ -23,7 +14,7 @@ const masterKey = Buffer.from(Array.from({ length: 32 }, (_, index) => index));
 const keys = accountKeys(masterKey, '000000000001' as AccountId);
 const otherKeys = accountKeys(masterKey, '000000000002' as AccountId);
 
-function sealed(plain: Buffer, kind: RecordKind = 'chunk'): { key: Buffer; record: Buffer } {
+function sealed(plain: Buffer, kind: PlainKind = 'chunk'): { key: Buffer; record: Buffer } {
   const key = addressOf(keys, kind, plain);
   return { key, record: sealRecord({ keys, kind, key, plain, nonce: random.bytes(12) }) };
 }
@@ -33,7 +24,7 @@ test('what is sealed comes back, compressible or not, whole chunk or small', asy
   for (const plain of plains) {
     const { key, record } = sealed(plain);
     assert(unsealRecord(keys, 'chunk', key, record).equals(plain));
-    assert((await unsealChunk(keys, 'chunk', key, record)).equals(plain));
+    assert((await unsealChunk(keys, key, record)).equals(plain));
     assert.equal(checkRecord(keys, record).plainBytes, plain.length);
   }
 });
@@ -57,7 +48,7 @@ test('any one wrong bit of a record is found, by each of the three readers', asy
     wrong.writeUInt8(wrong.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3);
     assert.throws(() => unsealRecord(keys, 'chunk', key, wrong), DamageError, `bit ${bit}`);
     assert.throws(() => checkRecord(keys, wrong), DamageError, `bit ${bit}`);
-    await assert.rejects(unsealChunk(keys, 'chunk', key, wrong), DamageError, `bit ${bit}`);
+    await assert.rejects(unsealChunk(keys, key, wrong), DamageError, `bit ${bit}`);
   }
 });
 
@@ -65,7 +56,7 @@ test('a record cut short anywhere is found', async () => {
   const { key, record } = sealed(random.bytes(100));
   for (let length = 0; length < record.length; length += 1) {
     assert.throws(() => unsealRecord(keys, 'chunk', key, record.subarray(0, length)), DamageError);
-    await assert.rejects(unsealChunk(keys, 'chunk', key, record.subarray(0, length)), DamageError);
+    await assert.rejects(unsealChunk(keys, key, record.subarray(0, length)), DamageError);
   }
 });
 
@@ -76,15 +67,14 @@ test('a record passes for no other: not of another key, kind or account', async 
   assert.throws(() => unsealRecord(keys, 'chunk', random.bytes(32), record), DamageError);
   assert.throws(() => unsealRecord(otherKeys, 'chunk', key, record), DamageError);
   assert.throws(() => checkRecord(otherKeys, record), DamageError);
-  await assert.rejects(unsealChunk(keys, 'node', key, record), DamageError);
-  await assert.rejects(unsealChunk(otherKeys, 'chunk', key, record), DamageError);
+  await assert.rejects(unsealChunk(otherKeys, key, record), DamageError);
 });
 
 test('a record sealed under an address that is not its content’s is found', async () => {
   const key = random.bytes(32);
   const record = sealRecord({ keys, kind: 'chunk', key, plain: Buffer.from('other'), nonce: random.bytes(12) });
   assert.throws(() => unsealRecord(keys, 'chunk', key, record), /does not have its address/);
-  await assert.rejects(unsealChunk(keys, 'chunk', key, record), /does not have its address/);
+  await assert.rejects(unsealChunk(keys, key, record), /does not have its address/);
 });
 
 test('equal content has equal addresses within an account and a kind, and nowhere else', () => {
@@ -92,12 +82,6 @@ test('equal content has equal addresses within an account and a kind, and nowher
   assert(addressOf(keys, 'chunk', plain).equals(addressOf(keys, 'chunk', Buffer.from(plain))));
   assert(!addressOf(keys, 'chunk', plain).equals(addressOf(keys, 'node', plain)));
   assert(!addressOf(keys, 'chunk', plain).equals(addressOf(otherKeys, 'chunk', plain)));
-});
-
-test('a delta, of a later version, is refused by name', () => {
-  const { record } = sealed(Buffer.from('x'));
-  record.writeUInt8(3, 0);
-  assert.throws(() => parseRecordHeader(record), /delta, which this version cannot read/);
 });
 
 test('the derivation of format 1 does not change', () => {

@@ -2,9 +2,17 @@ import { createCipheriv, createDecipheriv, createHmac, hkdfSync } from 'node:cry
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 
 import { assert } from '#base/assert.ts';
-import { CHUNK_BYTES } from '#domain/geometry.ts';
+import { BLOCK_BYTES, CHUNK_BYTES } from '#domain/geometry.ts';
 import type { AccountId } from '#domain/ids.ts';
 
+import {
+  BLOCK_SET_BYTES,
+  countBlocks,
+  decodeBlockSet,
+  encodeBlockSet,
+  gatherBlocks,
+  type BlockSet,
+} from './block-set.ts';
 import { DamageError } from './errors.ts';
 
 /**
@@ -12,26 +20,28 @@ import { DamageError } from './errors.ts';
  * arguments. A record does not know where it lies, so it can be copied from pack to pack as it is; account, address, kind,
  * codec and lengths are authenticated, so it cannot pass for another one.
  */
-export type RecordKind = 'chunk' | 'node';
+export type RecordKind = PlainKind | 'delta';
+/** What an address stands for; a delta has that of its chunk. */
+export type PlainKind = 'chunk' | 'node';
 
 /** Bytes of a content address. */
 export const KEY_BYTES = 32;
 export const RECORD_HEADER_BYTES = 56;
+/** Address of the base and the blocks that differ, after the header that all records have. */
+export const DELTA_HEADER_BYTES = RECORD_HEADER_BYTES + KEY_BYTES + BLOCK_SET_BYTES;
 export const TAG_BYTES = 16;
 export const NONCE_BYTES = 12;
 const FORMAT_VERSION = 1;
 const CIPHER = 'aes-256-gcm';
 
-const KIND_CODES = { chunk: 1, node: 2 } as const satisfies Record<RecordKind, number>;
-/** Reserved: a base key and the blocks that differ from it. */
-const KIND_CODE_DELTA = 3;
+const KIND_CODES = { chunk: 1, node: 2, delta: 3 } as const satisfies Record<RecordKind, number>;
 export const CODEC_RAW = 0;
 export const CODEC_ZSTD = 1;
 
 /** What is derived from the master key for one account. */
 export interface AccountKeys {
   readonly account: AccountId;
-  readonly address: Readonly<Record<RecordKind, Buffer>>;
+  readonly address: Readonly<Record<PlainKind, Buffer>>;
   readonly seal: Buffer;
 }
 
@@ -53,13 +63,13 @@ export function derive(masterKey: Uint8Array, purpose: string): Buffer {
 }
 
 /** The content address: HMAC-SHA-256 of the plaintext under the account's key for this kind. */
-export function addressOf(keys: AccountKeys, kind: RecordKind, plain: Uint8Array): Buffer {
+export function addressOf(keys: AccountKeys, kind: PlainKind, plain: Uint8Array): Buffer {
   return createHmac('sha256', keys.address[kind]).update(plain).digest();
 }
 
 export interface SealOptions {
   readonly keys: AccountKeys;
-  readonly kind: RecordKind;
+  readonly kind: PlainKind;
   /** The plaintext's address. */
   readonly key: Uint8Array;
   readonly plain: Uint8Array;
@@ -68,59 +78,134 @@ export interface SealOptions {
 }
 
 /** A record: header, ciphertext, tag, in memory of its own (it can be transferred to another thread). */
-export function sealRecord(options: SealOptions): Buffer {
-  const { keys, kind, key, plain, nonce } = options;
-  assert(key.length === KEY_BYTES && nonce.length === NONCE_BYTES, 'a key has 32 bytes and a nonce 12');
+export function sealRecord({ keys, kind, key, plain, nonce }: SealOptions): Buffer {
   assert(plain.length <= CHUNK_BYTES, 'no record is larger than a chunk');
-  const compressed = compress(plain);
-  const codec = compressed.length < plain.length ? CODEC_ZSTD : CODEC_RAW;
-  const payload = codec === CODEC_ZSTD ? compressed : plain;
+  return encloseRecord({ keys, kind, key, nonce, plainBytes: plain.length, extra: NO_EXTRA, content: plain });
+}
 
-  const record = Buffer.allocUnsafeSlow(RECORD_HEADER_BYTES + payload.length + TAG_BYTES);
+export interface SealDeltaOptions {
+  readonly keys: AccountKeys;
+  /** The address of the whole chunk. */
+  readonly key: Uint8Array;
+  /** The whole chunk. */
+  readonly plain: Buffer;
+  /** The address of the chunk that it is like but for some blocks. */
+  readonly base: Uint8Array;
+  /** At least all blocks that differ; not empty. */
+  readonly changed: BlockSet;
+  /** 12 bytes that were never used before. */
+  readonly nonce: Uint8Array;
+}
+
+/** A record of kind delta: as `sealRecord`, of the blocks that changed. */
+export function sealDelta({ keys, key, plain, base, changed, nonce }: SealDeltaOptions): Buffer {
+  assert(plain.length === CHUNK_BYTES && base.length === KEY_BYTES, 'a delta stands for a whole chunk');
+  assert(Buffer.compare(key, base) !== 0, 'no chunk is its own base');
+  const content = gatherBlocks(plain, changed);
+  assert(content.length > 0, 'a delta has blocks');
+  const extra = Buffer.concat([base, encodeBlockSet(changed)]);
+  return encloseRecord({ keys, kind: 'delta', key, nonce, plainBytes: CHUNK_BYTES, extra, content });
+}
+
+const NO_EXTRA = Buffer.alloc(0);
+
+interface Enclosure {
+  readonly keys: AccountKeys;
+  readonly kind: RecordKind;
+  readonly key: Uint8Array;
+  readonly nonce: Uint8Array;
+  readonly plainBytes: number;
+  /** What the header has after the part that all records have. */
+  readonly extra: Buffer;
+  /** To be compressed and encrypted. */
+  readonly content: Uint8Array;
+}
+
+function encloseRecord({ keys, kind, key, nonce, plainBytes, extra, content }: Enclosure): Buffer {
+  assert(key.length === KEY_BYTES && nonce.length === NONCE_BYTES, 'a key has 32 bytes and a nonce 12');
+  const compressed = compress(content);
+  const codec = compressed.length < content.length ? CODEC_ZSTD : CODEC_RAW;
+  const payload = codec === CODEC_ZSTD ? compressed : content;
+
+  const headerBytes = RECORD_HEADER_BYTES + extra.length;
+  const record = Buffer.allocUnsafeSlow(headerBytes + payload.length + TAG_BYTES);
   record.writeUInt8(KIND_CODES[kind], 0);
   record.writeUInt8(codec, 1);
   record.writeUInt16LE(0, 2);
-  record.writeUInt32LE(plain.length, 4);
+  record.writeUInt32LE(plainBytes, 4);
   record.writeUInt32LE(payload.length, 8);
   record.set(nonce, 12);
   record.set(key, 24);
+  record.set(extra, RECORD_HEADER_BYTES);
   const cipher = createCipheriv(CIPHER, keys.seal, nonce);
-  cipher.setAAD(associatedData(keys.account, record));
-  record.set(cipher.update(payload), RECORD_HEADER_BYTES);
+  cipher.setAAD(associatedData(keys.account, record, headerBytes));
+  record.set(cipher.update(payload), headerBytes);
   cipher.final(); // GCM has no padding: nothing comes.
-  record.set(cipher.getAuthTag(), RECORD_HEADER_BYTES + payload.length);
+  record.set(cipher.getAuthTag(), headerBytes + payload.length);
   return record;
+}
+
+/** What makes a record a delta. */
+export interface DeltaHeader {
+  /** Address of the chunk that it is like but for some blocks. */
+  readonly base: Buffer;
+  readonly changed: BlockSet;
 }
 
 export interface RecordHeader {
   readonly kind: RecordKind;
   readonly codec: number;
+  /** Of what the address stands for. */
   readonly plainBytes: number;
+  /** Of the payload, decompressed. */
+  readonly contentBytes: number;
+  readonly headerBytes: number;
   readonly payloadBytes: number;
   readonly nonce: Buffer;
   readonly key: Buffer;
+  /** Null: not of kind delta. */
+  readonly delta: DeltaHeader | null;
 }
 
 /** Reads a record's header. Its fields are only trustworthy once the tag was verified. Throws DamageError. */
 export function parseRecordHeader(record: Buffer): RecordHeader {
   if (record.length < RECORD_HEADER_BYTES + TAG_BYTES) throw new DamageError('the record is cut short');
-  const kindCode = record.readUInt8(0);
+  const kind = kindOf(record.readUInt8(0));
   const codec = record.readUInt8(1);
   const plainBytes = record.readUInt32LE(4);
   const payloadBytes = record.readUInt32LE(8);
   if (codec !== CODEC_RAW && codec !== CODEC_ZSTD) throw new DamageError(`the record has the unknown codec ${codec}`);
   if (record.readUInt16LE(2) !== 0) throw new DamageError('the record has unknown flags');
-  if (plainBytes > CHUNK_BYTES || payloadBytes !== record.length - RECORD_HEADER_BYTES - TAG_BYTES) {
+  const headerBytes = kind === 'delta' ? DELTA_HEADER_BYTES : RECORD_HEADER_BYTES;
+  if (plainBytes > CHUNK_BYTES || payloadBytes !== record.length - headerBytes - TAG_BYTES) {
+    throw new DamageError('the record has a wrong length');
+  }
+  const key = record.subarray(24, RECORD_HEADER_BYTES);
+  const delta = kind === 'delta' ? parseDeltaHeader(record, plainBytes, key) : null;
+  const contentBytes = delta === null ? plainBytes : countBlocks(delta.changed) * BLOCK_BYTES;
+  if (codec === CODEC_RAW ? payloadBytes !== contentBytes : payloadBytes >= contentBytes) {
     throw new DamageError('the record has a wrong length');
   }
   return {
-    kind: kindOf(kindCode),
+    kind,
     codec,
     plainBytes,
+    contentBytes,
+    headerBytes,
     payloadBytes,
     nonce: record.subarray(12, 24),
-    key: record.subarray(24, 24 + KEY_BYTES),
+    key,
+    delta,
   };
+}
+
+function parseDeltaHeader(record: Buffer, plainBytes: number, key: Buffer): DeltaHeader {
+  const base = record.subarray(RECORD_HEADER_BYTES, RECORD_HEADER_BYTES + KEY_BYTES);
+  const changed = decodeBlockSet(record.subarray(RECORD_HEADER_BYTES + KEY_BYTES, DELTA_HEADER_BYTES));
+  if (plainBytes !== CHUNK_BYTES) throw new DamageError('the delta is of no whole chunk');
+  if (base.equals(key)) throw new DamageError('the delta is its own base');
+  if (countBlocks(changed) === 0) throw new DamageError('the delta has no blocks');
+  return { base, changed };
 }
 
 export function kindCode(kind: RecordKind): number {
@@ -131,26 +216,26 @@ export function kindCode(kind: RecordKind): number {
 export function kindOf(code: number): RecordKind {
   if (code === KIND_CODES.chunk) return 'chunk';
   if (code === KIND_CODES.node) return 'node';
-  if (code === KIND_CODE_DELTA) throw new DamageError('the record is a delta, which this version cannot read');
+  if (code === KIND_CODES.delta) return 'delta';
   throw new DamageError(`the record has the unknown kind ${code}`);
 }
 
 /** What the tag covers beside the payload: everything that says what the payload is, but not where it lies. */
-export function associatedData(account: AccountId, record: Buffer): Buffer {
+export function associatedData(account: AccountId, record: Buffer, headerBytes: number): Buffer {
   return Buffer.concat([
     Buffer.from(`varve record ${FORMAT_VERSION} ${account} `, 'latin1'),
     record.subarray(0, 12),
-    record.subarray(24, RECORD_HEADER_BYTES),
+    record.subarray(24, headerBytes),
   ]);
 }
 
 /** The payload, with its tag verified. Throws DamageError. */
 export function decryptRecord(keys: AccountKeys, record: Buffer, header: RecordHeader): Buffer {
-  const end = RECORD_HEADER_BYTES + header.payloadBytes;
+  const end = header.headerBytes + header.payloadBytes;
   const decipher = createDecipheriv(CIPHER, keys.seal, header.nonce);
-  decipher.setAAD(associatedData(keys.account, record));
+  decipher.setAAD(associatedData(keys.account, record, header.headerBytes));
   decipher.setAuthTag(record.subarray(end, end + TAG_BYTES));
-  const payload = decipher.update(record.subarray(RECORD_HEADER_BYTES, end));
+  const payload = decipher.update(record.subarray(header.headerBytes, end));
   try {
     decipher.final();
   } catch (error) {
@@ -166,13 +251,20 @@ export function checkRecord(keys: AccountKeys, record: Buffer): RecordHeader {
   return header;
 }
 
-/** The plaintext with this address; both the tag and the address are verified. Throws DamageError. */
-export function unsealRecord(keys: AccountKeys, kind: RecordKind, key: Uint8Array, record: Buffer): Buffer {
+/** What is in the record, its tag verified: the plaintext (its address not verified), or of a delta the blocks. In memory of its own. Throws DamageError. */
+export function openRecord(keys: AccountKeys, record: Buffer, header: RecordHeader): Buffer {
+  const payload = decryptRecord(keys, record, header);
+  const content = header.codec === CODEC_RAW ? payload : decompress(payload, header.contentBytes);
+  checkContent(header, content);
+  return content;
+}
+
+/** The plaintext with this address of a record that is no delta; both the tag and the address are verified. Throws DamageError. */
+export function unsealRecord(keys: AccountKeys, kind: PlainKind, key: Uint8Array, record: Buffer): Buffer {
   const header = parseRecordHeader(record);
   checkIdentity(header, kind, key);
-  const payload = decryptRecord(keys, record, header);
-  const plain = header.codec === CODEC_RAW ? payload : decompress(payload, header.plainBytes);
-  checkPlain(header, plain.length, addressOf(keys, kind, plain));
+  const plain = openRecord(keys, record, header);
+  checkAddress(keys, kind, key, plain);
   return plain;
 }
 
@@ -180,9 +272,12 @@ export function checkIdentity(header: RecordHeader, kind: RecordKind, key: Uint8
   if (header.kind !== kind || !header.key.equals(key)) throw new DamageError('the record is another one');
 }
 
-export function checkPlain(header: RecordHeader, plainBytes: number, address: Uint8Array): void {
-  if (plainBytes !== header.plainBytes) throw new DamageError('the record has the wrong plain length');
-  if (!header.key.equals(address)) throw new DamageError('the plaintext does not have its address');
+export function checkContent(header: RecordHeader, content: Buffer): void {
+  if (content.length !== header.contentBytes) throw new DamageError('the record has the wrong plain length');
+}
+
+export function checkAddress(keys: AccountKeys, kind: PlainKind, key: Uint8Array, plain: Buffer): void {
+  if (!addressOf(keys, kind, plain).equals(key)) throw new DamageError('the plaintext does not have its address');
 }
 
 /** Level 1: level 3 gains little on chunks and costs a third of the speed. */

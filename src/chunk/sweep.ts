@@ -3,9 +3,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { assert } from '#base/assert.ts';
 import type { AccountId } from '#domain/ids.ts';
 
-import type { IndexedPack } from './chunk-index.ts';
+import { placeOf, type IndexedPack } from './chunk-index.ts';
 import type { ChunkStore } from './chunk-store.ts';
-import { checkCopiesElsewhere } from './copies.ts';
+import { checkSpareCopies } from './copies.ts';
 import { eachPack } from './each-pack.ts';
 import { DamageError, isNoSpace, StoreError, throwIfAborted } from './errors.ts';
 import type { MarkSet } from './mark-set.ts';
@@ -71,7 +71,7 @@ async function sweepRows(
         const rows = store.index.sweepRows(account, after, ROWS_PER_TURN);
         for (const row of rows) {
           if (row.epoch >= bound || marks.has(row.mark)) continue;
-          if (row.kind === 'chunk') deletedChunks += 1;
+          if (row.kind !== 'node') deletedChunks += 1;
           deletedRecords += 1;
           store.index.deleteRecord(account, row);
         }
@@ -110,7 +110,8 @@ async function isDispensable(store: ChunkStore, pack: IndexedPack, verified: Pac
   if ((await store.objects.getRange(objectKey, 0, 1)) === null) return true;
   try {
     const entries = await readPackEntries(pack, pack.sizeBytes, rangeReader(store, objectKey));
-    return await checkCopiesElsewhere(store, pack, entries, verified);
+    const spares = entries.map((entry) => ({ key: entry.key, place: placeOf(pack.id, entry) }));
+    return await checkSpareCopies(store, pack.account, spares, verified);
   } catch (error) {
     if (!(error instanceof DamageError)) throw error;
     store.log.error('pack damaged', { pack: objectKey, why: error.message });

@@ -4,7 +4,7 @@ import { assert, present } from '#base/assert.ts';
 import type { Clock } from '#base/clock.ts';
 
 import { StoreError } from './errors.ts';
-import type { Claim, SealBatch, SealedChunk, SealPool } from './seal-pool.ts';
+import type { Claim, SealBatch, SealedChunk, SealOrder, SealPool } from './seal-pool.ts';
 import { BATCHES_PER_THREAD, type FromSealWorker, type SealWorkerData, type ToSealWorker } from './seal-protocol.ts';
 
 /** A thread costs some 15 MiB while it lives and 40 ms to start. */
@@ -102,31 +102,36 @@ export class ThreadSealPool implements SealPool {
     const job = thread.jobs.get(message.id);
     if (job === undefined) return; // Given up.
     if (message.type === 'keys') {
-      this.#answerKeys(thread, message.id, job, message.keys.map(asBuffer));
+      job.keys = message.keys.map(asBuffer);
+      void this.#order(thread, message.id, job);
       return;
     }
     thread.jobs.delete(message.id);
     if (message.type === 'failed') {
       job.reject(message.damaged ? new StoreError('damaged', message.message) : new Error(message.message));
     } else {
-      const records = message.records.map(asBuffer);
-      job.resolve(job.keys.map((key, index) => ({ key, record: records[index] ?? null })));
+      job.resolve(
+        message.sealed.map(({ record, finding }, at) => ({
+          key: job.keys[at] ?? null,
+          record: asBuffer(record),
+          finding,
+        })),
+      );
     }
     this.#dispatch();
     this.#endWhenIdle();
   }
 
-  #answerKeys(thread: Thread, id: number, job: Job, keys: readonly (Buffer | null)[]): void {
-    job.keys = keys;
-    let wanted: readonly boolean[];
+  async #order(thread: Thread, id: number, job: Job): Promise<void> {
+    let orders: readonly SealOrder[];
     try {
-      const stored = job.claim(keys.flatMap((key) => (key === null ? [] : [key])))[Symbol.iterator]();
-      wanted = keys.map((key) => key !== null && stored.next().value === false);
+      orders = await job.claim(job.keys);
     } catch (error) {
       job.reject(error);
-      wanted = keys.map(() => false);
+      orders = job.keys.map(() => ({ type: 'none' }));
     }
-    send(thread, { type: 'wanted', id, wanted });
+    // The thread may be gone by now.
+    if (thread.jobs.get(id) === job) send(thread, { type: 'orders', id, orders });
   }
 
   /** A thread that is gone takes its jobs with it; the next job starts another. */
@@ -161,9 +166,13 @@ export class ThreadSealPool implements SealPool {
   }
 }
 
+/** Records to compare with lie in memory of their own, so they are handed over and not copied. */
 function send(thread: Thread, message: ToSealWorker): void {
+  const orders = message.type === 'orders' ? message.orders : [];
+  const owned = orders.flatMap((order) => (order.type === 'delta' ? (order.chain ?? []) : []));
+  const memory = new Set(owned.map(({ record }) => record.buffer as ArrayBuffer));
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
-  thread.worker.postMessage(message);
+  thread.worker.postMessage(message, [...memory]);
 }
 
 function asBuffer(bytes: Uint8Array | null): Buffer | null {

@@ -1,37 +1,117 @@
 import { promisify } from 'node:util';
 import { zstdDecompress } from 'node:zlib';
 
+import { present } from '#base/assert.ts';
+
+import { scatterBlocks } from './block-set.ts';
 import { DamageError } from './errors.ts';
 import {
-  addressOf,
+  checkAddress,
+  checkContent,
   checkIdentity,
-  checkPlain,
   CODEC_RAW,
   decryptRecord,
+  openRecord,
   parseRecordHeader,
   type AccountKeys,
-  type RecordKind,
 } from './seal.ts';
 
 const decompress = promisify(zstdDecompress);
 
+/** What is in a record of at most this many bytes is decompressed on the event loop: that takes less than to hand it over. */
+const INLINE_BYTES_MAX = 64 * 1024;
+
+/** One record of a chain: of a chunk, each stored as the blocks in which it differs from the next, the last one whole. */
+export interface ChainLink {
+  readonly key: Uint8Array;
+  readonly record: Buffer;
+}
+
+/** A link of a chain that is damaged. */
+export class LinkDamageError extends DamageError {
+  readonly link: number;
+
+  constructor(link: number, cause: DamageError) {
+    super(cause.message, { cause });
+    this.link = link;
+  }
+}
+
 /**
- * `unsealRecord` with its longest step, decompressing, in the process's own thread pool: a reader of a chunk waits behind no
- * sealing, and the event loop is not held for longer than an HMAC of 512 KiB, a third of a millisecond. (The pool could do
- * the others too, but to hand them over costs the event loop as much as doing them: their input is copied.)
- * Throws DamageError. `record` must not change meanwhile.
+ * The plaintext of the chain's first link, its address verified, and every record on the way by its tag. The longest step,
+ * decompressing, is done in the process's own thread pool: a reader of a chunk waits behind no sealing, and the event loop is
+ * not held for longer than an HMAC of 512 KiB, a third of a millisecond. (The pool could do the others too, but to hand them
+ * over costs the event loop as much as doing them: their input is copied.)
+ * Throws LinkDamageError; a chunk that does not have its address is told of as the first link's. The records must not change
+ * meanwhile.
  */
-export async function unsealChunk(
-  keys: AccountKeys,
-  kind: RecordKind,
-  key: Uint8Array,
-  record: Buffer,
-): Promise<Buffer> {
+export async function unsealChain(keys: AccountKeys, chain: readonly ChainLink[]): Promise<Buffer> {
+  const opened = await Promise.all(
+    chain.map(async (link, at) => {
+      try {
+        return await openLink(keys, link, chain[at + 1]?.key ?? null);
+      } catch (error) {
+        throw error instanceof DamageError ? new LinkDamageError(at, error) : error;
+      }
+    }),
+  );
+  const plain = assemble(opened);
+  try {
+    checkAddress(keys, 'chunk', present(chain[0], 'a chain has a link').key, plain);
+  } catch (error) {
+    throw error instanceof DamageError ? new LinkDamageError(0, error) : error;
+  }
+  return plain;
+}
+
+/** The chunk that a chain gives, in the calling thread; each record is verified by its tag, and the address is not. Throws LinkDamageError. */
+export function openChain(keys: AccountKeys, chain: readonly ChainLink[]): Buffer {
+  const opened = chain.map((link, at) => {
+    try {
+      const header = headerOf(link, chain[at + 1]?.key ?? null);
+      return { header, content: openRecord(keys, link.record, header) };
+    } catch (error) {
+      throw error instanceof DamageError ? new LinkDamageError(at, error) : error;
+    }
+  });
+  return assemble(opened);
+}
+
+/** The chunk of one record that is no delta. Throws DamageError. */
+export function unsealChunk(keys: AccountKeys, key: Uint8Array, record: Buffer): Promise<Buffer> {
+  return unsealChain(keys, [{ key, record }]);
+}
+
+interface OpenedLink {
+  readonly header: ReturnType<typeof parseRecordHeader>;
+  readonly content: Buffer;
+}
+
+async function openLink(keys: AccountKeys, link: ChainLink, base: Uint8Array | null): Promise<OpenedLink> {
+  const header = headerOf(link, base);
+  if (header.codec === CODEC_RAW || header.contentBytes <= INLINE_BYTES_MAX) {
+    return { header, content: openRecord(keys, link.record, header) };
+  }
+  const content = await inflate(decryptRecord(keys, link.record, header), header.contentBytes);
+  checkContent(header, content);
+  return { header, content };
+}
+
+function headerOf({ key, record }: ChainLink, base: Uint8Array | null): ReturnType<typeof parseRecordHeader> {
   const header = parseRecordHeader(record);
-  checkIdentity(header, kind, key);
-  const payload = decryptRecord(keys, record, header);
-  const plain = header.codec === CODEC_RAW ? payload : await inflate(payload, header.plainBytes);
-  checkPlain(header, plain.length, addressOf(keys, kind, plain));
+  checkIdentity(header, base === null ? 'chunk' : 'delta', key);
+  if (base !== null && header.delta?.base.equals(base) !== true) throw new DamageError('the delta has another base');
+  return header;
+}
+
+function assemble(opened: readonly OpenedLink[]): Buffer {
+  const plain = present(opened.at(-1), 'a chain has a link').content;
+  for (const { header, content } of opened.slice(0, -1).toReversed()) {
+    if (header.delta === null || plain.length !== header.plainBytes) {
+      throw new LinkDamageError(0, new DamageError('the delta does not fit its base'));
+    }
+    scatterBlocks(plain, header.delta.changed, content);
+  }
   return plain;
 }
 

@@ -1,26 +1,34 @@
 import assert from 'node:assert/strict';
 
 import { TEST_ACCOUNT, TEST_MASTER_KEY } from '#chunk/chunk-store.fixture.ts';
+import { BLOCK_COUNT, gatherBlocks, hasBlock } from '#chunk/block-set.ts';
 import type { MemoryStore } from '#chunk/memory-store.ts';
 import { checkPack, parsePackObjectKey } from '#chunk/pack.ts';
-import { accountKeys, unsealRecord } from '#chunk/seal.ts';
+import { accountKeys, addressOf, openRecord, parseRecordHeader, unsealRecord, type RecordKind } from '#chunk/seal.ts';
 import type { SnapshotId } from '#domain/ids.ts';
 
 import { decodeManifest, manifestKey, parseManifestObjectKey } from './manifest.ts';
-import { contentNumber, type ContentNumber } from './snapshot-store.fixture.ts';
+import { contentNumber, contentOf, type ContentNumber } from './snapshot-store.fixture.ts';
 import { childSpan, FAN_OUT, TreeNode, type Child } from './tree-node.ts';
 import { rootChild, type TreeRoot } from './tree.ts';
 
-interface StoredRecord {
-  /** Of a node; empty for a chunk. */
-  readonly plain: Buffer;
-  /** The content number of a chunk; 0 for a node. */
+type StoredRecord =
+  | { readonly kind: 'node'; readonly plain: Buffer }
+  | { readonly kind: 'chunk'; readonly content: ContentNumber }
+  /** It holds the content when its base is there: any content but 0 does as such. */
+  | { readonly kind: 'delta'; readonly base: string; readonly content: ContentNumber };
+
+/** All copies of a record, which may be of different kinds. */
+type StoredRecords = ReadonlyMap<
+  string,
+  { readonly copies: readonly StoredRecord[]; readonly packs: readonly string[] }
+>;
+
+interface AuditedChunk {
   readonly content: ContentNumber;
+  /** Itself and every base of every copy. */
+  readonly needs: ReadonlySet<string>;
 }
-
-const NO_NODE = Buffer.alloc(0);
-
-type StoredRecords = ReadonlyMap<string, { readonly record: StoredRecord; readonly packs: readonly string[] }>;
 
 /** What an object store holds, looked at from outside: no index, no cache of the store that is tested. */
 export class Audit {
@@ -31,6 +39,10 @@ export class Audit {
   readonly #known = new Map<string, { readonly record: Buffer; readonly stored: StoredRecord }>();
   #records: StoredRecords | null = null;
   #recordsOf = '';
+  /** Deltas seen so far. */
+  deltaCount = 0;
+  /** Of the records that were looked at last. */
+  readonly #chunks = new Map<string, AuditedChunk>();
   /** Packs never change, so each is read once. */
   readonly #packs = new Map<string, ReadonlyMap<string, StoredRecord>>();
 
@@ -49,14 +61,18 @@ export class Audit {
   }
 
   async #readAll(packs: readonly string[]): Promise<StoredRecords> {
-    const all = new Map<string, { readonly record: StoredRecord; readonly packs: string[] }>();
+    const all = new Map<string, { readonly copies: StoredRecord[]; readonly packs: string[] }>();
     for (const key of packs) {
       for (const [name, record] of await this.#readPack(key)) {
         const known = all.get(name);
-        if (known === undefined) all.set(name, { record, packs: [key] });
-        else known.packs.push(key);
+        if (known === undefined) all.set(name, { copies: [record], packs: [key] });
+        else {
+          known.copies.push(record);
+          known.packs.push(key);
+        }
       }
     }
+    this.#chunks.clear();
     return all;
   }
 
@@ -80,14 +96,14 @@ export class Audit {
     const content = new Map<number, ContentNumber>();
     const visit = (child: Child, level: number, base: number): void => {
       const key = child.key.toString('hex');
-      const found = records.get(key);
-      assert(found !== undefined, `record ${key} of level ${level} is needed and is not stored`);
-      needed.add(key);
       if (level < 0) {
-        content.set(base, found.record.content);
+        content.set(base, this.#chunkOf(key, records, needed));
         return;
       }
-      const node = TreeNode.parse(found.record.plain, level);
+      const found = records.get(key)?.copies[0];
+      assert(found?.kind === 'node', `node ${key} of level ${level} is needed and is not stored`);
+      needed.add(key);
+      const node = TreeNode.parse(found.plain, level);
       for (let slot = 0; slot < FAN_OUT; slot += 1) {
         const below = node.child(slot);
         if (below !== null) visit(below, level - 1, base + slot * childSpan(level));
@@ -97,6 +113,33 @@ export class Audit {
     if (top !== null) visit(top, root.depth - 1, 0);
     assert.equal(content.size, root.presentCount);
     return content;
+  }
+
+  /** The content of a chunk; what any copy of it needs is added to `needed`. */
+  #chunkOf(key: string, records: StoredRecords, needed: Set<string>): ContentNumber {
+    const known = this.#chunks.get(key);
+    const chunk = known ?? this.#assemble(key, records, []);
+    assert(chunk !== null, `chunk ${key} is needed, and no copy of it is whole`);
+    this.#chunks.set(key, chunk);
+    for (const name of chunk.needs) needed.add(name);
+    return chunk.content;
+  }
+
+  /** From whichever copies lead to a whole one; null when none does. */
+  #assemble(key: string, records: StoredRecords, above: readonly string[]): AuditedChunk | null {
+    if (above.includes(key)) return null;
+    let found: ContentNumber | null = null;
+    const needs = new Set([key]);
+    for (const copy of records.get(key)?.copies ?? []) {
+      if (copy.kind === 'chunk') found = copy.content;
+      if (copy.kind !== 'delta') continue;
+      const base = this.#assemble(copy.base, records, [...above, key]);
+      if (base === null) continue;
+      for (const name of base.needs) needs.add(name);
+      assert(base.content !== 0);
+      found = copy.content;
+    }
+    return found === null ? null : { content: found, needs };
   }
 
   async #readPack(objectKey: string): Promise<ReadonlyMap<string, StoredRecord>> {
@@ -112,13 +155,31 @@ export class Audit {
       const known = this.#known.get(name);
       if (known?.record.equals(record) === true) records.set(name, known.stored);
       else {
-        const plain = unsealRecord(this.#keys, kind, key, record);
-        const stored = kind === 'chunk' ? { plain: NO_NODE, content: contentNumber(plain) } : { plain, content: 0 };
+        const stored = this.#open(kind, key, record);
         records.set(name, stored);
         this.#known.set(name, { record, stored });
       }
     }
     this.#packs.set(objectKey, records);
     return records;
+  }
+
+  #open(kind: RecordKind, key: Buffer, record: Buffer): StoredRecord {
+    if (kind === 'delta') return this.#openDelta(key, record);
+    const plain = unsealRecord(this.#keys, kind, key, record);
+    return kind === 'node' ? { kind, plain } : { kind, content: contentNumber(plain) };
+  }
+
+  #openDelta(key: Buffer, record: Buffer): StoredRecord {
+    this.deltaCount += 1;
+    const header = parseRecordHeader(record);
+    const blocks = openRecord(this.#keys, record, header);
+    assert(header.delta !== null);
+    const content = blocks.readUInt32LE(blocks.length - 100);
+    const plain = contentOf(content);
+    assert(hasBlock(header.delta.changed, BLOCK_COUNT - 1), 'contents differ in the last block');
+    assert(blocks.equals(gatherBlocks(plain, header.delta.changed)), 'a delta has the blocks of its chunk');
+    assert(addressOf(this.#keys, 'chunk', plain).equals(key), 'a delta has the address of its chunk');
+    return { kind: 'delta', base: header.delta.base.toString('hex'), content };
   }
 }

@@ -1,7 +1,7 @@
 /**
  * Collection: deletes records that nothing needs, then the packs that held them.
  *
- * WORDS. A *root* names a tree; the tree *needs* its nodes and chunks. Roots that count: of every manifest; held ones (open
+ * WORDS. A *root* names a tree; the tree *needs* its nodes and chunks, and a chunk that is stored as a delta needs its base. Roots that count: of every manifest; held ones (open
  * snapshots, bases of running writes); extra roots (origins of volumes). The *epoch* G, kept in the index, counts
  * collections; a record's row carries the epoch in which it was last stored or found again by a writer. A writer remembers
  * the epoch in which it began. A root is *safe* when each record that it needs is marked or has an epoch ≥ bound.
@@ -31,6 +31,10 @@
  *   not end while one is announced.
  * - *Upload against step 4*: finding a row moves it to epoch G in one transaction, deleting looks again in one transaction.
  *   Found first: it stays. Deleted first: the writer stores it again, into a pack of its own.
+ * - *A delta and its base*: a row's epoch is never above that of the row it needs (chunk/chunk-index.ts raises both at once),
+ *   and marking follows what a row needs at that moment; a row that is turned to a delta later moves what that needs to
+ *   epoch G. So whatever keeps a row keeps its chain. A writer rests a delta only on a base that it claimed as it claims
+ *   a chunk that is stored already.
  * - *Upload against steps 5 and 6*: a writer builds on rows only, and a pack goes only when no row reads from it.
  * - *Reader against step 6*: a record that is not where the row said is looked up again.
  * - Packs that a writer is putting are known as such and neither adopted nor deleted.

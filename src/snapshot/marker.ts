@@ -42,19 +42,28 @@ export class Marker {
       const below = node.child(slot);
       if (below === null) continue;
       if (level > 0) await this.#visit(account, below, level - 1);
-      else if (this.#add(account, below.key)) this.#chunkCount += 1;
+      else this.#addChunk(account, below.key);
+    }
+  }
+
+  /** A chunk that is stored as a delta needs its base, and that one's. */
+  #addChunk(account: AccountId, key: Buffer): void {
+    for (let next: Buffer | null = key; next !== null;) {
+      const { mark, base } = this.#find(account, next);
+      if (!this.marks.add(mark)) return;
+      this.#chunkCount += 1;
+      next = base;
     }
   }
 
   /** Answers whether the record was not marked before. */
   #add(account: AccountId, key: Buffer): boolean {
-    const mark = this.#chunks.index.findMark(account, key);
-    if (mark === null) {
-      throw new StoreError(
-        'damaged',
-        `record ${key.toString('hex')} of account ${account} is needed, and is in no pack`,
-      );
-    }
-    return this.marks.add(mark);
+    return this.marks.add(this.#find(account, key).mark);
+  }
+
+  #find(account: AccountId, key: Buffer): { readonly mark: number; readonly base: Buffer | null } {
+    const found = this.#chunks.index.findMark(account, key);
+    if (found !== null) return found;
+    throw new StoreError('damaged', `record ${key.toString('hex')} of account ${account} is needed, and is in no pack`);
   }
 }

@@ -1,43 +1,52 @@
 import { present } from '#base/assert.ts';
-import type { Claim, SealBatch, SealedChunk, SealPool, SealSource } from '#chunk/seal-pool.ts';
+import type { Random } from '#base/random.ts';
+import { readBatch, sealAsOrdered, type ReadChunk, type Sealed } from '#chunk/seal-batch.ts';
+import type { Claim, SealBatch, SealedChunk, SealOrder, SealPool } from '#chunk/seal-pool.ts';
+import { accountKeys } from '#chunk/seal.ts';
+import { CHUNK_BYTES } from '#domain/geometry.ts';
 
-interface Sealed {
-  readonly key: Buffer;
-  readonly record: Buffer;
-}
-
-/** Seals each place of a file once, and remembers: for tests that write the same content very often. The files must not change. */
+/**
+ * Seals each place of a file once in each way, and remembers: for tests that write the same content very often. The files
+ * must not change. What is remembered and what is not take the same turns of the event loop.
+ */
 export class MemoSealPool implements SealPool {
-  readonly batchesInFlightMax: number;
-  readonly #pool: SealPool;
-  readonly #memo = new Map<string, Sealed | 'zeros'>();
+  readonly batchesInFlightMax = 2;
+  readonly #masterKey: Uint8Array;
+  readonly #random: Random;
+  readonly #chunks = new Map<string, ReadChunk>();
+  readonly #sealed = new Map<string, Sealed>();
 
-  constructor(pool: SealPool) {
-    this.#pool = pool;
-    this.batchesInFlightMax = pool.batchesInFlightMax;
+  constructor(options: { readonly masterKey: Uint8Array; readonly random: Random }) {
+    this.#masterKey = options.masterKey;
+    this.#random = options.random;
   }
 
   async seal(batch: SealBatch, claim: Claim): Promise<readonly SealedChunk[]> {
-    const nameOf = ({ path, offset }: SealSource): string => `${path} ${offset} ${batch.keepZeroChunks}`;
-    const missing = batch.sources.filter((source) => !this.#memo.has(nameOf(source)));
-    if (missing.length > 0) {
-      const sealed = await this.#pool.seal({ ...batch, sources: missing }, (keys) => keys.map(() => false));
-      for (const [index, chunk] of sealed.entries()) {
-        this.#memo.set(nameOf(present(missing[index], 'a source')), memoOf(chunk));
-      }
-    }
-    const names = batch.sources.map(nameOf);
-    const chunks = names.map((name) => present(this.#memo.get(name), name));
-    const stored = claim(chunks.flatMap((chunk) => (chunk === 'zeros' ? [] : [chunk.key])))[Symbol.iterator]();
-    return chunks.map((chunk) => {
-      if (chunk === 'zeros') return { key: null, record: null };
-      return { key: chunk.key, record: stored.next().value === true ? null : chunk.record };
+    const keys = accountKeys(this.#masterKey, batch.account);
+    const named = batch.sources.map((source) => {
+      const name = `${source.path} ${source.offset} ${batch.keepZeroChunks}`;
+      const known = this.#chunks.get(name);
+      if (known !== undefined) return { name, chunk: known };
+      const [chunk] = readBatch(keys, { ...batch, sources: [source] }, Buffer.allocUnsafeSlow(CHUNK_BYTES));
+      this.#chunks.set(name, present(chunk, 'a chunk for each source'));
+      return { name, chunk: present(chunk, 'a chunk for each source') };
+    });
+    const orders = await claim(named.map(({ chunk }) => chunk.key));
+    return named.map(({ name, chunk }, at) => {
+      const order = present(orders[at], 'an order for each chunk');
+      const way = `${name} ${wayOf(order)}`;
+      const sealed = this.#sealed.get(way) ?? sealAsOrdered(keys, chunk, order, this.#random);
+      // What is damaged now need not be so later.
+      if (sealed.finding === 'none') this.#sealed.set(way, sealed);
+      return { key: chunk.key, record: sealed.record, finding: sealed.finding };
     });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 
-function memoOf({ key, record }: SealedChunk): Sealed | 'zeros' {
-  return key === null || record === null ? 'zeros' : { key, record };
+function wayOf(order: SealOrder): string {
+  if (order.type !== 'delta') return order.type;
+  const isCompared = order.chain !== null;
+  return `delta ${Buffer.from(order.base).toString('hex')} ${order.changed?.join() ?? ''} ${isCompared}`;
 }

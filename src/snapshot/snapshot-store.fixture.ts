@@ -10,7 +10,7 @@ import { TEST_ACCOUNT, TEST_MASTER_KEY } from '#chunk/chunk-store.fixture.ts';
 import { InlineSealPool } from '#chunk/inline-seal-pool.ts';
 import type { ObjectStore } from '#chunk/object-store.ts';
 import type { SealPool } from '#chunk/seal-pool.ts';
-import { CHUNK_BYTES } from '#domain/geometry.ts';
+import { BLOCK_BYTES, CHUNK_BYTES } from '#domain/geometry.ts';
 import type { RegionName, SnapshotId, VolumeId } from '#domain/ids.ts';
 
 import type { SnapshotLabel } from './manifest.ts';
@@ -37,9 +37,16 @@ export class ContentFile {
   }
 }
 
+/** What all contents but 0 have in common, so that a delta between two of them is smaller than either. */
+const COMMON = new SeededRandom(9).bytes(BLOCK_BYTES);
+
+/** Two of them differ in the last block only. */
 export function contentOf(n: ContentNumber): Buffer {
   const bytes = Buffer.alloc(CHUNK_BYTES);
-  if (n > 0) bytes.writeUInt32LE(n, CHUNK_BYTES - 100);
+  if (n > 0) {
+    COMMON.copy(bytes);
+    bytes.writeUInt32LE(n, CHUNK_BYTES - 100);
+  }
   return bytes;
 }
 

@@ -14,10 +14,13 @@ import { MemoryStore } from '#chunk/memory-store.ts';
 import { accountKeys, addressOf } from '#chunk/seal.ts';
 import { ThreadSealPool } from '#chunk/thread-seal-pool.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
+import type { SnapshotId } from '#domain/ids.ts';
 
+import type { Manifest } from './manifest.ts';
 import { openSnapshotStore } from './object-snapshot-store.ts';
 import { ContentFile, contentOf, openTestStore, snapshotId, testWrite } from './snapshot-store.fixture.ts';
 import type { SnapshotStore } from './snapshot-store.ts';
+import type { TreeRoot } from './tree.ts';
 
 const content = new ContentFile(20);
 const keys = accountKeys(TEST_MASTER_KEY, TEST_ACCOUNT);
@@ -259,24 +262,35 @@ test('a deleted snapshot is gone at once, and its chunks with the next collectio
     }),
   );
   await store.write(
-    testWrite(content, { snapshot: two, chunkCount: 300, base: base.root, changes: new Map([[1, 3]]) }),
+    testWrite(content, { snapshot: two, chunkCount: 300, base: base.root, changes: new Map([[1, null]]) }),
   );
   const collection = { extraRoots: () => [], signal: new AbortController().signal };
   await store.deleteManifest(one);
   await store.deleteManifest(three);
   await assert.rejects(store.listBlocks(one, 0, 10), isKind('snapshot-not-found'));
   const report = await store.collect(collection);
-  assert.deepEqual([report.liveChunks, report.deletedChunks], [2, 1]);
-  await assertHolds(
-    store,
-    two,
-    new Map([
-      [0, 1],
-      [1, 3],
-    ]),
-  );
+  assert.deepEqual([report.liveChunks, report.deletedChunks], [1, 1]);
+  await assertHolds(store, two, new Map([[0, 1]]));
   await store.deleteManifest(two);
   assert.deepEqual((await store.collect(collection)).liveChunks, 0);
+  for await (const { key } of objects.list('packs/')) assert.fail(key);
+});
+
+test('what a delta needs outlives the snapshot that it came from, and goes with the delta', async () => {
+  const objects = new MemoryStore();
+  await using store = await openTestStore(objects);
+  const write = (snapshot: SnapshotId, base: TreeRoot | null, n: number): Promise<Manifest> =>
+    store.write(testWrite(content, { snapshot, chunkCount: 300, base, changes: new Map([[1, n]]) }));
+  const first = await write(one, null, 2);
+  const second = await write(two, first.root, 3);
+  assert(second.storedBytes < first.storedBytes);
+  const collection = { extraRoots: () => [], signal: new AbortController().signal };
+  await store.deleteManifest(one);
+  const report = await store.collect(collection);
+  assert.deepEqual([report.liveChunks, report.deletedChunks], [2, 0]);
+  await assertHolds(store, two, new Map([[1, 3]]));
+  await store.deleteManifest(two);
+  assert.equal((await store.collect(collection)).deletedChunks, 2);
   for await (const { key } of objects.list('packs/')) assert.fail(key);
 });
 

@@ -14,6 +14,8 @@ export interface ChunkChange {
   readonly index: number;
   /** Null: zeros, whatever was there before. */
   readonly source: ChunkSource | null;
+  /** Which blocks of 4 KiB may differ from the base: all that do, and perhaps others; block b is bit b % 32 of word b / 32. Null or missing: not known. */
+  readonly changedBlocks?: Uint32Array | null;
 }
 
 export interface SnapshotWrite {
@@ -24,7 +26,7 @@ export interface SnapshotWrite {
   readonly keepZeroChunks: boolean;
   readonly changes: {
     readonly count: number;
-    /** Exactly `count`, in ascending order of index, each index once and below the snapshot's chunk count. Taken lazily. */
+    /** Exactly `count`, in ascending order of index, each index once and below the snapshot's chunk count. Taken lazily, and once more from the start when a hint was wrong. */
     readonly items: Iterable<ChunkChange>;
   };
   readonly signal: AbortSignal;

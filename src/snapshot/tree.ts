@@ -74,6 +74,25 @@ export async function loadNode(chunks: ChunkStore, account: AccountId, child: Ch
   }
 }
 
+/** As `findChunk`, of several: those that share a leaf find it together. */
+export async function findChunks(
+  chunks: ChunkStore,
+  account: AccountId,
+  root: TreeRoot,
+  indexes: readonly number[],
+): Promise<readonly (Buffer | null)[]> {
+  const keys: (Buffer | null)[] = [];
+  let leaf: TreeNode | null = null;
+  let leafNumber = -1;
+  for (const index of indexes) {
+    const number = Math.floor(index / FAN_OUT);
+    if (number !== leafNumber) leaf = await findLeaf(chunks, account, root, index);
+    leafNumber = number;
+    keys.push(leaf?.child(index % FAN_OUT)?.key ?? null);
+  }
+  return keys;
+}
+
 /** The key of one chunk; null when nothing is there. */
 export async function findChunk(
   chunks: ChunkStore,
@@ -81,12 +100,23 @@ export async function findChunk(
   root: TreeRoot,
   index: number,
 ): Promise<Buffer | null> {
+  const leaf = await findLeaf(chunks, account, root, index);
+  return leaf?.child(index % FAN_OUT)?.key ?? null;
+}
+
+async function findLeaf(
+  chunks: ChunkStore,
+  account: AccountId,
+  root: TreeRoot,
+  index: number,
+): Promise<TreeNode | null> {
   assert(Number.isSafeInteger(index) && index >= 0, 'a chunk index is a whole number');
   if (index >= root.chunkCount) return null;
   let child = rootChild(root);
-  for (let level = root.depth - 1; level >= 0 && child !== null; level -= 1) {
+  for (let level = root.depth - 1; child !== null; level -= 1) {
     const node = await loadNode(chunks, account, child, level);
+    if (level === 0) return node;
     child = node.child(Math.floor(index / childSpan(level)) % FAN_OUT);
   }
-  return child?.key ?? null;
+  return null;
 }

@@ -2,14 +2,16 @@ import { assert } from '#base/assert.ts';
 import type { Clock } from '#base/clock.ts';
 import type { ChunkStore } from '#chunk/chunk-store.ts';
 import type { ChunkWriter } from '#chunk/chunk-writer.ts';
-import { throwIfAborted } from '#chunk/errors.ts';
+import { StoreError, throwIfAborted } from '#chunk/errors.ts';
 import { BATCH_COUNT_MAX, type SealPool } from '#chunk/seal-pool.ts';
 import { CHUNK_BYTES, chunkCount } from '#domain/geometry.ts';
+import type { AccountId } from '#domain/ids.ts';
 
 import type { ManifestStore } from './manifest-store.ts';
 import type { Manifest } from './manifest.ts';
 import type { ChunkChange, SnapshotWrite } from './snapshot-store.ts';
 import { TreeBuilder } from './tree-builder.ts';
+import { findChunks } from './tree.ts';
 
 export interface WritePorts {
   readonly chunks: ChunkStore;
@@ -28,11 +30,40 @@ interface SealedChange {
   readonly record: Buffer | null;
 }
 
+/** A block differs from the base that the hint of its chunk does not name. */
+class WrongHintError extends Error {
+  override readonly name = 'WrongHintError';
+}
+
 /**
  * Writes one snapshot: batches of chunks go through the sealing threads, some at once, and come out in order, into packs and
  * into the tree. Only when all packs are stored and read back is the manifest put. The base must be held meanwhile.
+ *
+ * A hint of which blocks changed is believed, but for some that are compared with the base. When one is found wrong, all
+ * deltas that this write stored may be: they are distrusted, and the write begins again without hints.
  */
 export async function writeSnapshot(ports: WritePorts, job: SnapshotWrite, signal: AbortSignal): Promise<Manifest> {
+  let doneCountMax = 0;
+  const onProgress = (doneCount: number): void => {
+    if (doneCount <= doneCountMax) return;
+    doneCountMax = doneCount;
+    job.onProgress({ doneCount, totalCount: job.changes.count });
+  };
+  try {
+    return await writeOnce(ports, { ...job, areHintsTrusted: true, onDone: onProgress }, signal);
+  } catch (error) {
+    if (!(error instanceof WrongHintError)) throw error;
+    ports.chunks.log.error('changed blocks not told', { snapshot: job.label.snapshot, why: error.message });
+    return await writeOnce(ports, { ...job, areHintsTrusted: false, onDone: onProgress }, signal);
+  }
+}
+
+interface WriteAttempt extends SnapshotWrite {
+  readonly areHintsTrusted: boolean;
+  readonly onDone: (doneCount: number) => void;
+}
+
+async function writeOnce(ports: WritePorts, job: WriteAttempt, signal: AbortSignal): Promise<Manifest> {
   const { chunks, manifests, clock } = ports;
   const { account, sizeBytes } = job.label;
   await using writer = chunks.beginWrite(account);
@@ -44,14 +75,19 @@ export async function writeSnapshot(ports: WritePorts, job: SnapshotWrite, signa
     write: (plain) => writer.addNode(plain),
   });
   let doneCount = 0;
-  for await (const sealed of sealAll(ports, job, writer, signal)) {
-    job.checkSources?.();
-    for (const { index, key, record } of sealed) {
-      if (record !== null) await writer.add(record);
-      await tree.set(index, key);
+  try {
+    for await (const sealed of sealAll(ports, job, writer, signal)) {
+      job.checkSources?.();
+      for (const { index, key, record } of sealed) {
+        if (record !== null) await writer.add(record);
+        await tree.set(index, key);
+      }
+      doneCount += sealed.length;
+      job.onDone(doneCount);
     }
-    doneCount += sealed.length;
-    job.onProgress({ doneCount, totalCount: job.changes.count });
+  } catch (error) {
+    if (error instanceof WrongHintError) await writer.distrustDeltas();
+    throw error;
   }
   assert(doneCount === job.changes.count, 'there are as many changes as was said');
   const root = await tree.finish();
@@ -71,8 +107,8 @@ export async function writeSnapshot(ports: WritePorts, job: SnapshotWrite, signa
 
 /** Seals all changes, as many batches at once as keep the threads busy, and gives them out in order. When it ends early, it ends once no batch is under way. */
 async function* sealAll(
-  { pool }: WritePorts,
-  job: SnapshotWrite,
+  ports: WritePorts,
+  job: WriteAttempt,
   writer: ChunkWriter,
   signal: AbortSignal,
 ): AsyncGenerator<readonly SealedChange[]> {
@@ -80,11 +116,11 @@ async function* sealAll(
   try {
     for (const batch of batches(job.changes.items)) {
       throwIfAborted(signal);
-      const sealing = sealBatch(pool, job, writer, batch);
+      const sealing = sealBatch(ports, job, writer, batch);
       // Awaited in its turn; until then a failure must not count as unhandled.
       sealing.catch(() => {});
       running.push(sealing);
-      if (running.length >= pool.batchesInFlightMax) yield* firstOf(running);
+      if (running.length >= ports.pool.batchesInFlightMax) yield* firstOf(running);
     }
     while (running.length > 0) {
       throwIfAborted(signal);
@@ -101,17 +137,31 @@ async function* firstOf(running: Promise<readonly SealedChange[]>[]): AsyncGener
 }
 
 async function sealBatch(
-  pool: SealPool,
-  job: SnapshotWrite,
+  { chunks, pool }: WritePorts,
+  job: WriteAttempt,
   writer: ChunkWriter,
   batch: readonly ChunkChange[],
 ): Promise<readonly SealedChange[]> {
-  const sources = batch.flatMap(({ source }) => (source === null ? [] : [source]));
   const { account } = job.label;
-  const sealed =
-    sources.length === 0
-      ? []
-      : await pool.seal({ account, sources, keepZeroChunks: job.keepZeroChunks }, (keys) => writer.claim(keys));
+  const sourced = batch.flatMap((change) => (change.source === null ? [] : [{ ...change, source: change.source }]));
+  if (sourced.length === 0) return batch.map(({ index }) => ({ index, key: null, record: null }));
+  const indexes = sourced.map(({ index }) => index);
+  const bases = job.base === null ? [] : await findChunks(chunks, account, job.base, indexes);
+  const sources = sourced.map(({ source }) => source);
+  const sealed = await pool.seal({ account, sources, keepZeroChunks: job.keepZeroChunks }, (keys) =>
+    writer.order(
+      keys.map((key, at) => {
+        if (key === null) return null;
+        const changed = job.areHintsTrusted ? (sourced[at]?.changedBlocks ?? null) : null;
+        return { key, base: bases[at] ?? null, changed };
+      }),
+    ),
+  );
+  for (const [at, { finding }] of sealed.entries()) {
+    const base = bases[at];
+    if (finding === 'hint-wrong') throw new WrongHintError(`chunk ${indexes[at]} differs where no write was told of`);
+    if (finding === 'base-damaged' && base !== undefined && base !== null) await reportDamage(chunks, account, base);
+  }
   const next = sealed[Symbol.iterator]();
   return batch.map(({ index, source }) => {
     if (source === null) return { index, key: null, record: null };
@@ -119,6 +169,15 @@ async function sealBatch(
     assert(chunk !== undefined, 'every source of a batch was sealed');
     return { index, key: chunk.key, record: chunk.record };
   });
+}
+
+/** Reading it finds out which record is to blame, and makes that one suspect. */
+async function reportDamage(chunks: ChunkStore, account: AccountId, key: Buffer): Promise<void> {
+  try {
+    await chunks.readChunk(account, key);
+  } catch (error) {
+    if (!(error instanceof StoreError && error.kind === 'damaged')) throw error;
+  }
 }
 
 function* batches(changes: Iterable<ChunkChange>): Generator<readonly ChunkChange[]> {

@@ -143,7 +143,7 @@ export class Uploads implements AsyncDisposable {
       label: job.label,
       base: base.root,
       keepZeroChunks: job.keepZeroChunks,
-      changes: { count: totalCount, items: changesOf(device, job, base.epoch) },
+      changes: { count: totalCount, items: { [Symbol.iterator]: () => changesOf(device, job, base.epoch) } },
       signal: upload.abort.signal,
       // Slots of a released cut get other content.
       checkSources: () => {
@@ -190,8 +190,9 @@ function isPending(device: VolumeDevice, job: UploadJob): boolean {
 }
 
 function* changesOf(device: VolumeDevice, job: UploadJob, sinceEpoch: Epoch): Generator<ChunkChange> {
-  for (const { index, slotOffset } of device.changes(job.cut, sinceEpoch)) {
-    yield { index, source: slotOffset === null ? null : { path: device.dataPath, offset: slotOffset } };
+  for (const { index, slotOffset, changedBlocks } of device.changes(job.cut, sinceEpoch)) {
+    const source = slotOffset === null ? null : { path: device.dataPath, offset: slotOffset };
+    yield { index, source, changedBlocks: changedBlocks ?? null };
   }
 }
 

@@ -11,6 +11,8 @@ export interface Change {
   readonly index: number;
   /** Where its 512 KiB are in the data file; null: zeros. They do not change until the cut is released. */
   readonly slotOffset: number | null;
+  /** Which blocks of 4 KiB may differ from what the chunk was then, block b as bit b % 32 of word b / 32; null or missing: not known. */
+  readonly changedBlocks?: Uint32Array | null;
 }
 
 /**
@@ -175,5 +177,5 @@ export class VolumeMap {
 const NO_WORDS = new Uint32Array();
 
 function change(index: number, state: number): Change {
-  return { index, slotOffset: state >= SLOT_BASE ? (state - SLOT_BASE) * CHUNK_BYTES : null };
+  return { index, slotOffset: state >= SLOT_BASE ? (state - SLOT_BASE) * CHUNK_BYTES : null, changedBlocks: null };
 }
