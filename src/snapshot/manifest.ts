@@ -95,13 +95,24 @@ export function decodeManifest(key: Uint8Array, snapshot: SnapshotId, bytes: Buf
   if (found.length !== expected.length || !timingSafeEqual(found, expected) || !Buffer.from(text).equals(bytes)) {
     throw new DamageError('the manifest fails its authentication');
   }
-  const manifest = parseContent(JSON.parse(line) as Readonly<Record<string, unknown>>);
+  const manifest = parseContent(parseObject(line));
   if (manifest.label.snapshot !== snapshot) throw new DamageError('the manifest is another snapshot’s');
   return manifest;
 }
 
 function mac(key: Uint8Array, line: string): string {
   return createHmac('sha256', key).update(line).digest('hex');
+}
+
+function parseObject(line: string): Readonly<Record<string, unknown>> {
+  let content: unknown;
+  try {
+    content = JSON.parse(line);
+  } catch (error) {
+    throw new DamageError('the manifest is not JSON', { cause: error });
+  }
+  if (typeof content !== 'object' || content === null) throw unknownShape();
+  return content as Readonly<Record<string, unknown>>;
 }
 
 /** The content was authenticated, so that a wrong shape is a format that this version does not know. */

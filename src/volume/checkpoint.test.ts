@@ -30,6 +30,8 @@ interface Section {
   readonly epoch?: number;
   readonly pageIndex?: number;
   readonly words?: number;
+  /** Of a cut's first entry. */
+  readonly entryEpoch?: number;
 }
 
 /** A checkpoint of a volume with one cut, of epoch 1, with good checksums whatever it says. */
@@ -41,9 +43,10 @@ function checkpointOf(sections: readonly Section[], change: (header: Buffer) => 
   const seed = crc32c(header.subarray(0, -4));
   header.writeUInt32LE(seed, header.length - 4);
   const all = [...sections, { kind: 3, pageIndex: sections.length }];
-  const encoded = all.map(({ kind, epoch = 0, pageIndex = 0, words = 0 }: Section) => {
+  const encoded = all.map(({ kind, epoch = 0, pageIndex = 0, words = 0, entryEpoch = 1 }: Section) => {
     const bytes = Buffer.alloc(16 + words * 4 + 4);
     for (const [at, value] of [kind, epoch, pageIndex, words].entries()) bytes.writeUInt32LE(value, at * 4);
+    if (kind === 2) bytes.writeUInt32LE(entryEpoch, 16 + 8);
     bytes.writeUInt32LE(crc32c(bytes.subarray(0, -4), seed), bytes.length - 4);
     return bytes;
   });
@@ -72,6 +75,9 @@ for (const [what, sections] of Object.entries<readonly Section[]>({
   'of a cut behind the map': [{ ...FROZEN, pageIndex: 1 }],
   'of a cut with half an entry': [{ ...FROZEN, words: 4 }],
   'of a cut a second time': [FROZEN, FROZEN],
+  'of a cut with an entry twice': [{ ...FROZEN, words: 6 }],
+  'of a cut with what came after it': [{ ...FROZEN, entryEpoch: 2 }],
+  'of a cut with what no cut keeps': [{ ...FROZEN, entryEpoch: 0 }],
 })) {
   test(`a section ${what} is damage`, async () => {
     await assert.rejects(loadCheckpoint(checkpointOf(sections), IDENTITY, SHAPE), isDamaged(/has no place/));
@@ -89,6 +95,19 @@ for (const [what, at, value] of [
   test(`a header with ${what} is damage`, async () => {
     const file = checkpointOf([], (header) => header.writeUInt32LE(value, at));
     await assert.rejects(loadCheckpoint(file, IDENTITY, SHAPE), isDamaged(/does not know/));
+  });
+}
+
+for (const [what, at, value] of [
+  ['a cut that has not ended', 48, 2],
+  ['a cut of no epoch', 48, 0],
+  ['a cut without a name', 56, 0],
+  ['no epoch', 24, 0],
+  ['a sequence beyond all numbers', 36, 0xffff_ffff],
+] as const) {
+  test(`a header with ${what} is damage`, async () => {
+    const file = checkpointOf([], (header) => header.writeUInt32LE(value, at));
+    await assert.rejects(loadCheckpoint(file, IDENTITY, SHAPE), isDamaged(/cannot be|does not know/));
   });
 }
 

@@ -4,9 +4,10 @@ import { assert } from '#base/assert.ts';
 import { crc32c } from '#base/crc32c.ts';
 import type { CutId, Epoch } from '#domain/ids.ts';
 
-import { type MapPage, PAGE_WORDS, type PageSaver } from './chunk-map.ts';
+import { type MapPage, PAGE_CHUNKS, PAGE_WORDS, type PageSaver } from './chunk-map.ts';
 import { FROZEN_WORDS } from './cut-table.ts';
 import { VolumeHostError } from './host.ts';
+import { isRecordName } from './log-record.ts';
 import type { LogIdentity } from './map-log.ts';
 import { readWhole, type VolumeFile, writeWhole } from './volume-files.ts';
 import { VolumeMap } from './volume-map.ts';
@@ -142,6 +143,7 @@ export async function loadCheckpoint(
 ): Promise<{ readonly map: VolumeMap; readonly nextSequence: number }> {
   const map = new VolumeMap(options);
   const header = readHeader(file, identity, options.chunkCount);
+  checkCuts(header, identity);
   const tables = header.cuts.map(({ cut, epoch }) => map.addTable(cut, epoch));
   for (const { epoch, released } of header.cuts) if (released) map.releaseCut(epoch);
   map.epoch = header.epoch;
@@ -166,20 +168,45 @@ export async function loadCheckpoint(
   }
 }
 
-/** False when there is no such page, or it is there already. */
-function loadMapPage({ chunks }: VolumeMap, { epoch, pageIndex, words }: Section): boolean {
+/** Cuts in the order of their epochs, all ended, with names of their own. A good checksum proves only that the bytes are those that were written. */
+function checkCuts({ cuts, epoch, nextSequence }: Header, identity: LogIdentity): void {
+  const names = new Set<CutId>();
+  let before = 0;
+  for (const cut of cuts) {
+    const isPossible = cut.epoch > before && cut.epoch < epoch && isRecordName(cut.cut);
+    if (!isPossible || (!cut.released && names.has(cut.cut))) throw damaged(identity, `its cut ${cut.cut} cannot be`);
+    if (!cut.released) names.add(cut.cut);
+    before = cut.epoch;
+  }
+  if (epoch === 0 || !Number.isSafeInteger(nextSequence)) throw damaged(identity, 'its header says what cannot be');
+}
+
+/** False when there is no such page, it is there already, or an entry is newer than the volume. */
+function loadMapPage({ chunks, epoch: epochNow }: VolumeMap, { epoch, pageIndex, words }: Section): boolean {
   if (epoch !== 0 || pageIndex >= chunks.pageCount || chunks.pageAt(pageIndex) !== null) return false;
   if (words.length !== PAGE_WORDS) return false;
+  for (let at = 1; at < words.length; at += 2) if ((words[at] as number) > epochNow) return false;
   chunks.load(pageIndex, words);
   return true;
 }
 
-/** False when it is of an unknown kind, of a cut that is not in the header, or as for a page of the map. */
+/**
+ * False when it is of an unknown kind, of a cut that is not in the header, as for a page of the map, or has an entry that
+ * the cut cannot have: of another page, twice, or not of an epoch before its end.
+ */
 function loadFrozenPage({ chunks }: VolumeMap, tables: VolumeMap['tables'], section: Section): boolean {
   const { kind, epoch, pageIndex, words } = section;
   const table = tables.find((candidate) => candidate.epoch === epoch);
   if (kind !== FROZEN_PAGE || table === undefined || pageIndex >= chunks.pageCount) return false;
   if (table.pageAt(pageIndex) !== null || words.length % FROZEN_WORDS !== 0) return false;
+  const indexes = new Set<number>();
+  for (let at = 0; at < words.length; at += FROZEN_WORDS) {
+    const [index, itsEpoch] = [words[at] as number, words[at + 2] as number];
+    const isPlaced = Math.floor(index / PAGE_CHUNKS) === pageIndex && index < chunks.chunkCount;
+    if (!isPlaced || itsEpoch === 0 || itsEpoch > epoch) return false;
+    indexes.add(index);
+  }
+  if (indexes.size !== words.length / FROZEN_WORDS) return false;
   table.load(pageIndex, words);
   return true;
 }

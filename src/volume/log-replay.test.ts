@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import type { CutId } from '#domain/ids.ts';
+
 import { VolumeHostError } from './host.ts';
+import type { LogRecord } from './log-record.ts';
 import { LogReplay } from './log-replay.ts';
 import { VolumeMap } from './volume-map.ts';
 
@@ -27,6 +30,28 @@ test('a record that puts several chunks into one slot, or one beyond the volume,
       () => replayOf().take({ kind: 'put', index, count, state, epoch: 1 }),
       (error) => error instanceof VolumeHostError && error.kind === 'damaged',
       `${count} from ${index} in ${state}`,
+    );
+  }
+});
+
+test('records that no volume writes, with good checksums, are damage and no broken invariant', () => {
+  const cut = { kind: 'cut', epoch: 1, cut: 'a' as CutId } as const;
+  const wrong: Readonly<Record<string, readonly LogRecord[]>> = {
+    'a release of no cut': [{ kind: 'release', epoch: 1 }],
+    'a release twice': [cut, { kind: 'release', epoch: 1 }, { kind: 'release', epoch: 1 }],
+    'a cut of another epoch': [{ ...cut, epoch: 2 }],
+    'a cut of a pending name': [cut, { ...cut, epoch: 2 }],
+    'a cut without a name': [{ ...cut, cut: '' as CutId }],
+    'a chunk put where it is': [{ kind: 'put', index: 0, count: 1, state: 0, epoch: 1 }],
+    'a chunk of a later epoch': [{ kind: 'put', index: 0, count: 1, state: 2, epoch: 7 }],
+  };
+  for (const [what, records] of Object.entries(wrong)) {
+    const replay = replayOf();
+    for (const record of records) assert(replay.take(record));
+    assert.throws(
+      () => replay.finish(),
+      (error) => error instanceof VolumeHostError && error.kind === 'damaged',
+      what,
     );
   }
 });

@@ -2,7 +2,7 @@ import { assert } from '#base/assert.ts';
 
 import { STATE_ZERO } from './chunk-map.ts';
 import { VolumeHostError } from './host.ts';
-import type { LogRecord } from './log-record.ts';
+import { isRecordName, type LogRecord } from './log-record.ts';
 import type { VolumeMap } from './volume-map.ts';
 
 /**
@@ -106,6 +106,8 @@ export class LogReplay {
   }
 
   #apply(record: LogRecord): void {
+    const wrong = this.#whyNot(record);
+    if (wrong !== null) throw new VolumeHostError('damaged', `a record of the log ${wrong}`);
     switch (record.kind) {
       case 'put':
         for (let at = record.index; at < record.index + record.count; at += 1) {
@@ -122,6 +124,31 @@ export class LogReplay {
       case 'open':
       case 'commit':
         assert(false, 'only records that change the map wait for a commit');
+    }
+  }
+
+  /** What no volume ever writes: a good checksum proves only that the bytes are those that were written. */
+  #whyNot(record: LogRecord): string | null {
+    const { epoch, tables, chunks } = this.#map;
+    switch (record.kind) {
+      case 'put':
+        if (record.epoch !== 0 && record.epoch !== epoch)
+          return `puts a chunk in epoch ${record.epoch} in epoch ${epoch}`;
+        for (let at = record.index; at < record.index + record.count; at += 1) {
+          if (chunks.stateAt(at) === record.state) return `puts chunk ${at} where it is`;
+        }
+        return null;
+      case 'cut':
+        if (record.epoch !== epoch) return `ends epoch ${record.epoch} in epoch ${epoch}`;
+        return !isRecordName(record.cut) || this.#map.pending(record.cut) !== null ? 'cuts again by one name' : null;
+      case 'release':
+        return tables.some((table) => table.epoch === record.epoch && !table.released)
+          ? null
+          : `releases epoch ${record.epoch}, of which no cut is pending`;
+      case 'start':
+      case 'open':
+      case 'commit':
+        return null;
     }
   }
 }
