@@ -4,6 +4,7 @@ import {
   LEASE_SMALL_BYTES,
   LEASES_LARGE_MAX,
   SEGMENT_BYTES,
+  SEGMENT_LARGE_BYTES,
   SHARED_RECEIVE_BYTES,
 } from './nbd-limits.ts';
 
@@ -45,6 +46,7 @@ export class NbdBuffers {
   readonly #small: Buffer[] = [];
   readonly #large: Buffer[] = [];
   readonly #segments: Buffer[] = [];
+  readonly #segmentsLarge: Buffer[] = [];
   #largeCount = 0;
 
   /** A lease of at least `neededBytes`, and of `wantedBytes` unless too many have a large one. */
@@ -62,12 +64,15 @@ export class NbdBuffers {
     });
   }
 
-  takeSegment(): Buffer {
-    return this.#segments.pop() ?? Buffer.allocUnsafeSlow(SEGMENT_BYTES);
+  /** A segment with room for `count` bytes, at most SEGMENT_LARGE_BYTES. */
+  takeSegment(count: number): Buffer {
+    if (count <= SEGMENT_BYTES) return this.#segments.pop() ?? Buffer.allocUnsafeSlow(SEGMENT_BYTES);
+    assert(count <= SEGMENT_LARGE_BYTES, 'a reply in a segment fits it');
+    return this.#segmentsLarge.pop() ?? Buffer.allocUnsafeSlow(SEGMENT_LARGE_BYTES);
   }
 
   giveSegment(bytes: Buffer): void {
-    keep(this.#segments, bytes);
+    keep(bytes.length === SEGMENT_BYTES ? this.#segments : this.#segmentsLarge, bytes);
   }
 }
 

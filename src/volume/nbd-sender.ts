@@ -1,6 +1,6 @@
 import { assert } from '#base/assert.ts';
 import type { NbdBudget } from './nbd-budget.ts';
-import { SEGMENT_BYTES, SEGMENT_SEND_BYTES } from './nbd-limits.ts';
+import { SEGMENT_SEND_BYTES } from './nbd-limits.ts';
 import type { NbdBuffers } from './nbd-buffers.ts';
 import type { NbdTransport } from './nbd-transport.ts';
 
@@ -30,8 +30,8 @@ export class NbdSender {
   readonly #unsent: Unsent[] = [];
   #segment: Buffer | null = null;
   #used = 0;
-  /** The segment gathers behind what is unsent, and so counts as held. */
-  #gathers = false;
+  /** The segment gathers behind what is unsent, and so counts as held: its size, else 0. */
+  #gatherBytes = 0;
   #closed = false;
   /** Bytes that the transport has not got rid of. */
   unsentBytes = 0;
@@ -53,9 +53,8 @@ export class NbdSender {
 
   /** The segment, with room for `count` bytes at `at`. They count as written after `commit`. */
   reserve(count: number): Buffer {
-    assert(count <= SEGMENT_BYTES, 'a reply in a segment fits it');
-    if (this.#used + count > SEGMENT_BYTES) this.flushAll();
-    this.#segment ??= this.#buffers.takeSegment();
+    if (this.#segment !== null && this.#used + count > this.#segment.length) this.flushAll();
+    this.#segment ??= this.#buffers.takeSegment(count);
     return this.#segment;
   }
 
@@ -86,7 +85,7 @@ export class NbdSender {
   appendSegment(segment: Buffer, at: number, count: number): void {
     this.flushAll();
     if (this.#transport.send(segment.subarray(at, at + count))) this.#buffers.giveSegment(segment);
-    else this.#queue(count, SEGMENT_BYTES, segment);
+    else this.#queue(count, segment.length, segment);
   }
 
   /** Sends bytes that are the sender's from now on. */
@@ -105,9 +104,9 @@ export class NbdSender {
   flush(): void {
     if (this.#unsent.length === 0) {
       this.flushAll();
-    } else if (this.#segment !== null && !this.#gathers) {
-      this.#gathers = true;
-      this.#hold(SEGMENT_BYTES);
+    } else if (this.#segment !== null && this.#gatherBytes === 0) {
+      this.#gatherBytes = this.#segment.length;
+      this.#hold(this.#gatherBytes);
     }
   }
 
@@ -120,7 +119,7 @@ export class NbdSender {
     const count = this.#used;
     this.#used = 0;
     if (count === 0 || this.#transport.send(segment.subarray(0, count))) this.#buffers.giveSegment(segment);
-    else this.#queue(count, SEGMENT_BYTES, segment);
+    else this.#queue(count, segment.length, segment);
   }
 
   /** The transport got rid of the oldest bytes that it had kept. */
@@ -139,7 +138,7 @@ export class NbdSender {
     this.#closed = true;
     this.#unsent.length = 0;
     this.unsentBytes = 0;
-    this.#gathers = false;
+    this.#gatherBytes = 0;
     this.#hold(-this.heldBytes);
   }
 
@@ -151,9 +150,8 @@ export class NbdSender {
   }
 
   #gatherNoMore(): void {
-    if (!this.#gathers) return;
-    this.#gathers = false;
-    this.#hold(-SEGMENT_BYTES);
+    this.#hold(-this.#gatherBytes);
+    this.#gatherBytes = 0;
   }
 
   #hold(bytes: number): void {

@@ -180,7 +180,7 @@ export class NbdServer implements AsyncDisposable {
 
   #begin(socket: Socket, origin: Origin): void {
     const session = this.#session(origin, origin.exports, null);
-    session.start(NbdSocket.adopt(socket, session) ?? new NbdStream(socket, session));
+    session.start(NbdSocket.adopt(socket, session, this.#clock) ?? new NbdStream(socket, session));
   }
 
   #guard(socket: Socket, origin: Origin, tls: NbdTls): void {

@@ -137,7 +137,7 @@ test('many small replies that nobody takes share segments', async () => {
     await Promise.resolve();
   }
   await rig.settle();
-  const budget = new NbdBudget(2 * SEGMENT_BYTES);
+  const budget = new NbdBudget(4 * SEGMENT_BYTES);
   const other = await opened(device, { budget });
   other.transport.stall();
   for (let cookie = 0n; cookie < 3_000n; cookie += 1n) other.request({ command: COMMAND.read, cookie, length: 16 });

@@ -1,11 +1,15 @@
 import { writeSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { assert } from '#base/assert.ts';
+import { setImmediate } from 'node:timers';
+import { assert, present } from '#base/assert.ts';
+import type { Clock } from '#base/clock.ts';
 import { peerIsGone } from './nbd-peer.ts';
 import type { NbdSink, NbdTransport } from './nbd-transport.ts';
 
 /** Shorter pauses of a TCP connection are not worth the milliseconds that it takes to ask the kernel. */
 const TCP_PAUSE_MS_MIN = 100;
+/** How long bytes that the kernel does not take are offered again each turn of the loop, before the stream waits for room. */
+const OFFER_MS = 0.2;
 
 /** What Node keeps under an accepted socket. Not documented, so every use of it is here, and `detachHandle` looks before. */
 interface SocketHandle {
@@ -19,25 +23,35 @@ interface SocketHandle {
  *
  * Node lets a socket receive into a buffer of ours (`onread`) only when the socket is made, and makes accepted sockets
  * itself; so the handle is taken out of the accepted one and put into one of ours. And a stream's `write` costs several
- * times what the system call does, so bytes go to the descriptor directly, as long as the kernel takes them; what it does
- * not take goes through the stream, which waits.
+ * times what the system call does, so bytes go to the descriptor directly, as long as the kernel takes them. What it does
+ * not take is offered again in the next turns of the loop: a client that reads makes room within microseconds, and the
+ * kernel would say so only when three quarters of what it holds are gone. From a client that takes nothing for a while, the
+ * rest goes through the stream, which waits.
  */
 export class NbdSocket implements NbdTransport {
   readonly #socket: Socket;
   readonly #handle: SocketHandle;
   readonly #sink: NbdSink;
   readonly #kind: 'unix' | 'tcp';
+  /** Offered to the kernel again and again, oldest first. While there are any, all goes behind them. */
+  readonly #kept: Uint8Array[] = [];
+  /** Of those that were kept, how many the kernel has taken since the sink was told. */
+  #keptGone = 0;
+  #offers = false;
+  #progressMs = 0;
+  readonly #clock: Clock;
   /** Sends that the stream has not finished. While there are any, all goes through the stream, in order. */
   #queued = 0;
 
   /** Null when this version of Node keeps its handle elsewhere; then the socket is as it was. */
-  static adopt(accepted: Socket, sink: NbdSink): NbdSocket | null {
+  static adopt(accepted: Socket, sink: NbdSink, clock: Clock): NbdSocket | null {
     const kind = kindOf(accepted);
     const handle = detachHandle(accepted);
-    return handle === null ? null : new NbdSocket(handle, kind, sink);
+    return handle === null ? null : new NbdSocket(handle, kind, sink, clock);
   }
 
-  private constructor(handle: SocketHandle, kind: 'unix' | 'tcp', sink: NbdSink) {
+  private constructor(handle: SocketHandle, kind: 'unix' | 'tcp', sink: NbdSink, clock: Clock) {
+    this.#clock = clock;
     this.#handle = handle;
     this.#kind = kind;
     this.#sink = sink;
@@ -49,30 +63,39 @@ export class NbdSocket implements NbdTransport {
     this.#socket = new Socket(options);
     this.#socket.on('end', () => sink.ended());
     this.#socket.on('error', () => {}); // A client that vanishes; 'close' follows.
-    this.#socket.on('close', () => sink.closed());
+    this.#socket.on('close', () => {
+      this.#kept.length = 0;
+      sink.closed();
+    });
   }
 
   send(bytes: Uint8Array): boolean {
     const socket = this.#socket;
     // A destroyed socket has given its descriptor back, and the number may be another file's by now.
     if (socket.destroyed || !socket.writable) return true;
-    let rest = bytes;
-    if (this.#queued === 0) {
-      const written = this.#writeNow(bytes);
-      if (written === bytes.length) return true;
-      if (written < 0) return true;
-      rest = bytes.subarray(written);
+    if (this.#queued > 0) {
+      this.#queue(bytes);
+      return false;
     }
-    this.#queued += 1;
-    socket.write(rest, () => {
-      this.#queued -= 1;
-      this.#sink.sent();
-    });
+    if (this.#kept.length > 0) {
+      this.#kept.push(bytes);
+      this.#drain();
+      return false;
+    }
+    const written = this.#writeNow(bytes);
+    if (written === bytes.length || written < 0) return true;
+    this.#kept.push(written === 0 ? bytes : bytes.subarray(written));
+    this.#progressMs = this.#clock.monotonicMs();
+    if (!this.#offers) {
+      this.#offers = true;
+      setImmediate(this.#offer);
+    }
     return false;
   }
 
   unsentBytes(): number {
-    return this.#socket.destroyed ? 0 : (this.#handle.writeQueueSize ?? 0);
+    if (this.#socket.destroyed) return 0;
+    return this.#kept.reduce((sum, { length }) => sum + length, this.#handle.writeQueueSize ?? 0);
   }
 
   isClientGone(pausedMs: number): boolean {
@@ -84,23 +107,72 @@ export class NbdSocket implements NbdTransport {
   }
 
   end(): void {
-    if (!this.#socket.destroyed) this.#socket.end();
+    if (this.#socket.destroyed) return;
+    this.#handOver();
+    this.#socket.end();
   }
 
   destroy(): void {
     this.#socket.destroy();
   }
 
+  /** A turn of the loop has gone by: the kernel may have room. */
+  readonly #offer = (): void => {
+    this.#offers = false;
+    if (!this.#socket.destroyed) {
+      this.#drain();
+      if (this.#kept.length > 0 && this.#clock.monotonicMs() - this.#progressMs > OFFER_MS) this.#handOver();
+    }
+    for (; this.#keptGone > 0; this.#keptGone -= 1) this.#sink.sent();
+    if (this.#kept.length === 0) return;
+    this.#offers = true;
+    setImmediate(this.#offer);
+  };
+
+  /** Writes what it can of what was kept. */
+  #drain(): void {
+    while (this.#kept.length > 0) {
+      const oldest = present(this.#kept[0], 'something is kept');
+      const written = this.#writeNow(oldest);
+      if (written < 0) return;
+      if (written > 0) this.#progressMs = this.#clock.monotonicMs();
+      if (written < oldest.length) {
+        if (written > 0) this.#kept[0] = oldest.subarray(written);
+        return;
+      }
+      this.#kept.shift();
+      this.#keptGone += 1;
+    }
+  }
+
+  /** From here on the stream waits for room. */
+  #handOver(): void {
+    for (const bytes of this.#kept.splice(0)) this.#queue(bytes);
+  }
+
+  #queue(bytes: Uint8Array): void {
+    this.#queued += 1;
+    this.#socket.write(bytes, () => {
+      this.#queued -= 1;
+      this.#sink.sent();
+    });
+  }
+
   /** How many bytes the kernel took; -1: the connection is broken. */
   #writeNow(bytes: Uint8Array): number {
     const { fd } = this.#handle;
     assert(fd >= 0, 'a socket that is not destroyed has a descriptor');
+    // That there is no room is told as an error. It comes often, and collecting its stack would be most of what it costs.
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
     try {
       return writeSync(fd, bytes);
     } catch (error) {
       if (isErrno(error, 'EAGAIN')) return 0;
       this.#socket.destroy();
       return -1;
+    } finally {
+      Error.stackTraceLimit = stackTraceLimit;
     }
   }
 }
