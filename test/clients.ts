@@ -30,3 +30,8 @@ function isInstalled(tool: string): boolean {
   }
   return known;
 }
+
+/** For what is made before any test runs: whether to make it at all. A test says what is missing. */
+export function isEveryToolInstalled(tools: readonly string[]): boolean {
+  return tools.every(isInstalled);
+}

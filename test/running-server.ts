@@ -56,7 +56,11 @@ export class RunningServer implements AsyncDisposable {
 
   /** Starts a server and waits until it says that it is ready. `data`: a directory to start on again, kept at the end. */
   static async start(
-    options: { readonly data?: string; readonly args?: readonly string[] } = {},
+    options: {
+      readonly data?: string;
+      readonly args?: readonly string[];
+      readonly environment?: Readonly<Record<string, string>>;
+    } = {},
   ): Promise<RunningServer> {
     const dataDirectory = options.data ?? (await mkdtemp(join(tmpdir(), 'varve-test-')));
     const child = spawn(
@@ -64,7 +68,12 @@ export class RunningServer implements AsyncDisposable {
       [join(ROOT, 'src', 'cli.ts'), 'serve', '--data', dataDirectory, '--port', '0', ...(options.args ?? [])],
       {
         stdio: ['ignore', 'pipe', 'pipe'],
-        env: { NODE_COMPILE_CACHE: join(ROOT, 'node_modules', '.cache', 'varve'), ...process.env, VARVE_DEBUG: '1' },
+        env: {
+          NODE_COMPILE_CACHE: join(ROOT, 'node_modules', '.cache', 'varve'),
+          ...process.env,
+          ...options.environment,
+          VARVE_DEBUG: '1',
+        },
       },
     );
     const log: LogLine[] = [];
