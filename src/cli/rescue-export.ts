@@ -6,9 +6,8 @@ import { SnapshotImage } from '#rescue/snapshot-image.ts';
 import { CommandError } from './command-error.ts';
 import { Interrupt } from './image-interrupt.ts';
 import { writeConverted, writeRawFile, writeRawStream } from './image-write.ts';
-import { describeDamage } from './rescue-damage.ts';
-import { findSnapshot, openPacks, openRescue, scratchSocket, warn } from './rescue-open.ts';
-import type { StorePlace } from './rescue.ts';
+import { counted, describeDamage } from './rescue-damage.ts';
+import { findSnapshot, openPacks, openRescue, scratchSocket, warn, type StorePlace } from './rescue-open.ts';
 
 export interface RescueExport {
   readonly snapshot: string;
@@ -23,7 +22,7 @@ export interface RescueExport {
 export async function exportRescued(place: StorePlace, wish: RescueExport): Promise<void> {
   using interrupt = new Interrupt();
   const { signal } = interrupt;
-  await using opened = await openRescue(place.storePath, place.keyPath);
+  await using opened = await openRescue(place);
   const manifest = await findSnapshot(opened.store, wish.snapshot);
   await using packs = await openPacks(opened.store, manifest);
   const damage: Damage[] = [];
@@ -54,14 +53,10 @@ export async function exportRescued(place: StorePlace, wish: RescueExport): Prom
     const [first] = damage;
     if (wish.keepGoing || signal.aborted || first === undefined) throw error;
     const made = wish.path === '-' ? 'the output ends there' : `${wish.path} was not made`;
-    throw new CommandError(
-      `${describeDamage(first)}; ${made}. To have the rest, with zeros in its place: --keep-going`,
-      {
-        cause: undefined,
-      },
-    );
+    throw new CommandError(`${describeDamage(first)}; ${made}. To have the rest, with zeros there: --keep-going`);
   }
   if (damage.length > 0) {
-    throw new CommandError(`${damage.length} chunks are damaged; zeros stand in their place in ${wish.path}`);
+    const where = wish.path === '-' ? 'the output' : wish.path;
+    throw new CommandError(`damaged: ${counted(damage.length, 'chunk')}; zeros stand there in ${where}`);
   }
 }

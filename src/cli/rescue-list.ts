@@ -3,14 +3,13 @@ import type { Manifest } from '#snapshot/manifest.ts';
 
 import { CommandError } from './command-error.ts';
 import { formatBytes } from './image-progress.ts';
-import { openRescue, warn } from './rescue-open.ts';
-import type { StorePlace } from './rescue.ts';
+import { openRescue, warn, type StorePlace } from './rescue-open.ts';
 
 const HEAD = ['SNAPSHOT', 'VOLUME', 'ACCOUNT', 'REGION', 'STARTED', 'SIZE', 'DATA', 'DESCRIPTION'];
 
 /** Prints the snapshots, the oldest first. Throws at the end when a manifest is damaged. */
 export async function listSnapshots(place: StorePlace, options: { readonly json: boolean }): Promise<void> {
-  await using opened = await openRescue(place.storePath, place.keyPath);
+  await using opened = await openRescue(place);
   const found: FoundSnapshot[] = [];
   for await (const snapshot of opened.store.manifests.list()) found.push(snapshot);
   const whole = found.flatMap(({ manifest }) => (manifest === null ? [] : [manifest]));

@@ -3,22 +3,34 @@ import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
-import { describeError } from '#base/log.ts';
+import { systemClock } from '#base/clock.ts';
+import { describeError, jsonLog } from '#base/log.ts';
 import { systemRandom } from '#base/random.ts';
 import { SOCKET_PATH_BYTES_MAX } from '#base/run-directory.ts';
 import { StoreError } from '#chunk/errors.ts';
 import { FsStore } from '#chunk/fs-store.ts';
 import { MASTER_KEY_BYTES } from '#chunk/master-key.ts';
 import type { ObjectStore } from '#chunk/object-store.ts';
+import { openS3Store } from '#chunk/s3-open.ts';
 import { parseSnapshotId, type SnapshotId } from '#domain/ids.ts';
 import type { RescuedPacks } from '#rescue/rescue-store.ts';
 import { RescueStore } from '#rescue/rescue-store.ts';
 import type { Manifest } from '#snapshot/manifest.ts';
+import { readConfig } from '#src/config.ts';
 
 import { CommandError } from './command-error.ts';
 
 /** The longest name that a socket gets in a scratch directory. */
 const SOCKET_NAME = 'nbd.sock';
+
+/** Where a store and its key are. */
+export interface StorePlace {
+  /** A directory, or `s3://bucket/prefix`. */
+  readonly store: string;
+  readonly s3Endpoint: string | undefined;
+  readonly s3Region: string | undefined;
+  readonly keyPath: string;
+}
 
 /** A bare store that was opened for a rescue, and a private directory that goes away with it. */
 export interface OpenedRescue extends AsyncDisposable {
@@ -26,17 +38,17 @@ export interface OpenedRescue extends AsyncDisposable {
   readonly scratchDirectory: string;
 }
 
-/** Opens the store at `storePath` with the key in `keyPath`; tells on standard error what is wrong and can be lived with. */
-export async function openRescue(storePath: string, keyPath: string): Promise<OpenedRescue> {
-  const masterKey = await readKey(keyPath);
+/** Opens the store; tells on standard error what is wrong with it and can be lived with. */
+export async function openRescue(place: StorePlace): Promise<OpenedRescue> {
+  const masterKey = await readKey(place.keyPath);
   await using scope = new AsyncDisposableStack();
-  const objects = scope.use(await openObjects(storePath));
+  const objects = scope.use(await openObjects(place));
   const scratchDirectory = await makeScratchDirectory();
   scope.defer(() => rm(scratchDirectory, { recursive: true, force: true }));
   const store = await RescueStore.open({ objects, masterKey, scratchDirectory, random: systemRandom }).catch(
     (error: unknown) => {
       if (error instanceof StoreError)
-        throw new CommandError(`${storePath}, with the key ${keyPath}`, { cause: error });
+        throw new CommandError(`${place.store}, with the key ${place.keyPath}`, { cause: error });
       throw error;
     },
   );
@@ -83,8 +95,17 @@ export function warn(message: string): void {
   process.stderr.write(`varve: ${message}\n`);
 }
 
-async function openObjects(path: string): Promise<ObjectStore> {
-  const given = resolve(path);
+async function openObjects(place: StorePlace): Promise<ObjectStore> {
+  const { s3Endpoint, s3Region } = place;
+  if (place.store.startsWith('s3://') || s3Endpoint !== undefined || s3Region !== undefined) {
+    const { s3 } = readConfig({ store: place.store, s3Endpoint, s3Region }, process.env);
+    if (s3 !== null) {
+      const log = jsonLog((line) => process.stderr.write(line));
+      const common = { clock: systemClock, random: systemRandom, log, environment: process.env };
+      return await openS3Store({ ...common, location: s3, readOnly: true });
+    }
+  }
+  const given = resolve(place.store);
   // A whole data directory is as good as the store in it.
   const inside = join(given, 'objects');
   const root = !existsSync(join(given, 'repository')) && existsSync(join(inside, 'repository')) ? inside : given;

@@ -9,8 +9,7 @@ import { SnapshotImage } from '#rescue/snapshot-image.ts';
 import { CommandError } from './command-error.ts';
 import { Interrupt } from './image-interrupt.ts';
 import { describeDamage } from './rescue-damage.ts';
-import { findSnapshot, openPacks, openRescue, scratchSocket, warn } from './rescue-open.ts';
-import type { StorePlace } from './rescue.ts';
+import { findSnapshot, openPacks, openRescue, scratchSocket, warn, type StorePlace } from './rescue-open.ts';
 
 /** Serves a snapshot until it is interrupted; its address is the first line of standard output. */
 export async function serveRescued(
@@ -18,7 +17,7 @@ export async function serveRescued(
   wish: { readonly snapshot: string; readonly socketPath: string | null; readonly keepGoing: boolean },
 ): Promise<void> {
   using interrupt = new Interrupt();
-  await using opened = await openRescue(place.storePath, place.keyPath);
+  await using opened = await openRescue(place);
   const manifest = await findSnapshot(opened.store, wish.snapshot);
   const socketPath = wish.socketPath === null ? scratchSocket(opened.scratchDirectory) : freePath(wish.socketPath);
   await using packs = await openPacks(opened.store, manifest);

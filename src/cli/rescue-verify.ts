@@ -1,5 +1,6 @@
 import { systemClock } from '#base/clock.ts';
 import { StoreError } from '#chunk/errors.ts';
+import { CHUNK_BYTES } from '#domain/geometry.ts';
 import type { Damage } from '#rescue/damage.ts';
 import type { FoundSnapshot } from '#rescue/manifests.ts';
 import { verifySnapshots } from '#rescue/verify.ts';
@@ -8,14 +9,13 @@ import type { RescueStore } from '#rescue/rescue-store.ts';
 import { CommandError } from './command-error.ts';
 import { Interrupt } from './image-interrupt.ts';
 import { formatBytes, Progress } from './image-progress.ts';
-import { describeDamage } from './rescue-damage.ts';
-import { findSnapshot, openPacks, openRescue, warn } from './rescue-open.ts';
-import type { StorePlace } from './rescue.ts';
+import { counted, describeDamages } from './rescue-damage.ts';
+import { findSnapshot, openPacks, openRescue, warn, type StorePlace } from './rescue-open.ts';
 
 /** Reads everything of one snapshot or of all. Throws at the end when something is damaged. */
 export async function verifyStore(place: StorePlace, snapshot: string | null): Promise<void> {
   using interrupt = new Interrupt();
-  await using opened = await openRescue(place.storePath, place.keyPath);
+  await using opened = await openRescue(place);
   const { store } = opened;
   const found = snapshot === null ? await allOf(store) : [await oneOf(store, snapshot)];
   const manifests = found.flatMap(({ manifest }) => (manifest === null ? [] : [manifest]));
@@ -37,17 +37,18 @@ export async function verifyStore(place: StorePlace, snapshot: string | null): P
       throw error;
     });
   })();
-  for (const one of merged(damage)) warn(describeDamage(one));
+  for (const line of describeDamages(damage)) warn(line);
   for (const one of found) if (one.manifest === null) warn(`${one.snapshot} cannot be read at all: ${one.damage}`);
   const seconds = (systemClock.monotonicMs() - startedMs) / 1000;
   const unreadable = found.length - manifests.length;
+  const read = `${counted(report.chunkCount, 'different chunk')} (${formatBytes(report.chunkCount * CHUNK_BYTES)})`;
   process.stdout.write(
-    `${report.snapshotCount} snapshots of ${formatBytes(totalBytes)} verified: ${report.chunkCount} different chunks ` +
-      `(${formatBytes(report.chunkCount * 512 * 1024)}) read back in ${seconds.toFixed(1)} s\n`,
+    `${counted(report.snapshotCount, 'snapshot')} with ${formatBytes(totalBytes)} of data: ` +
+      `${read} read back whole in ${seconds.toFixed(1)} s\n`,
   );
   if (damage.length === 0 && unreadable === 0) return;
   const affected = new Set(damage.map((one) => one.snapshot)).size + unreadable;
-  throw new CommandError(`${affected} of ${found.length} snapshots are damaged`);
+  throw new CommandError(`damaged: ${affected} of ${counted(found.length, 'snapshot')}`);
 }
 
 async function allOf(store: RescueStore): Promise<readonly FoundSnapshot[]> {
@@ -59,17 +60,4 @@ async function allOf(store: RescueStore): Promise<readonly FoundSnapshot[]> {
 async function oneOf(store: RescueStore, text: string): Promise<FoundSnapshot> {
   const manifest = await findSnapshot(store, text);
   return { snapshot: manifest.label.snapshot, manifest };
-}
-
-/** Neighbours of one snapshot and one reason as one. */
-function merged(damage: readonly Damage[]): readonly Damage[] {
-  const all: Damage[] = [];
-  for (const one of damage) {
-    const last = all.at(-1);
-    const touches =
-      last?.snapshot === one.snapshot && last.reason === one.reason && last.offset + last.length === one.offset;
-    if (last !== undefined && touches) all[all.length - 1] = { ...last, length: last.length + one.length };
-    else all.push(one);
-  }
-  return all;
 }

@@ -1,11 +1,12 @@
 import { ConfigError } from '#src/config.ts';
 
 import { Words } from './image-words.ts';
+import type { StorePlace } from './rescue-open.ts';
 
 export const RESCUE_USAGE = `Reads snapshots from a bare copy of the object store and the master key: no server, no metadata, no index.
 The store is only read, and may be read-only.
 
-usage: varve rescue VERB --store DIR --key FILE [options]
+usage: varve rescue VERB --store DIR|s3://BUCKET/PREFIX --key FILE [options]
 
   list                       the snapshots that are there
       --json                   as a JSON array
@@ -18,11 +19,17 @@ usage: varve rescue VERB --store DIR --key FILE [options]
       --keep-going             as above; without it a reader of a damaged part gets an I/O error
 
   --store DIR   a copy of the directory "objects" of a server's data directory (or of the whole data directory)
+                or the bucket itself: s3://BUCKET/PREFIX, with --s3-endpoint URL and --s3-region NAME as for "serve"
   --key FILE    the file "master.key" of that server
 Exit codes: 0 done, 1 could not be done or something is damaged, 2 the command line is wrong.
 `;
 
-const STORE = { store: { type: 'string' }, key: { type: 'string' } } as const;
+const STORE = {
+  store: { type: 'string' },
+  key: { type: 'string' },
+  's3-endpoint': { type: 'string' },
+  's3-region': { type: 'string' },
+} as const;
 const FORMATS = ['raw', 'qcow2'] as const;
 
 /** `varve rescue …`. Throws ConfigError for a wrong command line. */
@@ -73,18 +80,12 @@ async function serve(rest: readonly string[]): Promise<void> {
   await serveRescued(storeOf(words), { snapshot, socketPath, keepGoing: words.flag('keep-going') });
 }
 
-/** Where the store and its key are. */
-export interface StorePlace {
-  readonly storePath: string;
-  readonly keyPath: string;
-}
-
 function storeOf(words: Words): StorePlace {
-  const storePath = words.text('store');
+  const store = words.text('store');
   const keyPath = words.text('key');
-  if (storePath === undefined || storePath === '') throw words.wrong('--store: where is the copy of the object store?');
+  if (store === undefined || store === '') throw words.wrong('--store: where is the copy of the object store?');
   if (keyPath === undefined || keyPath === '') throw words.wrong('--key: where is the master key?');
-  return { storePath, keyPath };
+  return { store, keyPath, s3Endpoint: words.text('s3-endpoint'), s3Region: words.text('s3-region') };
 }
 
 const VERBS = new Map<string, (rest: readonly string[]) => Promise<void>>([

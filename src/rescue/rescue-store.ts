@@ -52,7 +52,10 @@ export class RescueStore {
       return new RescueStore(options, manifests, null);
     } catch (error) {
       // A manifest that is authentic under the key proves it: then it is the mark that is damaged, or missing.
-      if (!(error instanceof StoreError) || !(await manifests.anyIsAuthentic())) throw error;
+      if (!(error instanceof StoreError)) throw error;
+      if (!(await manifests.anyIsAuthentic())) {
+        throw new StoreError('damaged', `${error.message}, and no snapshot in it is of this key`, { cause: error });
+      }
       return new RescueStore(options, manifests, error.message);
     }
   }

@@ -1,4 +1,6 @@
 import type { ChunkStore } from '#chunk/chunk-store.ts';
+import type { SpareCopy } from '#chunk/chunk-index.ts';
+import { checkSpareCopies } from '#chunk/copies.ts';
 import { DamageError } from '#chunk/errors.ts';
 import {
   PACK_HEADER_BYTES,
@@ -8,11 +10,22 @@ import {
   type PackEntry,
   type PackName,
 } from '#chunk/pack.ts';
-import { checkRecord, RECORD_HEADER_BYTES, TAG_BYTES, type AccountKeys } from '#chunk/seal.ts';
+import {
+  checkRecord,
+  DELTA_HEADER_BYTES,
+  kindCode,
+  RECORD_HEADER_BYTES,
+  TAG_BYTES,
+  type AccountKeys,
+} from '#chunk/seal.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
 
-/** The first bytes of a record that cannot be one are told by less than its tag. */
-const KIND_CODE_MAX = 3;
+/** Bytes of the header, by the code of the record's kind. */
+const HEADER_BYTES = new Map([
+  [kindCode('chunk'), RECORD_HEADER_BYTES],
+  [kindCode('node'), RECORD_HEADER_BYTES],
+  [kindCode('delta'), DELTA_HEADER_BYTES],
+]);
 const CODEC_MAX = 1;
 
 /** A pack that could not be taken in by its footer, and how many of its records were found without it. */
@@ -27,15 +40,18 @@ export interface SalvagedPack {
  */
 export async function salvagePacks(chunks: ChunkStore): Promise<readonly SalvagedPack[]> {
   const salvaged: SalvagedPack[] = [];
+  const spares: { readonly name: PackName; readonly copies: readonly SpareCopy[] }[] = [];
   for await (const { key, sizeBytes } of chunks.objects.list(PACK_PREFIX)) {
     const name = parsePackObjectKey(key);
     if (name === null || chunks.index.hasPack(name.id)) continue;
     const pack = await chunks.objects.get(key);
     if (pack === null) continue;
     const entries = findRecords(chunks.keysOf(name.account), name, pack);
-    if (entries.length > 0) chunks.index.addPack(name, sizeBytes, entries);
+    if (entries.length > 0) spares.push({ name, copies: chunks.index.addPack(name, sizeBytes, entries) });
     salvaged.push({ objectKey: key, recordCount: entries.length });
   }
+  // Of two copies, the better one is read; which that is, only reading tells.
+  for (const { name, copies } of spares) await checkSpareCopies(chunks, name.account, copies);
   return salvaged;
 }
 
@@ -51,10 +67,11 @@ export function findRecords(keys: AccountKeys, name: PackName, pack: Buffer): re
 }
 
 function recordAt(keys: AccountKeys, name: PackName, pack: Buffer, at: number): PackEntry | null {
-  const kindCode = pack.readUInt8(at);
-  if (kindCode === 0 || kindCode > KIND_CODE_MAX || pack.readUInt8(at + 1) > CODEC_MAX) return null;
+  // What cannot be a record is told by its first bytes, mostly; its tag would cost much more.
+  const headerBytes = HEADER_BYTES.get(pack.readUInt8(at));
+  if (headerBytes === undefined || pack.readUInt8(at + 1) > CODEC_MAX) return null;
   if (pack.readUInt16LE(at + 2) !== 0 || pack.readUInt32LE(at + 4) > CHUNK_BYTES) return null;
-  const length = RECORD_HEADER_BYTES + pack.readUInt32LE(at + 8) + TAG_BYTES;
+  const length = headerBytes + pack.readUInt32LE(at + 8) + TAG_BYTES;
   if (at + length > pack.length) return null;
   try {
     const record = pack.subarray(at, at + length);
