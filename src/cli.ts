@@ -19,10 +19,13 @@ usage: varve COMMAND [options]
       --s3-region NAME   of the bucket (default us-east-1)
       --tls-cert FILE, --tls-key FILE
                          speak HTTPS with this certificate (PEM)
-      --nbd-port N       also serve NBD over TCP, on 127.0.0.1 only and without credentials
+      --nbd-tcp [HOST:]PORT
+                         also serve NBD over TCP (HOST: 127.0.0.1), with TLS and a
+                         credential for each disk: see "connect --tcp"
   env                  print the shell lines that point the aws CLI at the local server:
                          eval "$(npx varve env)"
   connect NAME|ID      print the NBD address of a disk, volume or snapshot
+      --tcp              make a credential for it, and print its address over TCP
   accounts create      make a new, empty account and print its root key
       --json             as JSON: AccountId, AccessKeyId, SecretAccessKey
   import FILE|- --name NAME
@@ -33,10 +36,11 @@ usage: varve COMMAND [options]
       --json             the report as JSON
   rescue list|verify|export|serve --store DIR --key FILE
                        read snapshots from a bare copy of the object store: no server, no metadata
-  help, version        ("help import", "help export", "help rescue" say more)
+  help, version        ("help connect", "help import", "help export",
+                       "help rescue" say more)
 
 Every command but rescue takes --data DIR (default ./${DATA_DEFAULT}): where the server keeps everything.
-Environment: VARVE_DATA, VARVE_HOST, VARVE_PORT, VARVE_REGION, VARVE_NBD_PORT,
+Environment: VARVE_DATA, VARVE_HOST, VARVE_PORT, VARVE_REGION, VARVE_NBD_TCP,
 VARVE_TLS_CERT, VARVE_TLS_KEY, VARVE_STORE, VARVE_S3_ENDPOINT, VARVE_S3_REGION.
 Exit codes: 0 done, 1 could not be done, 2 the command line is wrong.
 `;
@@ -52,7 +56,7 @@ const SERVE = {
   port: { type: 'string' },
   host: { type: 'string' },
   region: { type: 'string' },
-  'nbd-port': { type: 'string' },
+  'nbd-tcp': { type: 'string' },
   store: { type: 'string' },
   's3-endpoint': { type: 'string' },
   's3-region': { type: 'string' },
@@ -88,7 +92,7 @@ async function serveCommand(words: readonly string[]): Promise<void> {
     host: textOf(values, 'host'),
     port: textOf(values, 'port'),
     region: textOf(values, 'region'),
-    nbdPort: textOf(values, 'nbd-port'),
+    nbdTcp: textOf(values, 'nbd-tcp'),
     store: textOf(values, 'store'),
     s3Endpoint: textOf(values, 's3-endpoint'),
     s3Region: textOf(values, 's3-region'),
@@ -107,12 +111,7 @@ async function envCommand(words: readonly string[]): Promise<void> {
 }
 
 async function connectCommand(words: readonly string[]): Promise<void> {
-  const { values, positionals } = parse(words, DATA);
-  const name = positionals[0];
-  if (name === undefined) throw new UsageError('connect: which disk, volume or snapshot? Give a name or an id');
-  takeNone(positionals.slice(1));
-  const { nbdUri } = await import('./cli/connect.ts');
-  process.stdout.write(`${await nbdUri({ data: textOf(values, 'data') }, name)}\n`);
+  await (await import('./cli/connect.ts')).connectCommand(words);
 }
 
 async function accountsCommand(words: readonly string[]): Promise<void> {
@@ -151,6 +150,7 @@ async function verifyCommand(words: readonly string[]): Promise<void> {
 
 /** Commands that have more to say than the common help. */
 const HELP = new Map<string, () => Promise<string>>([
+  ['connect', async () => (await import('./cli/connect.ts')).CONNECT_USAGE],
   ['rescue', async () => (await import('./cli/rescue.ts')).RESCUE_USAGE],
   ['import', async () => (await import('./cli/import.ts')).IMPORT_USAGE],
   ['export', async () => (await import('./cli/export.ts')).EXPORT_USAGE],

@@ -12,6 +12,8 @@ import type { S3Location } from '#chunk/s3-location.ts';
 import { openS3Store } from '#chunk/s3-open.ts';
 import { ThreadSealPool } from '#chunk/thread-seal-pool.ts';
 import { openSnapshotStore } from '#snapshot/object-snapshot-store.ts';
+import type { NbdTcp } from '#volume/host-settings.ts';
+import { NbdGrants } from '#volume/nbd-grants.ts';
 import { LocalVolumeHost } from '#volume/local-host.ts';
 
 /** Threads that seal at once: all processors but one, which serves NBD. */
@@ -25,16 +27,16 @@ export async function composeHost(
   options: {
     readonly dataDirectory: string;
     readonly socketDirectory: string;
-    readonly nbdPort: number | null;
+    readonly nbdTcp: NbdTcp | null;
     /** The bucket that holds the objects; null: `objects/` in the data directory. */
-    readonly s3: S3Location | null;
+    readonly s3?: S3Location | null;
     readonly clock: Clock;
     readonly random: Random;
     readonly log: Log;
   },
   scope: AsyncDisposableStack,
 ): Promise<LocalVolumeHost> {
-  const { dataDirectory, s3, clock, random, log } = options;
+  const { dataDirectory, s3 = null, clock, random, log } = options;
   const objects = scope.use(
     s3 === null
       ? await FsStore.open(join(dataDirectory, 'objects'))
@@ -52,12 +54,14 @@ export async function composeHost(
     pool,
     clock,
   });
+  const grants = await NbdGrants.open({ path: join(dataDirectory, 'nbd-grants.json'), masterKey, clock, random });
   return scope.use(
     await LocalVolumeHost.open({
       volumesDirectory: join(dataDirectory, 'volumes'),
       socketDirectory: options.socketDirectory,
       store,
-      nbdPort: options.nbdPort,
+      nbdTcp: options.nbdTcp,
+      grants,
       clock,
       log,
     }),

@@ -20,8 +20,8 @@ export interface Config {
   /** TCP port of the API; 0: any free one. */
   readonly port: number;
   readonly region: RegionName;
-  /** TCP port of the NBD listener on 127.0.0.1; null: unix sockets only. */
-  readonly nbdPort: number | null;
+  /** Where NBD is served over TCP as well, with TLS; port 0: any free one. Null: unix sockets only. */
+  readonly nbdTcp: { readonly host: string; readonly port: number } | null;
   /** The bucket that holds the objects; null: they are in the data directory. */
   readonly s3: S3Location | null;
   /** Paths of PEM files; with them the API speaks HTTPS. */
@@ -33,7 +33,7 @@ export interface ConfigOptions {
   readonly host?: string | undefined;
   readonly port?: string | undefined;
   readonly region?: string | undefined;
-  readonly nbdPort?: string | undefined;
+  readonly nbdTcp?: string | undefined;
   readonly store?: string | undefined;
   readonly s3Endpoint?: string | undefined;
   readonly s3Region?: string | undefined;
@@ -52,13 +52,13 @@ export function readConfig(options: ConfigOptions, environment: Readonly<Record<
   const regionName = options.region ?? environment['VARVE_REGION'] ?? REGION_DEFAULT;
   const region = findRegion(regionName);
   if (region === null) throw new ConfigError(`--region: there is no region "${regionName}"`);
-  const nbdPort = options.nbdPort ?? environment['VARVE_NBD_PORT'];
+  const nbdTcp = options.nbdTcp ?? environment['VARVE_NBD_TCP'];
   return Object.freeze({
     dataDirectory,
     host: options.host ?? environment['VARVE_HOST'] ?? '127.0.0.1',
     port: parsePort('--port', options.port ?? environment['VARVE_PORT'] ?? String(PORT_DEFAULT)),
     region: region.name,
-    nbdPort: nbdPort === undefined ? null : parsePort('--nbd-port', nbdPort),
+    nbdTcp: nbdTcp === undefined || nbdTcp === '' ? null : parseAddress('--nbd-tcp', nbdTcp),
     s3: s3Of(options, environment),
     tls: tlsOf(options.tlsCert ?? environment['VARVE_TLS_CERT'], options.tlsKey ?? environment['VARVE_TLS_KEY']),
   });
@@ -102,6 +102,13 @@ export function dataDirectoryOf(
   const path = options.data ?? environment['VARVE_DATA'] ?? DATA_DEFAULT;
   if (path === '' || path.includes('\0')) throw new ConfigError('--data: the path is empty or holds a zero byte');
   return resolve(path);
+}
+
+/** `PORT` (of 127.0.0.1), `HOST:PORT` or `[IPV6]:PORT`. */
+function parseAddress(option: string, text: string): { readonly host: string; readonly port: number } {
+  const parts = /^(?:(?:\[(?<v6>[0-9A-Fa-f:.%]+)\]|(?<name>[A-Za-z0-9._-]+)):)?(?<port>[^:]*)$/.exec(text)?.groups;
+  if (parts === undefined) throw new ConfigError(`${option}: "${text}" is not PORT, HOST:PORT or [IPV6]:PORT`);
+  return { host: parts['v6'] ?? parts['name'] ?? '127.0.0.1', port: parsePort(option, parts['port'] ?? '') };
 }
 
 function parsePort(option: string, text: string): number {

@@ -7,7 +7,7 @@ import { readServerFile } from './server-file.ts';
 export class ServerAwayError extends CommandError {}
 
 /** Asks the running server over the operator's socket. Throws ServerAwayError when none runs, CommandError with the server's words when it refuses. */
-export async function askServer(options: ConfigOptions, method: 'GET' | 'POST', path: string): Promise<unknown> {
+export async function askServer(options: ConfigOptions, method: 'GET' | 'POST' | 'DELETE', path: string): Promise<unknown> {
   const dataDirectory = dataDirectoryOf(options, process.env);
   const server = await readServerFile(dataDirectory);
   const away = new ServerAwayError(

@@ -4,6 +4,8 @@ import type { CutId, Epoch, Generation, SnapshotId, VolumeId } from '#domain/ids
 import {
   type ChangedBlock,
   type CollectReport,
+  type NbdAccess,
+  type NbdGrant,
   type SnapshotBlock,
   type SnapshotLabel,
   type UploadJob,
@@ -55,6 +57,7 @@ interface MemoryUpload {
 export class MemoryHost implements VolumeHost {
   readonly volumes = new Map<VolumeId, MemoryVolume>();
   readonly snapshots = new Map<SnapshotId, MemorySnapshot>();
+  readonly #grants = new Map<string, NbdGrant>();
   readonly #uploads = new Map<SnapshotId, MemoryUpload>();
   #uploadFailure: VolumeHostError | null = null;
   #held: { readonly released: Promise<void>; readonly release: () => void } | null = null;
@@ -124,6 +127,23 @@ export class MemoryHost implements VolumeHost {
   }
 
   // VolumeHost.
+
+  async issueGrant(exportId: VolumeId | SnapshotId, ttlMs: number | null): Promise<NbdAccess> {
+    const number = (this.#grants.size + 1).toString(16).padStart(16, '0');
+    const expiresAtMs = ttlMs === null ? null : ttlMs;
+    const grant: NbdGrant = { id: `${exportId}.${number}`, exportId, issuedAtMs: 0, expiresAtMs };
+    this.#grants.set(grant.id, grant);
+    const key = createHash('sha256').update(grant.id).digest('hex');
+    return { grant, key, host: '127.0.0.1', port: 10_809 };
+  }
+
+  async grants(exportId: VolumeId | SnapshotId | null): Promise<readonly NbdGrant[]> {
+    return [...this.#grants.values()].filter((grant) => exportId === null || grant.exportId === exportId);
+  }
+
+  async revokeGrant(grantId: string): Promise<boolean> {
+    return this.#grants.delete(grantId);
+  }
 
   async create(spec: VolumeSpec): Promise<void> {
     if (this.volumes.has(spec.volume)) return;

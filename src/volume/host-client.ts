@@ -66,6 +66,18 @@ export class HostClient implements VolumeHost {
     return opened;
   }
 
+  async issueGrant(exportId: VolumeId | SnapshotId, ttlMs: number | null) {
+    return (await this.#connection()).call(VERBS.issueGrant, { exportId, ttlMs });
+  }
+
+  async grants(exportId: VolumeId | SnapshotId | null) {
+    return (await this.#connection()).call(VERBS.grants, { exportId });
+  }
+
+  async revokeGrant(grantId: string) {
+    return (await this.#connection()).call(VERBS.revokeGrant, { grantId });
+  }
+
   async deleteSnapshot(snapshot: SnapshotId): Promise<void> {
     await (await this.#connection()).call(VERBS.deleteSnapshot, { snapshot });
   }

@@ -9,6 +9,8 @@ import {
   type VolumeId,
 } from '#domain/ids.ts';
 
+import type { NbdGrant } from './host.ts';
+
 /** Turns what JSON gave into a value of a known shape, or throws DecodeError. `path` names the place in errors. */
 export type Decode<T> = (value: unknown, path: string) => T;
 
@@ -73,6 +75,18 @@ export const volumeId: Decode<VolumeId> = (value, path) =>
 
 export const snapshotId: Decode<SnapshotId> = (value, path) =>
   parseSnapshotId(text(value, path)) ?? refuse(path, 'a snapshot id');
+
+export const exportId: Decode<VolumeId | SnapshotId> = (value, path) => {
+  const id = text(value, path);
+  return parseVolumeId(id) ?? parseSnapshotId(id) ?? refuse(path, 'the id of a volume or a snapshot');
+};
+
+export const nbdGrant: Decode<NbdGrant> = record<NbdGrant>({
+  id: text,
+  exportId,
+  issuedAtMs: count,
+  expiresAtMs: nullable(count),
+});
 
 export const accountId: Decode<AccountId> = (value, path) =>
   parseAccountId(text(value, path)) ?? refuse(path, 'an account id');

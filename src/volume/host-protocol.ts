@@ -3,6 +3,7 @@ import { CHUNK_BYTES } from '#domain/geometry.ts';
 import type {
   ChangedBlock,
   CollectReport,
+  NbdAccess,
   SnapshotBlock,
   SnapshotLabel,
   UploadJob,
@@ -19,8 +20,10 @@ import {
   cutId,
   type Decode,
   DecodeError,
+  exportId,
   flag,
   list,
+  nbdGrant,
   nothing,
   nullable,
   oneOf,
@@ -42,7 +45,7 @@ import {
  * Answers come in any order. `hello` and the verb `stop` keep their form in every version, so that any control can
  * replace any host. Raise HOST_PROTOCOL_VERSION with every other change of form or meaning.
  */
-export const HOST_PROTOCOL_VERSION = 2;
+export const HOST_PROTOCOL_VERSION = 3;
 
 export interface Hello {
   readonly varve: 'volume-host' | 'control';
@@ -189,6 +192,17 @@ export const VERBS = {
   openSnapshot: verb('openSnapshot', READS, record({ snapshot: snapshotId }), socket, (host, p) =>
     host.openSnapshot(p.snapshot),
   ),
+  issueGrant: verb(
+    'issueGrant',
+    CHANGES,
+    record({ exportId, ttlMs: nullable(count) }),
+    record<NbdAccess>({ grant: nbdGrant, key: text, host: text, port: count }),
+    (host, p) => host.issueGrant(p.exportId, p.ttlMs),
+  ),
+  grants: verb('grants', READS, record({ exportId: nullable(exportId) }), list(nbdGrant), (host, p) =>
+    host.grants(p.exportId),
+  ),
+  revokeGrant: verb('revokeGrant', CHANGES, record({ grantId: text }), flag, (host, p) => host.revokeGrant(p.grantId)),
   deleteSnapshot: verb('deleteSnapshot', CHANGES, record({ snapshot: snapshotId }), nothing, (host, p) =>
     host.deleteSnapshot(p.snapshot),
   ),

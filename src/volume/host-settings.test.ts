@@ -7,15 +7,15 @@ import { decodeSettings, encodeSettings } from './host-settings.ts';
 test('settings of a host: what is encoded is what is decoded, and equal settings are equal text', () => {
   const s3 = { bucket: 'b-1', prefix: 'a/b/', region: 'eu-west-1', endpoint: 'http://127.0.0.1:7480' };
   for (const value of [
-    { nbdPort: null, s3: null },
-    { nbdPort: 10_809, s3 },
-    { nbdPort: 0, s3: { ...s3, endpoint: null } },
+    { nbdTcp: null, s3: null },
+    { nbdTcp: { host: '::1', port: 10_809 }, s3 },
+    { nbdTcp: { host: '127.0.0.1', port: 0 }, s3: { ...s3, endpoint: null } },
   ]) {
     assert.deepEqual(decodeSettings(encodeSettings(value)), value);
   }
-  assert.equal(encodeSettings({ nbdPort: null }), encodeSettings({ s3: null, nbdPort: null }));
+  assert.equal(encodeSettings({ nbdTcp: null }), encodeSettings({ s3: null, nbdTcp: null }));
   const { bucket, ...rest } = s3;
-  assert.equal(encodeSettings({ nbdPort: 1, s3 }), encodeSettings({ s3: { ...rest, bucket }, nbdPort: 1 }));
-  assert.notEqual(encodeSettings({ nbdPort: null, s3 }), encodeSettings({ nbdPort: null }));
-  assert.throws(() => decodeSettings('{"nbdPort":null,"s3":{"bucket":"b"}}'), DecodeError);
+  assert.equal(encodeSettings({ nbdTcp: null, s3 }), encodeSettings({ s3: { ...rest, bucket }, nbdTcp: null }));
+  assert.notEqual(encodeSettings({ nbdTcp: null, s3 }), encodeSettings({ nbdTcp: null }));
+  assert.throws(() => decodeSettings('{"nbdTcp":null,"s3":{"bucket":"b"}}'), DecodeError);
 });

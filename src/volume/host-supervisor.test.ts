@@ -39,7 +39,7 @@ function temporary(t: TestContext): string {
 function optionsFor(dataDirectory: string, more: Partial<HostSupervisorOptions> = {}): HostSupervisorOptions {
   return {
     dataDirectory,
-    settings: { nbdPort: null },
+    settings: { nbdTcp: null },
     build: 'test',
     clock: systemClock,
     log: silentLog,
@@ -162,7 +162,10 @@ test('a host of another build or with other settings is replaced in order', asyn
   const { volume } = await openVolume(first.host);
   await first.host.writeBlock(volume, 1, 0, chunkOf(7));
   await first.abandon();
-  const second = await supervised(t, dataDirectory, { build: 'newer', settings: { nbdPort: 0 } });
+  const second = await supervised(t, dataDirectory, {
+    build: 'newer',
+    settings: { nbdTcp: { host: '127.0.0.1', port: 0 } },
+  });
   assert.equal(second.adopted, false);
   assert.notEqual(second.pid, first.pid);
   await gone(first.pid);
@@ -173,7 +176,7 @@ test('a host of another build or with other settings is replaced in order', asyn
 
 test('the TCP port serves open volumes and completed snapshots by their ids', async (t) => {
   const dataDirectory = temporary(t);
-  const { host } = await supervised(t, dataDirectory, { settings: { nbdPort: 0 } });
+  const { host } = await supervised(t, dataDirectory, { settings: { nbdTcp: { host: '127.0.0.1', port: 0 } } });
   const log = readFileSync(join(dataDirectory, 'volume-host.log'), 'utf8');
   const port = Number(/nbd:\/\/127\.0\.0\.1:(\d+)\//.exec(log)?.[1]);
   const { volume } = await openVolume(host);
@@ -210,7 +213,7 @@ test('stopping in order leaves no process, no socket and no lock, and loses noth
 test('SIGTERM stops a host in order', async (t) => {
   const dataDirectory = temporary(t);
   const entry = new URL('../volume-host.ts', import.meta.url).pathname;
-  const args = [entry, '--data', dataDirectory, '--settings', '{"nbdPort":null}', '--build', 'test'];
+  const args = [entry, '--data', dataDirectory, '--settings', '{"nbdTcp":null}', '--build', 'test'];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'] });
   t.after(() => child.kill('SIGKILL'));
   const exited = once(child, 'exit');

@@ -78,6 +78,26 @@ export interface VolumeStatus {
   readonly failure: string | null;
 }
 
+/** Leave to open one volume or snapshot over TCP, for whoever has its key. */
+export interface NbdGrant {
+  /** `<export>.<16 hex digits>`: the TLS-PSK identity that the client shows. Not secret. */
+  readonly id: string;
+  readonly exportId: VolumeId | SnapshotId;
+  readonly issuedAtMs: number;
+  /** New connections are refused from then on; null: never. */
+  readonly expiresAtMs: number | null;
+}
+
+/** A grant, its key, and where to use it. */
+export interface NbdAccess {
+  readonly grant: NbdGrant;
+  /** The TLS pre-shared key, 32 bytes in hex. Secret. */
+  readonly key: string;
+  /** As the host listens: perhaps an address that stands for all of the machine's. */
+  readonly host: string;
+  readonly port: number;
+}
+
 export type VolumeHostErrorKind =
   | 'volume-not-found'
   | 'snapshot-not-found'
@@ -131,6 +151,12 @@ export interface VolumeHost extends AsyncDisposable {
   release(volume: VolumeId, cut: CutId): Promise<void>;
   /** Serves a completed snapshot read-only over NBD. */
   openSnapshot(snapshot: SnapshotId): Promise<{ readonly socketPath: string }>;
+  /** Lets who gets the answer open one volume or snapshot over TCP, for `ttlMs` or (null) until it is revoked; durable. Refuses, as `internal`, when the host does not listen on TCP. */
+  issueGrant(exportId: VolumeId | SnapshotId, ttlMs: number | null): Promise<NbdAccess>;
+  /** Grants that can be used now: of one export, or (null) all. */
+  grants(exportId: VolumeId | SnapshotId | null): Promise<readonly NbdGrant[]>;
+  /** Ends a grant: cuts who came in by it, and lets nobody in any more, also after a crash. False: there was none. */
+  revokeGrant(grantId: string): Promise<boolean>;
   /** Removes the manifest: the commit point of a deletion. Volumes restored from it keep what they read through. */
   deleteSnapshot(snapshot: SnapshotId): Promise<void>;
   /** Chunks that the snapshot holds, in the order of their index, from `start`, at most `countMax`; `next` is where to go on, or null. */

@@ -6,6 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 
 import { systemClock } from '#base/clock.ts';
+import { systemRandom } from '#base/random.ts';
 import { silentLog } from '#base/log.ts';
 import { MemoryStore } from '#chunk/memory-store.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
@@ -13,6 +14,7 @@ import { openTestStore } from '#snapshot/snapshot-store.fixture.ts';
 
 import { PlainNbdClient } from './host-nbd.fake.ts';
 import { chunkOf, cutOf, newSnapshot, openVolume, rejectsAs } from './host-under-test.suite.ts';
+import { NbdGrants } from './nbd-grants.ts';
 import { LocalVolumeHost } from './local-host.ts';
 import { nodeVolumeFiles, type VolumeFile, type VolumeFiles } from './volume-files.ts';
 
@@ -50,7 +52,13 @@ async function hostWith(t: TestContext, syncing: Syncing): Promise<LocalVolumeHo
     volumesDirectory: join(directory, 'volumes'),
     socketDirectory: directory,
     store: await openTestStore(new MemoryStore()),
-    nbdPort: null,
+    nbdTcp: null,
+    grants: await NbdGrants.open({
+      path: join(directory, 'nbd-grants.json'),
+      masterKey: Buffer.alloc(32, 1),
+      clock: systemClock,
+      random: systemRandom,
+    }),
     clock: systemClock,
     log: silentLog,
     files: withSyncs(syncing),

@@ -24,7 +24,7 @@ async function local(t: TestContext) {
     rmSync(dataDirectory, { recursive: true });
   });
   const { socketDirectory } = openRunDirectory(dataDirectory);
-  const options = { dataDirectory, socketDirectory, nbdPort: null, clock: systemClock, random: systemRandom };
+  const options = { dataDirectory, socketDirectory, nbdTcp: null, s3: null, clock: systemClock, random: systemRandom };
   const host = await composeHost({ ...options, log: silentLog }, scope);
   return { host, dataDirectory, socketDirectory };
 }

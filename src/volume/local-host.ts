@@ -10,6 +10,8 @@ import type { SnapshotStore } from '#snapshot/snapshot-store.ts';
 import { presentChunks, type PresentChunks } from './chunk-presence.ts';
 import {
   type CollectReport,
+  type NbdAccess,
+  type NbdGrant,
   type UploadJob,
   type UploadProgress,
   type UploadResult,
@@ -19,7 +21,9 @@ import {
   type VolumeStatus,
 } from './host.ts';
 import { asHostErrors } from './host-errors.ts';
+import type { NbdTcp } from './host-settings.ts';
 import { NbdExportTable } from './nbd-export-table.ts';
+import type { NbdGrants } from './nbd-grants.ts';
 import { nbdUri } from './nbd-uri.ts';
 import { SnapshotExports } from './snapshot-exports.ts';
 import { Uploads } from './upload.ts';
@@ -35,8 +39,9 @@ export interface LocalVolumeHostOptions {
   readonly socketDirectory: string;
   /** Taken over: disposed with the host. */
   readonly store: SnapshotStore;
-  /** A port of 127.0.0.1 where everything is exported by its id too; 0: any free one; null: unix sockets only. */
-  readonly nbdPort: number | null;
+  /** Where exports are served over TCP as well, with TLS, to who has a grant; port 0: any free one. Null: unix sockets only. */
+  readonly nbdTcp: NbdTcp | null;
+  readonly grants: NbdGrants;
   readonly clock: Clock;
   readonly log: Log;
   /** What volumes are written with; by default the file system's. */
@@ -64,6 +69,9 @@ export class LocalVolumeHost implements VolumeHost {
   readonly #open = new Map<VolumeId, VolumeDevice>();
   /** Calls that are being served, those that wait for their turn included; none of them rejects. */
   readonly #calls = new Set<Promise<void>>();
+  readonly #grants: NbdGrants;
+  /** Where it listens, with the port that it got. */
+  #tcp: NbdTcp | null = null;
   readonly #closing = new AbortController();
   #stopping: Promise<void> | null = null;
 
@@ -71,6 +79,7 @@ export class LocalVolumeHost implements VolumeHost {
     this.#volumes = volumes;
     this.#store = options.store;
     this.#log = options.log;
+    this.#grants = options.grants;
     this.#files = options.files ?? nodeVolumeFiles;
     this.#exports = new NbdExportTable({
       socketDirectory: options.socketDirectory,
@@ -91,9 +100,11 @@ export class LocalVolumeHost implements VolumeHost {
 
   static async open(options: LocalVolumeHostOptions): Promise<LocalVolumeHost> {
     const host = new LocalVolumeHost(options, await VolumeStore.open(options.volumesDirectory));
-    if (options.nbdPort !== null) {
-      const port = await host.#exports.listenTcp(options.nbdPort);
-      options.log.info('nbd.listen', { uri: `nbd://127.0.0.1:${port}/` });
+    if (options.nbdTcp !== null) {
+      const { host: address } = options.nbdTcp;
+      const port = await host.#exports.listenTcp(options.nbdTcp, options.grants);
+      host.#tcp = { host: address, port };
+      options.log.info('nbd.listen', { host: address, port });
     }
     return host;
   }
@@ -158,6 +169,7 @@ export class LocalVolumeHost implements VolumeHost {
       const clientCount = this.#exports.clientCount(volume);
       if (clientCount > 0) throw new VolumeHostError('in-use', `${clientCount} NBD clients use volume ${volume}`);
       if (device !== undefined) await this.#close(device);
+      await this.#grants.forget(volume);
       await this.#volumes.remove(volume);
     });
   }
@@ -215,9 +227,39 @@ export class LocalVolumeHost implements VolumeHost {
     });
   }
 
+  async issueGrant(exportId: VolumeId | SnapshotId, ttlMs: number | null): Promise<NbdAccess> {
+    return await this.#serving(`issue a credential for ${exportId}`, async () => {
+      if (this.#tcp === null) {
+        throw new VolumeHostError(
+          'internal',
+          'NBD is not served over TCP; start the server with --nbd-tcp [HOST:]PORT',
+        );
+      }
+      const { grant, key } = await this.#grants.issue(exportId, ttlMs);
+      this.#log.info('nbd.grant', { grant: grant.id, expiresAtMs: grant.expiresAtMs });
+      return { grant, key: key.toString('hex'), ...this.#tcp };
+    });
+  }
+
+  async grants(exportId: VolumeId | SnapshotId | null): Promise<readonly NbdGrant[]> {
+    return this.#grants.list(exportId);
+  }
+
+  async revokeGrant(grantId: string): Promise<boolean> {
+    return await this.#serving('revoke a credential', async () => {
+      const revoking = this.#grants.revoke(grantId);
+      this.#exports.disconnect(grantId);
+      const found = await revoking;
+      this.#exports.disconnect(grantId); // Who was let in before the first, and opened after.
+      if (found) this.#log.info('nbd.revoke', { grant: grantId });
+      return found;
+    });
+  }
+
   async deleteSnapshot(snapshot: SnapshotId): Promise<void> {
     await this.#serving(`delete ${snapshot}`, async () => {
       await this.#uploads.abortSnapshot(snapshot);
+      await this.#grants.forget(snapshot);
       await this.#store.deleteManifest(snapshot);
       await this.#snapshots.close(snapshot);
     });

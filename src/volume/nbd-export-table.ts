@@ -7,11 +7,10 @@ import { removeStaleSocket } from '#base/run-directory.ts';
 import type { BlockDevice } from '#block/device.ts';
 import { parseSnapshotId, type SnapshotId, type VolumeId } from '#domain/ids.ts';
 
+import type { NbdTcp } from './host-settings.ts';
 import { type NbdExport, type NbdExports, singleExport } from './nbd-export.ts';
+import type { NbdGrants } from './nbd-grants.ts';
 import { type NbdListener, NbdServer } from './nbd-server.ts';
-
-/** OPT_LIST on the TCP listener names at most this many. */
-const LISTED_MAX = 1000;
 
 interface Served {
   readonly entry: NbdExport;
@@ -19,8 +18,8 @@ interface Served {
 }
 
 /**
- * What a host serves over NBD: each device on a unix socket of its own, `<directory>/<id>.sock`, and all of them by their
- * ids on one TCP port, if there is one.
+ * What a host serves over NBD: each device on a unix socket of its own, `<directory>/<id>.sock`, which only this user can
+ * reach; and by its id on one TCP port, if there is one, for who has the key of a grant for it.
  */
 export class NbdExportTable implements AsyncDisposable {
   readonly #server: NbdServer;
@@ -70,11 +69,26 @@ export class NbdExportTable implements AsyncDisposable {
     return this.#server.clientCount(id);
   }
 
-  /** Answers the port. 127.0.0.1 only: the protocol as it is here has no authentication. */
-  async listenTcp(port: number): Promise<number> {
-    const exports: NbdExports = { resolve: (name) => this.#resolve(name), list: async () => this.#list() };
-    const listener = await this.#server.listenTcp({ port, exports });
+  /**
+   * Answers the port. Nothing is told or opened there without TLS and the key of a grant, and with it only what it was
+   * granted for: also on 127.0.0.1, where every user of the machine can connect.
+   */
+  async listenTcp(address: NbdTcp, grants: NbdGrants): Promise<number> {
+    const listener = await this.#server.listenTcp({
+      ...address,
+      exports: { resolve: async () => null, list: async () => null },
+      tls: {
+        mode: 'require',
+        keyOf: (identity) => grants.keyOf(identity),
+        exportsOf: (identity) => this.#granted(identity, grants),
+      },
+    });
     return present(listener.port, 'a TCP listener has a port');
+  }
+
+  /** Cuts, at once, whoever came in by this grant. */
+  disconnect(grantId: string): void {
+    this.#server.disconnect(grantId);
   }
 
   /** Cuts all clients and takes no more. */
@@ -97,8 +111,18 @@ export class NbdExportTable implements AsyncDisposable {
     return this.#served.get(name)?.entry ?? null;
   }
 
-  #list(): readonly { readonly name: string; readonly description: string }[] {
-    const some = [...this.#served.values()].slice(0, LISTED_MAX);
-    return some.map(({ entry }) => ({ name: entry.id, description: entry.description }));
+  /** The grant is looked up again each time: it may have been revoked since its key was shown. */
+  #granted(identity: string, grants: NbdGrants): NbdExports {
+    return {
+      resolve: async (name) => {
+        const grant = grants.find(identity);
+        return grant !== null && (name === '' || name === grant.exportId) ? this.#resolve(grant.exportId) : null;
+      },
+      list: async () => {
+        const grant = grants.find(identity);
+        const found = grant === null ? null : await this.#resolve(grant.exportId);
+        return found === null ? [] : [{ name: found.id, description: found.description }];
+      },
+    };
   }
 }

@@ -6,9 +6,10 @@ import { writeFileAtomic } from '#base/atomic-file.ts';
 import type { Clock } from '#base/clock.ts';
 import { KeyLock } from '#base/key-lock.ts';
 import type { Random } from '#base/random.ts';
-import { parseSnapshotId, parseVolumeId, type SnapshotId, type VolumeId } from '#domain/ids.ts';
+import type { SnapshotId, VolumeId } from '#domain/ids.ts';
 
-import { count, type Decode, DecodeError, list, nullable, record, text } from './host-decode.ts';
+import type { NbdGrant } from './host.ts';
+import { count, type Decode, DecodeError, list, nbdGrant, record } from './host-decode.ts';
 
 const VERSION = 1;
 /** 64 bits: nobody has to be kept from guessing it, only two from being the same. */
@@ -16,34 +17,17 @@ const NUMBER_BYTES = 8;
 /** Of one volume or snapshot. Who needs more has lost track of them. */
 export const GRANTS_PER_EXPORT_MAX = 256;
 
-/** Leave to open one export over TCP, for whoever has its key. */
-export interface NbdGrant {
-  /** `<export>.<16 hex digits>`: the identity that the client shows. Not secret. */
-  readonly id: string;
-  readonly exportId: VolumeId | SnapshotId;
-  readonly issuedAtMs: number;
-  /** New connections are refused from then on; null: never. */
-  readonly expiresAtMs: number | null;
-}
-
 /** Why a grant cannot be issued; for the operator. */
 export class GrantRefusedError extends Error {
   override readonly name = 'GrantRefusedError';
 }
-
-const exportId: Decode<VolumeId | SnapshotId> = (value, path) => {
-  const id = text(value, path);
-  const parsed = parseVolumeId(id) ?? parseSnapshotId(id);
-  if (parsed === null) throw new DecodeError(`${path} is neither a volume nor a snapshot`);
-  return parsed;
-};
 
 const file: Decode<{ readonly version: number; readonly grants: readonly NbdGrant[] }> = record<{
   version: number;
   grants: readonly NbdGrant[];
 }>({
   version: count,
-  grants: list(record<NbdGrant>({ id: text, exportId, issuedAtMs: count, expiresAtMs: nullable(count) })),
+  grants: list(nbdGrant),
 });
 
 /**

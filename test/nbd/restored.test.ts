@@ -30,7 +30,7 @@ async function restored(t: TestContext) {
   const dataDirectory = join(directory, 'data');
   await mkdir(dataDirectory);
   const { socketDirectory } = openRunDirectory(dataDirectory);
-  const options = { dataDirectory, socketDirectory, nbdPort: null, clock: systemClock, random: systemRandom };
+  const options = { dataDirectory, socketDirectory, nbdTcp: null, s3: null, clock: systemClock, random: systemRandom };
   const host = await composeHost({ ...options, log: silentLog }, scope);
   const source = await openVolume(host, { sizeBytes: SIZE });
   const bytes = randomBytes(CHUNK_BYTES);

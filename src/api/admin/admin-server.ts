@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { rm } from 'node:fs/promises';
 import { describeError } from '#base/log.ts';
 import { createAccount } from '#control/access.ts';
-import { addressOf, AmbiguousNameError } from '#control/operator.ts';
+import { addressOf, AmbiguousNameError, grantAccess, grantsOf } from '#control/operator.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import type { TaskReport } from '#control/tasks/task.ts';
 import { DomainError, type Failure } from '#domain/errors.ts';
@@ -24,6 +24,9 @@ interface Reply {
  * server's user can enter: that is the authentication.
  *
  * - `GET /connect?name=NAME|ID` → `{ uri, readOnly }`
+ * - `POST /grants?name=NAME|ID&ttlMs=N` → `{ grant, key, host, port, readOnly }`: a credential for NBD over TCP; without `ttlMs` it has no end
+ * - `GET /grants?name=NAME|ID` → `{ grants }`: of one volume or snapshot, or without `name` all
+ * - `DELETE /grants?id=ID` → `{ revoked }`
  * - `POST /collect` → `{ done, failed, remaining }`: gives back what nothing needs, now; answered when it is done
  * - `POST /accounts` → `{ AccountId, AccessKeyId, SecretAccessKey }`
  *
@@ -73,6 +76,7 @@ async function answer(
       const uri = nbdUri(address.exportName, address.socketPath);
       return { status: 200, body: { uri, readOnly: address.readOnly } };
     }
+    if (url.pathname === '/grants') return await answerGrants(ports, request.method ?? '', url.searchParams);
     if (verb === 'POST /collect') return { status: 200, body: { ...(await collect()) } };
     if (verb === 'POST /accounts') {
       const made = await createAccount(ports, {});
@@ -86,6 +90,22 @@ async function answer(
     ports.log.error('an operator request failed', { url: request.url, error });
     return { status: 500, body: { message: describeError(error) } };
   }
+}
+
+async function answerGrants(ports: ControlPorts, method: string, query: URLSearchParams): Promise<Reply> {
+  const name = query.get('name');
+  if (method === 'POST') {
+    const ttlMs = query.get('ttlMs');
+    if (ttlMs !== null && !/^[1-9][0-9]{0,14}$/.test(ttlMs)) {
+      return { status: 400, body: { message: `${ttlMs} is no number of milliseconds` } };
+    }
+    return { status: 200, body: { ...(await grantAccess(ports, name ?? '', ttlMs === null ? null : Number(ttlMs))) } };
+  }
+  if (method === 'GET') return { status: 200, body: { grants: await grantsOf(ports, name) } };
+  if (method === 'DELETE') {
+    return { status: 200, body: { revoked: await ports.host.revokeGrant(query.get('id') ?? '') } };
+  }
+  return { status: 404, body: { message: `this server does not know "${method} /grants"` } };
 }
 
 function inWords(failure: Failure): string {
