@@ -3,6 +3,7 @@ import { DeviceError } from '#block/device.ts';
 import { CHUNK_BYTES, chunkIndexFloor } from '#domain/geometry.ts';
 import type { Epoch } from '#domain/ids.ts';
 
+import type { BlockMarks } from './block-marks.ts';
 import { type ChunkMap, SLOT_BASE, STATE_ORIGIN, STATE_ZERO } from './chunk-map.ts';
 import type { Journal } from './journal.ts';
 import type { FetchedChunks, OriginChunks } from './origin-chunks.ts';
@@ -33,6 +34,7 @@ export class ChunkIo {
   readonly #journal: Journal;
   readonly #slotFile: SlotFile;
   readonly #chunks: ChunkMap;
+  readonly #marks: BlockMarks;
   readonly #origin: OriginChunks;
   readonly #onTrouble: (error: unknown) => void;
 
@@ -46,6 +48,7 @@ export class ChunkIo {
     this.#origin = parts.origin;
     this.#slotFile = parts.slotFile;
     this.#chunks = parts.journal.map.chunks;
+    this.#marks = parts.journal.map.marks;
     this.#onTrouble = parts.onTrouble;
   }
 
@@ -123,8 +126,12 @@ export class ChunkIo {
 
   #writePiece(piece: Piece, epoch: Epoch, fetched: FetchedChunks | null): void {
     const slot = this.#chunks.slotOfEpoch(piece.index, epoch);
-    if (slot >= 0) this.#slotFile.write(slot, piece.within, piece.source, piece.start, piece.length);
-    else this.#move(piece, epoch, fetched);
+    if (slot >= 0) {
+      this.#marks.mark(piece.index, piece.within, piece.length);
+      this.#slotFile.write(slot, piece.within, piece.source, piece.start, piece.length);
+    } else {
+      this.#move(piece, epoch, fetched);
+    }
   }
 
   /** Puts a chunk into a new slot: the piece, and the rest as it is. */
@@ -140,7 +147,12 @@ export class ChunkIo {
         scratch.set(source.subarray(start, start + length), within);
         this.#slotFile.write(slot, 0, scratch, 0, CHUNK_BYTES);
       }
+      const before = this.#chunks.epochAt(index);
       this.#journal.put(index, 1, slot + SLOT_BASE, epoch);
+      if (epoch > 0) {
+        this.#marks.begin(index, before);
+        this.#marks.mark(index, within, length);
+      }
     } catch (error) {
       this.#slotFile.slots.putBack(slot);
       throw error;
@@ -173,7 +185,10 @@ export class ChunkIo {
     let recordCount = 0;
     for (const run of zeroRuns(this.#chunks, first, last, punch ? null : epoch)) {
       if (run.slot === null) this.#journal.put(run.index, run.count, STATE_ZERO, epoch);
-      else this.#slotFile.write(run.slot, 0, ZEROS, 0, CHUNK_BYTES);
+      else {
+        this.#marks.mark(run.index, 0, CHUNK_BYTES);
+        this.#slotFile.write(run.slot, 0, ZEROS, 0, CHUNK_BYTES);
+      }
       if (run.slot === null) recordCount += 1;
       else slotCount += 1;
       if (slotCount >= ZERO_SLOTS_A_STEP || recordCount >= ZERO_RECORDS_A_STEP) return run.index + run.count;

@@ -1,6 +1,7 @@
 import { assert } from '#base/assert.ts';
 import type { CutId, Epoch } from '#domain/ids.ts';
 
+import { type BlockMarks, forget, MARK_WORDS } from './block-marks.ts';
 import { PAGE_CHUNKS, type PageWatch } from './chunk-map.ts';
 import { EpochCounts } from './epoch-counts.ts';
 
@@ -8,8 +9,16 @@ import { EpochCounts } from './epoch-counts.ts';
 export const FROZEN_WORDS = 3;
 const CAPACITY_FIRST = 4;
 
+/** Entries of a page of the map, three words each, and their marks. */
+export interface FrozenEntries {
+  readonly words: Uint32Array<ArrayBuffer>;
+  readonly marks: Uint32Array<ArrayBuffer> | null;
+}
+
 interface FrozenPage {
   words: Uint32Array<ArrayBuffer>;
+  /** Of each entry, what BlockMarks knew of it; null: of none. */
+  marks: Uint32Array<ArrayBuffer> | null;
   /** Entries in use. */
   count: number;
   stamp: number;
@@ -27,26 +36,40 @@ export class CutTable {
   readonly counts = new EpochCounts();
   readonly #pages = new Map<number, FrozenPage>();
   readonly #watch: PageWatch;
+  readonly #blockMarks: BlockMarks;
 
-  constructor(cut: CutId, epoch: Epoch, watch: PageWatch) {
+  constructor(cut: CutId, epoch: Epoch, watch: PageWatch, blockMarks: BlockMarks) {
     this.cut = cut;
     this.epoch = epoch;
     this.#watch = watch;
+    this.#blockMarks = blockMarks;
   }
 
   get isEmpty(): boolean {
     return this.#pages.size === 0;
   }
 
-  add(index: number, state: number, epoch: Epoch): void {
+  /** `marks`: what BlockMarks knows of the entry, MARK_WORDS at `marksAt`; null: nothing. */
+  add(index: number, state: number, epoch: Epoch, marks: Uint32Array<ArrayBuffer> | null, marksAt = 0): void {
     assert(epoch > 0 && epoch <= this.epoch, 'a cut freezes what was written before it');
     const page = this.#growing(Math.floor(index / PAGE_CHUNKS));
     const at = page.count * FROZEN_WORDS;
     page.words[at] = index;
     page.words[at + 1] = state;
     page.words[at + 2] = epoch;
+    if (marks !== null) page.marks ??= this.#newMarks(page.words.length);
+    if (page.marks !== null) {
+      const to = page.count * MARK_WORDS;
+      if (marks === null) forget(page.marks, to);
+      else for (let word = 0; word < MARK_WORDS; word += 1) page.marks[to + word] = marks[marksAt + word] as number;
+    }
     page.count += 1;
     this.counts.add(epoch, 1);
+  }
+
+  /** The marks of the entries of a page, in their order. */
+  marksAt(pageIndex: number): Uint32Array<ArrayBuffer> | null {
+    return this.#pages.get(pageIndex)?.marks ?? null;
   }
 
   /** The entries of a page of the map, three words each. */
@@ -56,7 +79,7 @@ export class CutTable {
   }
 
   /** Takes any page out of the table; null when it is empty. */
-  take(): Uint32Array<ArrayBuffer> | null {
+  take(): FrozenEntries | null {
     const next = this.#pages.entries().next();
     if (next.done === true) return null;
     const [pageIndex, page] = next.value;
@@ -64,7 +87,8 @@ export class CutTable {
     this.#pages.delete(pageIndex);
     const words = page.words.subarray(0, page.count * FROZEN_WORDS);
     for (let at = 2; at < words.length; at += FROZEN_WORDS) this.counts.add(words[at] as number, -1);
-    return words;
+    if (page.marks !== null) this.#blockMarks.release(page.marks.byteLength);
+    return { words, marks: page.marks };
   }
 
   /** Hands every page that the saver does not have to it, a page at each step. */
@@ -79,7 +103,12 @@ export class CutTable {
   /** Puts a page of a checkpoint in place. */
   load(pageIndex: number, words: Uint32Array<ArrayBuffer>): void {
     assert(!this.#pages.has(pageIndex) && words.length % FROZEN_WORDS === 0, 'a page is loaded once, whole');
-    this.#pages.set(pageIndex, { words, count: words.length / FROZEN_WORDS, stamp: this.#watch.stamp });
+    this.#pages.set(pageIndex, {
+      words,
+      marks: null,
+      count: words.length / FROZEN_WORDS,
+      stamp: this.#watch.stamp,
+    });
     for (let at = 2; at < words.length; at += FROZEN_WORDS) this.counts.add(words[at] as number, 1);
   }
 
@@ -91,7 +120,8 @@ export class CutTable {
   #growing(pageIndex: number): FrozenPage {
     let page = this.#pages.get(pageIndex);
     if (page === undefined) {
-      page = { words: new Uint32Array(CAPACITY_FIRST * FROZEN_WORDS), count: 0, stamp: this.#watch.stamp };
+      const words = new Uint32Array(CAPACITY_FIRST * FROZEN_WORDS);
+      page = { words, marks: null, count: 0, stamp: this.#watch.stamp };
       this.#pages.set(pageIndex, page);
       return page;
     }
@@ -101,8 +131,24 @@ export class CutTable {
       const grown = new Uint32Array(Math.min(PAGE_CHUNKS, page.count * 2) * FROZEN_WORDS);
       grown.set(page.words);
       page.words = grown;
+      if (page.marks !== null) this.#growMarks(page, page.marks);
     }
     return page;
+  }
+
+  #growMarks(page: FrozenPage, marks: Uint32Array<ArrayBuffer>): void {
+    page.marks = this.#newMarks(page.words.length);
+    page.marks?.set(marks);
+    this.#blockMarks.release(marks.byteLength);
+  }
+
+  /** For a page whose entries take `wordCount` words; null when there is no memory for it. */
+  #newMarks(wordCount: number): Uint32Array<ArrayBuffer> | null {
+    const count = (wordCount / FROZEN_WORDS) * MARK_WORDS;
+    if (!this.#blockMarks.admit(count * Uint32Array.BYTES_PER_ELEMENT)) return null;
+    const marks = new Uint32Array(count);
+    for (let at = 0; at < count; at += MARK_WORDS) forget(marks, at);
+    return marks;
   }
 
   #save(pageIndex: number, page: FrozenPage): void {

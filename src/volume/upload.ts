@@ -192,7 +192,7 @@ function isPending(device: VolumeDevice, job: UploadJob): boolean {
 function* changesOf(device: VolumeDevice, job: UploadJob, sinceEpoch: Epoch): Generator<ChunkChange> {
   for (const { index, slotOffset, changedBlocks } of device.changes(job.cut, sinceEpoch)) {
     const source = slotOffset === null ? null : { path: device.dataPath, offset: slotOffset };
-    yield { index, source, changedBlocks: changedBlocks ?? null };
+    yield { index, source, changedBlocks };
   }
 }
 

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 
 import { SeededRandom } from '#base/random.ts';
-import { CHUNK_BYTES } from '#domain/geometry.ts';
+import { BLOCK_BYTES, CHUNK_BYTES } from '#domain/geometry.ts';
 import type { AccountId, CutId, SnapshotId, VolumeId } from '#domain/ids.ts';
 
 import type { PresentChunks } from './chunk-presence.ts';
@@ -41,8 +41,12 @@ test(
         await rm(path, { recursive: true });
       }
     }
+    assert(marksSeen > 0, 'something was told of as changed in part');
   },
 );
+
+const HISTORY_MAX = 6;
+let marksSeen = 0;
 
 class World {
   readonly #random: SeededRandom;
@@ -51,6 +55,8 @@ class World {
   readonly #model: Buffer;
   #device: VolumeDevice | null = null;
   #cuts: { readonly cut: CutId; readonly epoch: number; readonly view: Buffer }[] = [];
+  /** What cuts held that may be released by now: any of them may be what a snapshot is compared with. */
+  readonly #history: { readonly epoch: number; readonly view: Buffer }[] = [];
   #flights: { readonly start: number; readonly end: number; readonly done: Promise<void> }[] = [];
   #generation = 0;
   #cutCount = 0;
@@ -214,7 +220,10 @@ class World {
     this.#cutCount += 1;
     const cut = `cut-${this.#cutCount}` as CutId;
     const { epoch, durable } = this.#open_.beginCut(cut);
-    this.#cuts.push({ cut, epoch, view: Buffer.from(this.#model) });
+    const view = Buffer.from(this.#model);
+    this.#cuts.push({ cut, epoch, view });
+    this.#history.push({ epoch, view });
+    if (this.#history.length > HISTORY_MAX) this.#history.shift();
     const again = this.#open_.beginCut(cut);
     assert.equal(again.epoch, epoch);
     this.#flights.push({ start: 0, end: 0, done: durable }, { start: 0, end: 0, done: again.durable });
@@ -235,8 +244,11 @@ class World {
     assert(content.equals(this.#model), 'the volume');
     await this.#checkExtents();
     const data = await readFile(this.#open_.dataPath);
-    for (const [at, { cut, view }] of this.#cuts.entries()) {
+    for (const [at, { cut, epoch, view }] of this.#cuts.entries()) {
       assert(this.#viewSince(cut, 0, this.#origin, data).equals(view), `the view of ${cut}`);
+      for (const older of [{ epoch: 0, view: this.#origin }, ...this.#history]) {
+        if (older.epoch < epoch) this.#checkMarks(cut, older.epoch, older.view, view);
+      }
       for (const older of this.#cuts.slice(0, at)) {
         assert(this.#viewSince(cut, older.epoch, older.view, data).equals(view), `${cut} on top of ${older.cut}`);
       }
@@ -256,6 +268,20 @@ class World {
       else data.copy(view, index * CHUNK_BYTES, slotOffset, slotOffset + CHUNK_BYTES);
     }
     return view;
+  }
+
+  /** Blocks that are not told of as changed are what they were. */
+  #checkMarks(cut: CutId, sinceEpoch: number, base: Buffer, view: Buffer): void {
+    for (const { index, slotOffset, changedBlocks } of this.#open_.changes(cut, sinceEpoch)) {
+      if (slotOffset === null || changedBlocks === null) continue;
+      marksSeen += 1;
+      for (let block = 0; block < CHUNK_BYTES / BLOCK_BYTES; block += 1) {
+        if ((((changedBlocks[block >>> 5] as number) >>> (block & 31)) & 1) === 1) continue;
+        const start = index * CHUNK_BYTES + block * BLOCK_BYTES;
+        const isSame = view.compare(base, start, start + BLOCK_BYTES, start, start + BLOCK_BYTES) === 0;
+        assert(isSame, `block ${block} of chunk ${index} changed between ${sinceEpoch} and ${cut}`);
+      }
+    }
   }
 
   async #checkExtents(): Promise<void> {

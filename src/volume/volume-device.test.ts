@@ -6,11 +6,11 @@ import { test } from 'node:test';
 
 import { DeviceError } from '#block/device.ts';
 import { deviceSuite } from '#block/device.suite.ts';
-import { CHUNK_BYTES, GIB_BYTES } from '#domain/geometry.ts';
+import { BLOCK_BYTES, CHUNK_BYTES, GIB_BYTES } from '#domain/geometry.ts';
 import type { AccountId, CutId, SnapshotId, VolumeId } from '#domain/ids.ts';
 
 import { VolumeHostError, type VolumeHostErrorKind } from './host.ts';
-import { VolumeDevice, type VolumeDeviceOptions } from './volume-device.ts';
+import { type Change, VolumeDevice, type VolumeDeviceOptions } from './volume-device.ts';
 import type { VolumeOrigin } from './volume-origin.ts';
 
 const NO_FUA = { fua: false };
@@ -188,7 +188,7 @@ test('a cut names the chunks that were written or trimmed since an epoch, in ord
   await device.zero(5 * CHUNK_BYTES, CHUNK_BYTES, PUNCH);
   device.beginCut(named('b'));
   await device.write(0, chunkOf(9), NO_FUA);
-  const changes = (cut: string, since: number): unknown => [...device.changes(named(cut), since)];
+  const changes = (cut: string, since: number): unknown => placesOf(device.changes(named(cut), since));
   assert.deepEqual(changes('a', 0), [
     { index: 1, slotOffset: CHUNK_BYTES },
     { index: 5, slotOffset: 0 },
@@ -305,13 +305,13 @@ test('what was written, trimmed and cut is there after the volume was closed and
   await device.write(0, chunkOf(3), NO_FUA);
   await device.zero(CHUNK_BYTES, CHUNK_BYTES, PUNCH);
   device.beginCut(named('b'));
-  const before = [...device.changes(named('a'), 0), ...device.changes(named('b'), 0)];
+  const before = placesOf([...device.changes(named('a'), 0), ...device.changes(named('b'), 0)]);
   await device.close();
   const again = await scene.open();
   assert.deepEqual([await byteAt(again, 0), await byteAt(again, CHUNK_BYTES)], [3, 0]);
   assert.deepEqual(again.cuts(), device.cuts());
   assert.equal(again.epoch, 3);
-  assert.deepEqual([...again.changes(named('a'), 0), ...again.changes(named('b'), 0)], before);
+  assert.deepEqual(placesOf([...again.changes(named('a'), 0), ...again.changes(named('b'), 0)]), before);
   assert.equal(again.slotBytes, 3 * CHUNK_BYTES);
 });
 
@@ -426,10 +426,49 @@ test('a volume of 16 TiB is made, cut, trimmed and opened without a table of its
   await device.write(last, chunkOf(1), NO_FUA);
   device.beginCut(named('a'));
   await device.zero(0, device.sizeBytes, { fua: true, punch: true });
-  assert.deepEqual([...device.changes(named('a'), 0)], [{ index: last / CHUNK_BYTES, slotOffset: 0 }]);
+  assert.deepEqual(placesOf(device.changes(named('a'), 0)), [{ index: last / CHUNK_BYTES, slotOffset: 0 }]);
   assert.deepEqual(device.extents(0, device.sizeBytes, 2), [
     { offset: 0, length: device.sizeBytes, zero: true, hole: true },
   ]);
   await device.close();
   assert.equal((await scene.open()).changeCount(named('a'), 0), 1);
 });
+
+test('a cut tells which blocks were written, as long as nothing lies between it and what it is compared with', async () => {
+  await using scene = await Scene.make();
+  const device = await scene.open();
+  const blocksOf = (cut: string, since: number): readonly (readonly number[] | null)[] =>
+    [...device.changes(named(cut), since)].map(({ changedBlocks }) => blocksIn(changedBlocks));
+  await device.write(0, Buffer.alloc(CHUNK_BYTES, 1), { fua: false });
+  device.beginCut(named('a'));
+  await device.write(5 * BLOCK_BYTES - 1, Buffer.alloc(2, 2), { fua: false });
+  await device.write(127 * BLOCK_BYTES, Buffer.alloc(10, 3), { fua: false });
+  device.beginCut(named('b'));
+  assert.deepEqual(blocksOf('b', 1), [[4, 5, 127]]);
+  await device.write(40 * BLOCK_BYTES, Buffer.alloc(BLOCK_BYTES, 4), { fua: false });
+  device.beginCut(named('c'));
+  assert.deepEqual(blocksOf('b', 1), [[4, 5, 127]], 'the cut keeps them when the chunk moves on');
+  assert.deepEqual(blocksOf('c', 2), [[40]]);
+  assert.deepEqual(blocksOf('c', 1), [null], 'in between it changed as well');
+  await device.release(named('b'));
+  assert.deepEqual(blocksOf('c', 2), [[40]]);
+  await device.close();
+  const again = await scene.open();
+  assert.deepEqual(
+    [...again.changes(named('c'), 2)].map(({ changedBlocks }) => changedBlocks),
+    [null],
+    'after a start nothing is known',
+  );
+  await again.close();
+});
+
+function placesOf(changes: Iterable<Change>): readonly Pick<Change, 'index' | 'slotOffset'>[] {
+  return [...changes].map(({ index, slotOffset }) => ({ index, slotOffset }));
+}
+
+function blocksIn(set: Uint32Array | null): readonly number[] | null {
+  if (set === null) return null;
+  return Array.from({ length: CHUNK_BYTES / BLOCK_BYTES }, (_, block) => block).filter(
+    (block) => (((set[block >>> 5] as number) >>> (block & 31)) & 1) === 1,
+  );
+}

@@ -175,6 +175,7 @@ export class VolumeDevice implements BlockDevice {
     const within = offset - index * CHUNK_BYTES;
     const slot = within + source.length <= CHUNK_BYTES ? chunks.slotOfEpoch(index, epoch) : -1;
     if (slot >= 0) {
+      if (source.length > 0) this.#map.marks.mark(index, within, source.length);
       this.#slotFile.write(slot, within, source, 0, source.length);
     } else {
       const fetching = this.#origin.neededAtEnds(chunks, offset, offset + source.length);

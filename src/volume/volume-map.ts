@@ -2,6 +2,7 @@ import { assert } from '#base/assert.ts';
 import type { CutId, Epoch } from '#domain/ids.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
 
+import { BlockMarks, MARK_WORDS, setSince } from './block-marks.ts';
 import { ChunkMap, PAGE_CHUNKS, PAGE_WORDS, type PageWatch, SLOT_BASE } from './chunk-map.ts';
 import { CutTable, FROZEN_WORDS } from './cut-table.ts';
 import { VolumeHostError } from './host.ts';
@@ -11,8 +12,8 @@ export interface Change {
   readonly index: number;
   /** Where its 512 KiB are in the data file; null: zeros. They do not change until the cut is released. */
   readonly slotOffset: number | null;
-  /** Which blocks of 4 KiB may differ from what the chunk was then, block b as bit b % 32 of word b / 32; null or missing: not known. */
-  readonly changedBlocks?: Uint32Array | null;
+  /** Which blocks of 4 KiB may differ from what the chunk was then, block b as bit b % 32 of word b / 32; null: not known. */
+  readonly changedBlocks: Uint32Array | null;
 }
 
 /**
@@ -27,6 +28,7 @@ export interface Change {
  */
 export class VolumeMap {
   readonly chunks: ChunkMap;
+  readonly marks: BlockMarks;
   readonly watch: PageWatch;
   /** Writes land in it. */
   epoch: Epoch = 1;
@@ -37,6 +39,7 @@ export class VolumeMap {
   constructor(options: { readonly chunkCount: number; readonly originCount: number }) {
     this.watch = { stamp: 0, saver: null };
     this.chunks = new ChunkMap({ ...options, watch: this.watch });
+    this.marks = new BlockMarks(options.chunkCount);
   }
 
   /** All tables, oldest first, those that are being emptied too. */
@@ -55,8 +58,9 @@ export class VolumeMap {
     const oldEpoch = chunks.epochAt(index);
     assert(oldState !== state, 'a record changes where a chunk is');
     chunks.set(index, state, epoch);
+    const marks = this.marks.take(index);
     if (oldEpoch > 0 && this.#newest !== null && oldEpoch <= this.#newest.epoch) {
-      this.#newest.add(index, oldState, oldEpoch);
+      this.#newest.add(index, oldState, oldEpoch, marks);
       return -1;
     }
     return oldState - SLOT_BASE >= 0 ? oldState - SLOT_BASE : -1;
@@ -73,7 +77,7 @@ export class VolumeMap {
   /** Puts the table of a cut in place, after those of the older ones. */
   addTable(cut: CutId, epoch: Epoch): CutTable {
     assert((this.#tables.at(-1)?.epoch ?? 0) < epoch, 'cuts come in the order of their epochs');
-    const table = new CutTable(cut, epoch, this.watch);
+    const table = new CutTable(cut, epoch, this.watch, this.marks);
     this.#tables.push(table);
     this.#newest = table;
     return table;
@@ -91,16 +95,22 @@ export class VolumeMap {
   /** Empties a released table, a page at each step; `giveBack` gets the slots that nothing points to any more. */
   *drain(table: CutTable, giveBack: (slot: number) => void): Generator<void> {
     assert(table.released, 'only a released cut is given up');
-    for (let words = table.take(); words !== null; words = table.take()) {
+    for (let taken = table.take(); taken !== null; taken = table.take()) {
+      const { words, marks } = taken;
       const older = this.#tables.findLast((candidate) => candidate.epoch < table.epoch && !candidate.released);
       for (let at = 0; at < words.length; at += FROZEN_WORDS) {
         const [index, state, epoch] = [words[at] as number, words[at + 1] as number, words[at + 2] as number];
-        if (older !== undefined && epoch <= older.epoch) older.add(index, state, epoch);
+        const marksAt = (at / FROZEN_WORDS) * MARK_WORDS;
+        if (older !== undefined && epoch <= older.epoch) older.add(index, state, epoch, marks, marksAt);
         else if (state >= SLOT_BASE) giveBack(state - SLOT_BASE);
       }
       yield;
     }
     this.#tables = this.#tables.filter((candidate) => candidate !== table);
+    // Nobody asks any more what changed before the current epoch.
+    if (this.#tables.length === 0) {
+      this.marks.prune((pageIndex) => (this.chunks.pageAt(pageIndex)?.epochMax ?? 0) === this.epoch);
+    }
   }
 
   /** Chunks of a cut's view with sinceEpoch < epoch ≤ the cut's, by index; looks at a page of the map at a time. */
@@ -158,7 +168,8 @@ export class VolumeMap {
     for (let at = 0; at < PAGE_WORDS; at += 2) {
       const epoch = page.words[at + 1] as number;
       if (epoch > sinceEpoch && epoch <= cutEpoch) {
-        found.push(change(pageIndex * PAGE_CHUNKS + (at >>> 1), page.words[at] as number));
+        const index = pageIndex * PAGE_CHUNKS + (at >>> 1);
+        found.push(change(index, page.words[at] as number, this.marks.changedSince(index, sinceEpoch)));
       }
     }
   }
@@ -166,9 +177,12 @@ export class VolumeMap {
   #changesInTables(pageIndex: number, sinceEpoch: Epoch, cutEpoch: Epoch, found: Change[]): void {
     for (const table of this.#tables) {
       const words = (table.epoch >= cutEpoch ? table.pageAt(pageIndex) : null) ?? NO_WORDS;
+      const marks = table.marksAt(pageIndex);
       for (let at = 0; at < words.length; at += FROZEN_WORDS) {
         const epoch = words[at + 2] as number;
-        if (epoch > sinceEpoch && epoch <= cutEpoch) found.push(change(words[at] as number, words[at + 1] as number));
+        if (epoch <= sinceEpoch || epoch > cutEpoch) continue;
+        const changed = marks === null ? null : setSince(marks, (at / FROZEN_WORDS) * MARK_WORDS, sinceEpoch);
+        found.push(change(words[at] as number, words[at + 1] as number, changed));
       }
     }
   }
@@ -176,6 +190,6 @@ export class VolumeMap {
 
 const NO_WORDS = new Uint32Array();
 
-function change(index: number, state: number): Change {
-  return { index, slotOffset: state >= SLOT_BASE ? (state - SLOT_BASE) * CHUNK_BYTES : null, changedBlocks: null };
+function change(index: number, state: number, changedBlocks: Uint32Array<ArrayBuffer> | null): Change {
+  return { index, slotOffset: state >= SLOT_BASE ? (state - SLOT_BASE) * CHUNK_BYTES : null, changedBlocks };
 }
