@@ -166,7 +166,7 @@ export class S3Client implements Disposable {
       if (signal.aborted) throw signal.reason;
       if (error instanceof CredentialsError) {
         const remedy = error.retryable ? 'again' : 'never';
-        return { trouble: { why: error.message, remedy, inDoubt: false, code: null, cause: error } };
+        return { trouble: { why: error.message, remedy, inDoubt: false, code: null, cause: error.cause } };
       }
       return { trouble: troubleOfError(error) };
     }
@@ -195,7 +195,11 @@ export class S3Client implements Disposable {
   #missed(request: S3Request, trouble: S3Trouble): void {
     if (this.#awaySinceMs !== null) return;
     this.#awaySinceMs = this.#options.clock.monotonicMs();
-    this.#options.log.warn('s3.trouble', { doing: request.doing, why: trouble.why });
+    this.#options.log.warn('s3.trouble', {
+      doing: request.doing,
+      why: trouble.why,
+      ...(trouble.cause === undefined ? {} : { error: trouble.cause }),
+    });
   }
 
   #heard(): void {

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
 
 import { systemClock } from '#base/clock.ts';
-import type { Log } from '#base/log.ts';
+import { describeError, type Log } from '#base/log.ts';
 import { SeededRandom } from '#base/random.ts';
 
 import { ObjectStoreError } from './object-store.ts';
@@ -43,7 +43,7 @@ async function findings(
 function refuses(sentence: RegExp, retryable = false): (error: unknown) => boolean {
   return (error) => {
     assert(error instanceof ObjectStoreError);
-    assert.match(error.message, sentence);
+    assert.match(describeError(error), sentence);
     assert.match(error.message, /^s3:\/\/.* cannot be used: /);
     assert.equal(error.retryable, retryable);
     return true;
@@ -124,7 +124,7 @@ test('probe: whoever runs the server is told what to change', async (t) => {
   fake.fault = () => ({ kind: 'silence', done: false });
   await assert.rejects(findings(fake), refuses(/list.*: nothing moved for 0.3 seconds/, true));
   await fake.down();
-  await assert.rejects(findings(fake), refuses(/list.*: no answer \(.*ECONNREFUSED/, true));
+  await assert.rejects(findings(fake), refuses(/list.*: no answer: .*ECONNREFUSED/, true));
   const https = fake.endpoint.replace('http:', 'https:');
   await fake.up();
   await assert.rejects(

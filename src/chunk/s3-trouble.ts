@@ -119,14 +119,13 @@ export function troubleOfError(error: unknown): S3Trouble {
       remedy: 'never',
       inDoubt: false,
       code,
-      cause: error,
     };
   }
-  const why = error instanceof S3TimeoutError ? error.message : `no answer (${describeError(error)})`;
   // Nothing was sent to a host that was not found, or that refused.
   const inDoubt =
     code === null || !['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'].includes(code);
-  return { why, remedy: 'again', inDoubt, code, cause: error };
+  if (error instanceof S3TimeoutError) return { why: error.message, remedy: 'again', inDoubt, code };
+  return { why: 'no answer', remedy: 'again', inDoubt, code, cause: error };
 }
 
 /** `attempts`: made so far, when it was more than one. */
