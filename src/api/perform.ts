@@ -1,4 +1,5 @@
 import { AssertionError } from '#base/assert.ts';
+import { isNoSpace } from '#base/no-space.ts';
 import { isHostError } from '#control/host-failure.ts';
 import { DomainError } from '#domain/errors.ts';
 import type { HttpReply, HttpRequestParts } from '#wire/aws/http.ts';
@@ -60,6 +61,10 @@ function errorReplyOf(face: Face, error: unknown, context: CallContext): ErrorRe
   if (isHostError(error, 'unavailable')) {
     context.ports.log.warn('the volume host is not reachable', { requestId, operation, error });
     return transportError(face.service, 'unavailable');
+  }
+  if (isHostError(error, 'no-space') || isNoSpace(error)) {
+    context.ports.log.error('a disk is full', { requestId, operation, error });
+    return transportError(face.service, 'no-space');
   }
   return null;
 }

@@ -9,6 +9,8 @@ export type TransportTrouble =
   | 'too-slow'
   /** No room for another body or call, a part is not reachable for a moment, or the call takes too long. Clients repeat it. */
   | 'unavailable'
+  /** A disk of the server is full. Nothing was changed. */
+  | 'no-space'
   /** The service of the signature or of X-Amz-Target is none of ours. */
   | 'unknown-service'
   /** Not HTTP. */
@@ -22,6 +24,7 @@ const MESSAGES: Readonly<Record<TransportTrouble, string>> = {
   'too-large': 'The request body is larger than this operation allows.',
   'too-slow': 'The request body was not received within the time allowed.',
   unavailable: 'The server is not able to answer this request at the moment. Please try again.',
+  'no-space': 'The server has no space left on its disk for this request. Nothing was changed.',
   'unknown-service': 'This server does not provide the requested service.',
   'not-http': 'The request is not valid HTTP.',
   'headers-too-large': 'The request line and headers are larger than this server allows.',
@@ -31,6 +34,7 @@ const STATUSES: Readonly<Record<TransportTrouble, number>> = {
   'too-large': 413,
   'too-slow': 408,
   unavailable: 503,
+  'no-space': 500,
   'unknown-service': 400,
   'not-http': 400,
   'headers-too-large': 431,
@@ -55,6 +59,12 @@ const CODES: Readonly<Record<TransportTrouble, Readonly<Record<Service, string>>
     query: 'ServiceUnavailable',
     ebs: 'InternalServerException',
     ec2: 'Unavailable',
+  },
+  'no-space': {
+    json: 'ServiceException',
+    query: 'InternalFailure',
+    ebs: 'InternalServerException',
+    ec2: 'InsufficientCapacity',
   },
   'unknown-service': {
     json: 'UnknownOperationException',

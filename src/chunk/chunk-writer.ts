@@ -1,10 +1,11 @@
 import { assert, present } from '#base/assert.ts';
+import { isNoSpace } from '#base/no-space.ts';
 import type { AccountId } from '#domain/ids.ts';
 
 import { countBlocks, type BlockSet } from './block-set.ts';
 import type { PlacedLink } from './chunk-index.ts';
 import type { ChunkStore } from './chunk-store.ts';
-import { DamageError, isNoSpace, StoreError } from './errors.ts';
+import { DamageError, StoreError } from './errors.ts';
 import { PACK_BYTES_TARGET, PackBuilder, packObjectKey, type PackId } from './pack.ts';
 import { DELTA_BLOCKS_MAX } from './seal-batch.ts';
 import type { SealOrder } from './seal-pool.ts';

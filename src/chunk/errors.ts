@@ -26,16 +26,6 @@ export function throwIfAborted(signal: AbortSignal): void {
   if (signal.aborted) throw new StoreError('aborted', 'stopped as asked', { cause: signal.reason });
 }
 
-/** Whether the error, or what caused it, is a full disk or an exhausted quota. */
-export function isNoSpace(error: unknown): boolean {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if ('code' in cause && (cause.code === 'ENOSPC' || cause.code === 'EDQUOT')) return true;
-    // SQLITE_FULL, as node:sqlite reports it.
-    if ('errcode' in cause && cause.errcode === 13) return true;
-  }
-  return false;
-}
-
 /** Bytes that fail their check, or are of a format that this version does not know. Whoever knows where they lie wraps it in a StoreError. */
 export class DamageError extends Error {
   override readonly name = 'DamageError';

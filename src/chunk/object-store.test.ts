@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { SeededRandom } from '#base/random.ts';
 import { scratchDirectory } from '#base/scratch-directory.fixture.ts';
 
-import { isNoSpace } from './errors.ts';
+import { isNoSpace } from '#base/no-space.ts';
 import { FaultStore } from './fault-store.ts';
 import { FsStore } from './fs-store.ts';
 import { MemoryStore } from './memory-store.ts';

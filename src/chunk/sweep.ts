@@ -1,13 +1,14 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import { assert } from '#base/assert.ts';
+import { isNoSpace } from '#base/no-space.ts';
 import type { AccountId } from '#domain/ids.ts';
 
 import { placeOf, type IndexedPack } from './chunk-index.ts';
 import type { ChunkStore } from './chunk-store.ts';
 import { checkSpareCopies } from './copies.ts';
 import { eachPack } from './each-pack.ts';
-import { DamageError, isNoSpace, StoreError, throwIfAborted } from './errors.ts';
+import { DamageError, StoreError, throwIfAborted } from './errors.ts';
 import type { MarkSet } from './mark-set.ts';
 import {
   checkEntryRecord,

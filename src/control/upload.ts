@@ -5,7 +5,7 @@ import { endOperations } from './operations.ts';
 import type { ControlPorts } from './ports.ts';
 import { cutVolume } from './snapshots.ts';
 import { gibToBytes } from '#domain/geometry.ts';
-import type { Epoch } from '#domain/ids.ts';
+import type { Epoch, SnapshotId } from '#domain/ids.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
 import type { Volume } from '#domain/volume.ts';
 import { type UploadJob, type UploadResult, VolumeHostError } from '#volume/host.ts';
@@ -36,9 +36,27 @@ export async function uploadSnapshot(ports: ControlPorts, snapshot: Snapshot, si
   } catch (error) {
     if (signal.aborted || isRetryable(error)) {
       ports.log.warn('upload.retry', { snapshot: id, error });
+      if (!signal.aborted) await sayWhy(ports, id, error);
       return 'retry';
     }
     return await fail(ports, snapshot, error);
+  }
+}
+
+/** So that whoever looks at a snapshot that stays pending sees what it waits for. */
+async function sayWhy(ports: ControlPorts, id: SnapshotId, error: unknown): Promise<void> {
+  if (isHostError(error, 'unavailable', 'aborted')) return; // The host is being started again; that takes a moment.
+  const stateMessage = isHostError(error, 'no-space')
+    ? 'The snapshot store is full. The snapshot goes on when there is space.'
+    : `The snapshot could not be stored yet and is tried again: ${error instanceof Error ? error.message : String(error)}`;
+  try {
+    await ports.meta.transact(async (tx) => {
+      const current = await tx.snapshots.find(id);
+      if (current?.state !== 'pending' || current.stateMessage === stateMessage) return;
+      await tx.snapshots.update({ ...current, stateMessage });
+    });
+  } catch (cause) {
+    ports.log.warn('upload.reason', { snapshot: id, error: cause }); // The metadata may be on the same full disk.
   }
 }
 
@@ -114,6 +132,7 @@ async function complete(ports: ControlPorts, snapshot: Snapshot, result: UploadR
       ...current,
       ...result,
       state: 'completed',
+      stateMessage: null,
       progressPercent: 100,
       completedAtMs: Math.max(ports.clock.nowMs(), current.startedAtMs),
       // A draft goes as a whole.

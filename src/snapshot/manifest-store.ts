@@ -1,5 +1,6 @@
+import { isNoSpace } from '#base/no-space.ts';
 import type { ChunkStore } from '#chunk/chunk-store.ts';
-import { DamageError, isNoSpace, StoreError } from '#chunk/errors.ts';
+import { DamageError, StoreError } from '#chunk/errors.ts';
 import { ObjectExistsError } from '#chunk/object-store.ts';
 import { parseSnapshotId, type SnapshotId } from '#domain/ids.ts';
 

@@ -1,7 +1,8 @@
 import { AssertionError } from '#base/assert.ts';
 import { describeError } from '#base/log.ts';
+import { isNoSpace } from '#base/no-space.ts';
 import { DeviceError } from '#block/device.ts';
-import { isNoSpace, StoreError } from '#chunk/errors.ts';
+import { StoreError } from '#chunk/errors.ts';
 
 import { VolumeHostError, type VolumeHostErrorKind } from './host.ts';
 

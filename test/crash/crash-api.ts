@@ -9,14 +9,14 @@ import {
   EC2Client,
   EC2ServiceException,
 } from '@aws-sdk/client-ec2';
-import { systemClock } from '#base/clock.ts';
 import { askServer } from '#src/cli/admin-client.ts';
 import type { RunningServer } from '../running-server.ts';
 
-/** What became of a call: answered, refused by the service, or not answered, so that nobody knows. */
+/** What became of a call: answered, refused (4xx), failed (5xx), or not answered, so that nobody knows. */
 export type Outcome<T> =
   | { readonly kind: 'done'; readonly value: T }
   | { readonly kind: 'refused'; readonly code: string; readonly message: string }
+  | { readonly kind: 'failed'; readonly code: string; readonly message: string }
   | { readonly kind: 'unknown' };
 
 export interface SnapshotState {
@@ -97,17 +97,10 @@ export class CrashApi implements Disposable {
     });
   }
 
-  /** The NBD address of a volume or completed snapshot; tried again while the server is still opening what it serves. */
+  /** The NBD address of a volume or completed snapshot. Throws while the server is still opening what it serves. */
   async uri(id: string): Promise<string> {
-    for (let tries = 0; ; tries += 1) {
-      try {
-        const reply = await askServer({ data: this.#data }, 'GET', `/connect?name=${id}`);
-        return (reply as { readonly uri: string }).uri;
-      } catch (error) {
-        if (tries >= 200) throw error;
-        await systemClock.sleep(50);
-      }
-    }
+    const reply = await askServer({ data: this.#data }, 'GET', `/connect?name=${id}`);
+    return (reply as { readonly uri: string }).uri;
   }
 
   [Symbol.dispose](): void {
@@ -118,10 +111,9 @@ export class CrashApi implements Disposable {
     try {
       return { kind: 'done', value: await work() };
     } catch (error) {
-      if (error instanceof EC2ServiceException && (error.$metadata.httpStatusCode ?? 500) < 500) {
-        return { kind: 'refused', code: error.name, message: error.message };
-      }
-      return { kind: 'unknown' };
+      if (!(error instanceof EC2ServiceException)) return { kind: 'unknown' };
+      const kind = (error.$metadata.httpStatusCode ?? 500) < 500 ? 'refused' : 'failed';
+      return { kind, code: error.name, message: error.message };
     }
   }
 }

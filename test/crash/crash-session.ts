@@ -17,6 +17,7 @@ import {
   REGION_BYTES,
   REGION_OFFSET,
   REGION_SECTORS,
+  requestCount,
   Versions,
   VolumeLoad,
 } from './volume-load.ts';
@@ -36,6 +37,7 @@ const VOLUMES_MAX = 4;
 const SNAPSHOTS_MAX = 9;
 const ROUNDS_BETWEEN_RESTS = 10;
 const REST_MS_MAX = 60_000;
+const CONNECT_MS_MAX = 20_000;
 
 interface LivingVolume {
   readonly id: string;
@@ -201,9 +203,9 @@ class CrashSession {
     acting.abort();
     if (victim === 'control') {
       // The data plane goes on without the control plane, and through its start.
-      const before = total(this.#counts);
+      const before = requestCount(this.#counts);
       await this.#restart(false);
-      assert(total(this.#counts) > before, 'requests are answered while the control process is dead');
+      assert(requestCount(this.#counts) > before, 'requests are answered while the control process is dead');
     }
     await Promise.all(loads.map(({ load }) => load.stop()));
     await actions;
@@ -236,10 +238,16 @@ class CrashSession {
   async #connect(api: CrashApi, id: string): Promise<string> {
     this.#names += 1;
     const name = `${id}/${this.#names}`;
-    for (let tries = 0; ; tries += 1) {
-      const errno = await this.#load.open(name, await api.uri(id));
-      if (errno === 0) return name;
-      assert(tries < 200, `connect to ${id}: errno ${errno}`);
+    const deadline = systemClock.monotonicMs() + CONNECT_MS_MAX;
+    for (;;) {
+      try {
+        const errno = await this.#load.open(name, await api.uri(id));
+        if (errno === 0) return name;
+        throw new Error(`errno ${errno}`);
+      } catch (error) {
+        // A host that was killed is being started again, and has not opened its volumes yet.
+        if (systemClock.monotonicMs() > deadline) throw new Error(`connect to ${id}`, { cause: error });
+      }
       await systemClock.sleep(25);
     }
   }
@@ -287,7 +295,7 @@ class CrashSession {
     const cut = volume.model.beginCut();
     const made = await api.createSnapshot(volume.id, description);
     volume.model.endCut(cut);
-    if (made.kind === 'unknown') this.#unanswered.set(description, cut);
+    if (made.kind === 'unknown' || made.kind === 'failed') this.#unanswered.set(description, cut);
     if (made.kind !== 'done') return;
     this.#snapshots.set(made.value, { id: made.value, cut, isDoubtful: false });
     this.#counts.cuts += 1;
@@ -445,10 +453,6 @@ async function deleteSoon(work: () => Promise<Outcome<void>>, id: string): Promi
     );
     await systemClock.sleep(20);
   }
-}
-
-function total(counts: LoadCounts): number {
-  return counts.writes + counts.zeros + counts.trims + counts.flushes + counts.reads;
 }
 
 function shuffled<T>(items: T[], random: SeededRandom): T[] {

@@ -1,4 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
+import { systemClock } from '#base/clock.ts';
 import type { SeededRandom } from '#base/random.ts';
 import { type NbdLoad, SECTOR_BYTES } from './nbd-load.ts';
 import type { VolumeModel } from './sector-model.ts';
@@ -22,6 +23,10 @@ export interface LoadCounts {
 
 export function noCounts(): LoadCounts {
   return { writes: 0, zeros: 0, trims: 0, flushes: 0, reads: 0 };
+}
+
+export function requestCount(counts: LoadCounts): number {
+  return counts.writes + counts.zeros + counts.trims + counts.flushes + counts.reads;
 }
 
 /** Gives every write of a run a version of its own. */
@@ -54,6 +59,8 @@ export class VolumeLoad {
   #workers: readonly Promise<void>[] = [];
   /** Errnos that a server which was alive may not have answered. */
   readonly errnos: number[] = [];
+  /** How long the slowest request took until it was answered. */
+  slowestMs = 0;
 
   constructor(options: LoadOptions) {
     this.#options = options;
@@ -73,7 +80,9 @@ export class VolumeLoad {
 
   async #work(connection: string): Promise<void> {
     while (this.#isGoing) {
+      const startMs = systemClock.monotonicMs();
       const errno = await this.#step(connection);
+      this.slowestMs = Math.max(this.slowestMs, systemClock.monotonicMs() - startMs);
       if (errno === 0) continue;
       this.errnos.push(errno);
       return;

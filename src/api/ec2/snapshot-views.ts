@@ -20,7 +20,7 @@ export function snapshotView(snapshot: Snapshot): SnapshotView {
     State: stateOf(snapshot),
     Progress: progressOf(snapshot),
     StorageTier: 'standard',
-    ...(snapshot.state === 'error' && snapshot.stateMessage !== null ? { StateMessage: snapshot.stateMessage } : {}),
+    ...(snapshot.stateMessage === null ? {} : { StateMessage: snapshot.stateMessage }),
     ...(snapshot.completedAtMs === null ? {} : { CompletionTime: new Date(snapshot.completedAtMs) }),
     ...(snapshot.fullBytes === null ? {} : { FullSnapshotSizeInBytes: snapshot.fullBytes }),
   };

@@ -97,9 +97,10 @@ test('DescribeSnapshots shows progress while pending, and time and size once com
   assert.equal(completed.FullSnapshotSizeInBytes, 1_048_576);
 });
 
-test('only a failed snapshot says why', () => {
-  assert.equal(snapshotView({ ...snapshot, state: 'error', stateMessage: 'no space' }).StateMessage, 'no space');
-  assert.ok(!Object.hasOwn(snapshotView({ ...snapshot, stateMessage: 'no space' }), 'StateMessage'));
+test('a failed snapshot says why, one that waits for what, and another nothing', () => {
+  assert.equal(snapshotView({ ...snapshot, state: 'error', stateMessage: 'damaged' }).StateMessage, 'damaged');
+  assert.equal(snapshotView({ ...snapshot, state: 'pending', stateMessage: 'no space' }).StateMessage, 'no space');
+  assert.ok(!Object.hasOwn(snapshotView({ ...snapshot, stateMessage: null }), 'StateMessage'));
 });
 
 test('a snapshot that came from no volume shows the placeholder of AWS, in filters too', () => {
