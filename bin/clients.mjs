@@ -14,13 +14,21 @@ const PACKAGES = {
   openssl: 'command -v openssl',
 };
 
+/** A Ceph cluster with an S3 gateway, 250 MB installed. */
+const CEPH_PACKAGES = {
+  radosgw: 'command -v radosgw',
+  'ceph-mon': 'command -v ceph-mon && command -v ceph-authtool',
+  'ceph-osd': 'command -v ceph-osd',
+};
+
 function isThere(test) {
   return spawnSync('sh', ['-c', test], { stdio: 'ignore' }).status === 0;
 }
 
 /** Installs what is missing where that needs no question (root on Debian); else says how. Returns what is still missing. */
-export function ensureClients() {
-  const missing = () => Object.keys(PACKAGES).filter((name) => !isThere(PACKAGES[name]));
+export function ensureClients({ ceph }) {
+  const packages = ceph ? { ...PACKAGES, ...CEPH_PACKAGES } : PACKAGES;
+  const missing = () => Object.keys(packages).filter((name) => !isThere(packages[name]));
   const before = missing();
   if (before.length === 0) return before;
   const install = `apt-get install -y -qq --no-install-recommends ${before.join(' ')}`;

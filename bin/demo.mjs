@@ -11,5 +11,5 @@ if (process.getuid?.() !== 0) {
   process.stderr.write('The demonstration mounts file systems: run it as root (sudo npm run demo).\n');
   process.exit(1);
 }
-if (ensureClients().length > 0) process.exit(1);
+if (ensureClients({ ceph: process.argv.includes('--s3') }).length > 0) process.exit(1);
 process.exitCode = await runNode24([join(root, 'scripts', 'demo.ts'), ...process.argv.slice(2)], { cwd: root });

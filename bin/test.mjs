@@ -20,7 +20,7 @@ function step(name, command, args) {
 
 ensureInstalled({ development: true });
 useCompileCache();
-const missing = ensureClients();
+const missing = ensureClients({ ceph: true });
 if (missing.length > 0) {
   const required = process.env.VARVE_REQUIRE_CLIENTS === '1';
   process.stderr.write(`tests that need ${missing.join(', ')} ${required ? 'will fail' : 'are skipped'}\n`);

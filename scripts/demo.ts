@@ -2,6 +2,10 @@
  * The main job, end to end, on real bytes, narrated: a file system on a disk served over NBD; a snapshot while files are
  * being written; a disk restored from it, checked file by file; the same snapshot through Lightsail, EC2 and EBS direct.
  * Needs root (it mounts), aws, nbdfuse, nbdcopy, e2fsprogs. `npm run demo`; `--megabytes N` (default 320).
+ *
+ * Snapshots are stored in the server's data directory, or in a bucket: `--s3` starts Ceph for it, with its data in memory;
+ * `--store s3://BUCKET[/PREFIX]` (with `--s3-endpoint URL`, `--s3-region NAME`) uses one that is there, and removes
+ * what it stored below a prefix of its own.
  */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
@@ -10,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { systemClock } from '#base/clock.ts';
+import { DemoBucket } from './demo-bucket.ts';
 import { MountedVolume } from '../test/mounted-volume.ts';
 import { proportionalBytes, RunningServer } from '../test/running-server.ts';
 import { run, runOk } from '../test/run.ts';
@@ -138,6 +143,11 @@ async function directoryBytes(path: string): Promise<number> {
   return bytes;
 }
 
+/** What the server stores in packs and manifests. */
+async function storedBytes(dataDirectory: string, bucket: DemoBucket | null): Promise<number> {
+  return bucket === null ? await directoryBytes(join(dataDirectory, 'objects')) : await bucket.storedBytes();
+}
+
 function mib(bytes: number): string {
   return `${(bytes / MIB).toFixed(1)} MiB`;
 }
@@ -154,21 +164,38 @@ async function isEqual(server: RunningServer, nameOrId: string, path: string): P
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { megabytes: { type: 'string', default: '320' } } });
+  const { values } = parseArgs({
+    options: {
+      megabytes: { type: 'string', default: '320' },
+      s3: { type: 'boolean', default: false },
+      store: { type: 'string' },
+      's3-endpoint': { type: 'string' },
+      's3-region': { type: 'string' },
+    },
+  });
   const fillBytes = Number(values.megabytes) * MIB;
   const work = await mkdtemp(join(tmpdir(), 'varve-demo-'));
   const free = await statfs(work);
   if (free.bavail * free.bsize < fillBytes * 6) throw new Error(`${work} has too little room`);
   try {
-    await demonstrate(work, fillBytes);
+    await using bucket = await DemoBucket.open({
+      startCeph: values.s3,
+      store: values.store,
+      s3Endpoint: values['s3-endpoint'],
+      s3Region: values['s3-region'],
+    });
+    await demonstrate(work, fillBytes, bucket);
   } finally {
     await rm(work, { recursive: true, force: true });
   }
 }
 
-async function demonstrate(work: string, fillBytes: number): Promise<void> {
-  say('1. A server, with everything in one directory');
-  await using server = await timed('started', () => RunningServer.start());
+async function demonstrate(work: string, fillBytes: number, bucket: DemoBucket | null): Promise<void> {
+  say(
+    `1. A server, with everything in one directory${bucket === null ? '' : ` but its objects, which go to ${bucket.url}`}`,
+  );
+  const options = bucket === null ? {} : { args: bucket.serveOptions, environment: bucket.environment };
+  await using server = await timed('started', () => RunningServer.start(options));
   const { dataDirectory } = server;
   say(`   endpoint ${server.endpoint}`);
   const memory = [server.processId, await server.hostProcessId()].map(proportionalBytes);
@@ -214,7 +241,7 @@ async function demonstrate(work: string, fillBytes: number): Promise<void> {
   await writer.stop();
   say(`   ${flushedBefore.size} files were flushed before the call; the writer made ${writer.flushed.size} in all`);
   say(`   50 of the files were overwritten while it was pending`);
-  const storedFirst = await directoryBytes(join(dataDirectory, 'objects'));
+  const storedFirst = await storedBytes(dataDirectory, bucket);
   say(`   store: ${mib(storedFirst)}`);
 
   say('4. A disk from the snapshot');
@@ -263,7 +290,7 @@ async function demonstrate(work: string, fillBytes: number): Promise<void> {
     '--max-results',
     '10000',
   ]);
-  const grown = (await directoryBytes(join(dataDirectory, 'objects'))) - storedFirst;
+  const grown = (await storedBytes(dataDirectory, bucket)) - storedFirst;
   say(
     `   overwritten: ${mib(changedBytes)}; chunks that differ: ${changed.ChangedBlocks.length} (${mib(changed.ChangedBlocks.length * CHUNK_BYTES)}); store grew by ${mib(grown)}`,
   );
