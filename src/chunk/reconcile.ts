@@ -1,3 +1,5 @@
+import { mapAhead } from '#base/map-ahead.ts';
+
 import type { IndexedPack, SpareCopy } from './chunk-index.ts';
 import type { ChunkStore } from './chunk-store.ts';
 import { checkSpareCopies } from './copies.ts';
@@ -10,9 +12,14 @@ import {
   parsePackObjectKey,
   readPackEntries,
   type PackEntry,
+  type PackId,
   type PackName,
 } from './pack.ts';
 
+/** Footers read at once: of a bucket, each costs a wait or two, and a large store has thousands. */
+const FOOTERS_MAX = 16;
+/** Whole packs read at once: each takes its 16 MiB. */
+const WHOLE_PACKS_MAX = 2;
 /** Holds the id of the index that was last made anew. */
 const INDEX_ID_KEY = 'index-id';
 
@@ -81,38 +88,65 @@ async function forgetMissing(store: ChunkStore): Promise<boolean> {
  */
 export async function adoptUnknown(store: ChunkStore, options: { readonly checkRecords: boolean }): Promise<void> {
   const spares: { readonly name: PackName; readonly copies: readonly SpareCopy[] }[] = [];
-  for await (const { key, sizeBytes } of store.objects.list(PACK_PREFIX)) {
-    const name = parsePackObjectKey(key);
-    if (name === null || store.packsInFlight.has(name.id) || store.index.hasPack(name.id)) continue;
+  const { checkRecords } = options;
+  const taking = new Set<PackId>();
+  const read = async ({ name, sizeBytes }: UnknownPack): Promise<UnknownPack & { readonly found: FoundEntries }> => {
+    taking.add(name.id);
     store.packsInFlight.add(name.id);
-    try {
-      const entries = await readEntries(store, name, sizeBytes, options.checkRecords);
-      const copies = store.index.addPack(name, sizeBytes, entries);
-      if (copies.length > 0) spares.push({ name, copies });
-    } catch (error) {
-      if (!(error instanceof DamageError)) throw error;
-      store.log.error('pack damaged', { pack: key, why: error.message });
-    } finally {
+    return { name, sizeBytes, found: await readEntries(store, name, sizeBytes, checkRecords) };
+  };
+  try {
+    const limit = checkRecords ? WHOLE_PACKS_MAX : FOOTERS_MAX;
+    for await (const { name, sizeBytes, found } of mapAhead(unknownPacks(store), limit, read)) {
+      if (found instanceof DamageError) {
+        store.log.error('pack damaged', { pack: packObjectKey(name), why: found.message });
+      } else {
+        const copies = store.index.addPack(name, sizeBytes, found);
+        if (copies.length > 0) spares.push({ name, copies });
+      }
+      taking.delete(name.id);
       store.packsInFlight.delete(name.id);
     }
+  } finally {
+    for (const id of taking) store.packsInFlight.delete(id);
   }
   // A second copy is there because the first was damaged, or by a crash: only reading tells, and a delta reads only once the
   // pack with what it needs is taken in.
   for (const { name, copies } of spares) await checkSpareCopies(store, name.account, copies);
 }
 
+interface UnknownPack {
+  readonly name: PackName;
+  readonly sizeBytes: number;
+}
+
+async function* unknownPacks(store: ChunkStore): AsyncGenerator<UnknownPack> {
+  for await (const { key, sizeBytes } of store.objects.list(PACK_PREFIX)) {
+    const name = parsePackObjectKey(key);
+    if (name === null || store.packsInFlight.has(name.id) || store.index.hasPack(name.id)) continue;
+    yield { name, sizeBytes };
+  }
+}
+
+type FoundEntries = readonly PackEntry[] | DamageError;
+
 async function readEntries(
   store: ChunkStore,
   name: PackName,
   sizeBytes: number,
   checkRecords: boolean,
-): Promise<readonly PackEntry[]> {
+): Promise<FoundEntries> {
   const objectKey = packObjectKey(name);
   const read = async (offset: number, length: number): Promise<Buffer> => {
     const bytes = await store.objects.getRange(objectKey, offset, length);
     if (bytes === null) throw new DamageError('the pack is missing');
     return bytes;
   };
-  if (!checkRecords) return readPackEntries(name, sizeBytes, read);
-  return checkPack(store.keysOf(name.account), name, await read(0, sizeBytes));
+  try {
+    if (!checkRecords) return await readPackEntries(name, sizeBytes, read);
+    return checkPack(store.keysOf(name.account), name, await read(0, sizeBytes));
+  } catch (error) {
+    if (error instanceof DamageError) return error;
+    throw error;
+  }
 }
