@@ -16,6 +16,7 @@ import { StoreError } from './errors.ts';
 import { MarkSet } from './mark-set.ts';
 import { MemoryStore } from './memory-store.ts';
 import { packObjectKey } from './pack.ts';
+import { adoptUnknown } from './reconcile.ts';
 import { sealAsOrdered, type Sealed } from './seal-batch.ts';
 import { addressOf } from './seal.ts';
 import { sweep } from './sweep.ts';
@@ -229,6 +230,61 @@ test('a delta that gives another chunk is to blame itself, not its base', async 
   await assertReads(store, 0);
   assert.equal((await storeOn(store, n, 0)).record?.readUInt8(0), 3);
   await assertReads(store, n);
+});
+
+test('a base that is whole and wrong is to blame for what rests on it', async () => {
+  await using store = await openChunkStore(new MemoryStore());
+  await storeOn(store, 0, null);
+  const wrong = emptyBlockSet();
+  wrong[3] = 1;
+  const isUnchecked = (n: number): boolean => keyAt(store, n).readUInt8(0) % 64 !== 0;
+  const n = present(
+    contents.keys().find((at) => at > 0 && isUnchecked(at) && isUnchecked(at + 1)),
+    'two contents whose hints are not checked',
+  );
+  await storeOn(store, n, 0, wrong);
+  await storeOn(store, n + 1, n, differingBlocks(contentAt(n + 1), contentAt(n)));
+  await assertDamaged(store, n + 1, new RegExp(`${keyAt(store, n).toString('hex')} .*does not have its address`));
+  // The other one is not suspect itself: it heals with its base.
+  await storeOn(store, n, null);
+  await assertReads(store, n + 1, n, 0);
+});
+
+/** Puts the pack with the n-th content into the objects, made by a store that sees nothing of what is there. */
+async function putApart(objects: MemoryStore, fill: (apart: ChunkStore) => Promise<unknown>, n: number): Promise<void> {
+  const apart = new MemoryStore();
+  await apart.put('repository', [present(await objects.get('repository'), 'an object')]);
+  await using store = await openChunkStore(apart);
+  await fill(store);
+  const place = present(store.index.find(TEST_ACCOUNT, keyAt(store, n)), 'a record');
+  const key = packObjectKey({ account: TEST_ACCOUNT, id: place.pack });
+  await objects.put(key, [present(await apart.get(key), 'a pack')]);
+}
+
+test('a record that is turned to a copy that is a delta keeps what that needs', async () => {
+  const objects = new MemoryStore();
+  await using store = await openChunkStore(objects);
+  await storeOn(store, 0, null);
+  await storeOn(store, 1, null);
+  await putApart(objects, async (apart) => [await storeOn(apart, 0, null), await storeOn(apart, 1, 0)], 1);
+  await damage(objects, store, 1);
+  const bound = store.index.nextEpoch();
+  store.index.claim(TEST_ACCOUNT, [keyAt(store, 1)]);
+  await adoptUnknown(store, { checkRecords: true });
+  assert.equal(kindAt(store, 1), 'delta');
+  await sweep(store, { marks: new MarkSet(), bound, signal: never });
+  await assertReads(store, 1, 0);
+});
+
+test('a record is not turned to a delta whose base is not there', async () => {
+  const objects = new MemoryStore();
+  await using store = await openChunkStore(objects);
+  await storeOn(store, 1, null);
+  store.index.suspect(TEST_ACCOUNT, keyAt(store, 1));
+  await putApart(objects, async (apart) => [await storeOn(apart, 0, null), await storeOn(apart, 1, 0)], 1);
+  await adoptUnknown(store, { checkRecords: true });
+  assert.equal(kindAt(store, 1), 'chunk');
+  await assertReads(store, 1);
 });
 
 test('an index made anew knows what deltas need, in whatever order the packs come', async () => {
