@@ -11,23 +11,29 @@ import { parseReplies } from './nbd-replies.fake.ts';
 import { SessionRig, clientFlags, infoRequest, metaContexts, option } from './nbd-session-rig.fake.ts';
 import { TestDevice } from './nbd-test-device.fake.ts';
 
-const DURATION_MS = Number(process.env['VARVE_FUZZ_MS'] ?? 3_000);
+/** Streams of requests and handshakes; with those before STARTTLS (nbd-starttls.test.ts) more than 100,000 inputs. */
+const STREAM_COUNT = Number(process.env['VARVE_FUZZ_COUNT'] ?? 6_000);
+const HANDSHAKE_COUNT = Number(process.env['VARVE_FUZZ_COUNT'] ?? 40_000);
 const SEED = Number(process.env['VARVE_FUZZ_SEED'] ?? Math.floor(systemClock.nowMs() % 0x1_0000_0000));
-const DEVICE_BYTES = 256 * 1024;
+const DEVICE_BYTES = 64 * 1024;
 
-/** Rounds of `body`, each with a seed of its own, until the time is over. The seed of a round that fails is in its message. */
-async function rounds(body: (random: SeededRandom) => Promise<void>): Promise<number> {
-  const untilMs = systemClock.monotonicMs() + DURATION_MS;
-  let count = 0;
-  for (let seed = SEED; systemClock.monotonicMs() < untilMs; seed += 1) {
+/** Rounds of `body`, each with a seed of its own. The seed of a round that fails is in its message. */
+async function rounds(count: number, body: (random: SeededRandom) => Promise<void>): Promise<void> {
+  for (let seed = SEED; seed < SEED + count; seed += 1) {
     try {
       await body(new SeededRandom(seed));
     } catch (error) {
       throw new Error(`VARVE_FUZZ_SEED=${seed}`, { cause: error });
     }
-    count += 1;
   }
-  return count;
+}
+
+/** What is written comes from here: to make it anew for each write would be most of the work. */
+const NOISE = new SeededRandom(7).bytes(4 * DEVICE_BYTES);
+
+function someNoise(random: SeededRandom, length: number): Buffer {
+  const at = random.below(NOISE.length - length);
+  return NOISE.subarray(at, at + length);
 }
 
 /** A few bytes changed, put in, or taken out. */
@@ -55,16 +61,17 @@ function someRequest(random: SeededRandom, cookie: bigint): Buffer {
   const edge = random.below(10) === 0 ? DEVICE_BYTES - length + random.below(3) - 1 : random.below(DEVICE_BYTES - 5000);
   const flags = random.below(5) === 0 ? random.below(32) : random.below(2);
   const header = encodeRequest({ command, flags, cookie, offset: Math.max(0, edge), length });
-  return command === COMMAND.write ? Buffer.concat([header, random.bytes(length)]) : header;
+  return command === COMMAND.write ? Buffer.concat([header, someNoise(random, length)]) : header;
 }
 
 /** What the device must hold after `stream`, by the plainest reading of the protocol: `certain` is null where it cannot be said. */
 function plainReading(
   stream: Buffer,
   device: TestDevice,
+  structured: boolean,
 ): { readonly bytes: Buffer; readonly open: [number, number] | null } {
   const bytes = Buffer.alloc(device.sizeBytes);
-  const terms = { sizeBytes: device.sizeBytes, readOnly: false, structured: true, blockStatus: true };
+  const terms = { sizeBytes: device.sizeBytes, readOnly: false, structured, blockStatus: structured };
   const request = blankRequest();
   for (let at = 0; stream.length - at >= REQUEST_HEADER_BYTES;) {
     if (!decodeRequest(stream, at, request)) break;
@@ -86,20 +93,21 @@ function plainReading(
   return { bytes, open: null };
 }
 
-test(`mutated requests never write what the protocol does not say (seed ${SEED})`, async (t) => {
+test(`${STREAM_COUNT} streams of mutated requests never write what the protocol does not say (seed ${SEED})`, async () => {
   const buffers = new NbdBuffers();
   const budget = new NbdBudget(NBD_LIMITS.inFlightBytesTotalMax);
-  const count = await rounds(async (random) => {
+  await rounds(STREAM_COUNT, async (random) => {
     const device = new TestDevice(DEVICE_BYTES);
     const rig = new SessionRig({ device, buffers, budget });
-    await rig.open();
+    const structured = random.below(4) > 0;
+    await rig.open({ structured });
     const requests = Array.from({ length: 1 + random.below(random.below(4) === 0 ? 300 : 10) }, (_, index) =>
       someRequest(random, BigInt(index)),
     );
     const stream = mutate(Buffer.concat(requests), random);
     const slow = random.below(3) === 0;
     if (random.below(4) === 0) rig.transport.stall();
-    const plain = plainReading(stream, device);
+    const plain = plainReading(stream, device, structured);
     device.slow = slow;
     rig.transport.feed(stream, 1 + random.below(random.below(2) === 0 ? 100 : 20_000));
     const work = async (): Promise<boolean> => {
@@ -120,13 +128,13 @@ test(`mutated requests never write what the protocol does not say (seed ${SEED})
       assert.ok(turn < 1000, 'a session ends when its client has sent all');
       await work();
     }
-    parseReplies(rig.transport.take());
+    // Only the client knows how many bytes follow a simple reply, and these clients do not.
+    if (structured) parseReplies(rig.transport.take());
     if (endsEarly || (slow && rig.transport.destroyed)) return;
     const [from, to] = plain.open ?? [0, 0];
     assert.ok(device.bytes.subarray(0, from).equals(plain.bytes.subarray(0, from)), 'what is before');
     assert.ok(device.bytes.subarray(to).equals(plain.bytes.subarray(to)), 'what is behind');
   });
-  t.diagnostic(`${count} streams`);
   assert.equal(
     budget.hasRoom(NBD_LIMITS.inFlightBytesTotalMax, NBD_LIMITS.inFlightBytesTotalMax),
     true,
@@ -134,9 +142,9 @@ test(`mutated requests never write what the protocol does not say (seed ${SEED})
   );
 });
 
-test(`mutated handshakes end, and open nothing but what is there (seed ${SEED})`, async (t) => {
+test(`${HANDSHAKE_COUNT} mutated handshakes end, and open nothing but what is there (seed ${SEED})`, async () => {
   const names = ['', 'vol', 'other', 'x'.repeat(4096), '__proto__'];
-  const count = await rounds(async (random) => {
+  await rounds(HANDSHAKE_COUNT, async (random) => {
     const device = new TestDevice(DEVICE_BYTES);
     const rig = new SessionRig({ device });
     const name = (): string => names[random.below(names.length)] ?? '';
@@ -169,5 +177,4 @@ test(`mutated handshakes end, and open nothing but what is there (seed ${SEED})`
       [],
     );
   });
-  t.diagnostic(`${count} streams`);
 });
