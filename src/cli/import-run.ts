@@ -22,6 +22,9 @@ const PIECE_BYTES = 1024 * 1024;
 /** Writes that are under way at once. */
 const WRITES_MAX = 8;
 const LABEL = 'importing';
+/** A removal is tried again for so long, so often. */
+const REMOVE_MS_MAX = 5000;
+const REMOVE_PAUSE_MS = 100;
 
 export interface ImportWish {
   /** `-`: standard input. */
@@ -70,7 +73,7 @@ export async function runImport(wish: ImportWish): Promise<void> {
     `${wish.snapshotName}: snapshot ${await takeSnapshot(service, disk, wish.snapshotName, signal)}\n`,
   );
   if (!wish.removesDisk) return;
-  await service.remove(disk);
+  await removeDisk(service, disk);
   process.stdout.write(`${wish.name}: removed; its snapshot stays\n`);
 }
 
@@ -298,10 +301,24 @@ async function* dataOf(ranges: readonly ImageRange[]): AsyncGenerator<ImageRange
   for (const { offset, length } of ranges) yield* piecesOf(offset, offset + length, PIECE_BYTES);
 }
 
+/** A disk counts as in use until the server has seen that its client is gone. */
+async function removeDisk(service: DiskService, disk: NewDisk): Promise<void> {
+  const untilMs = systemClock.monotonicMs() + REMOVE_MS_MAX;
+  for (;;) {
+    try {
+      await service.remove(disk);
+      return;
+    } catch (error) {
+      if (systemClock.monotonicMs() > untilMs) throw error;
+      await systemClock.sleep(REMOVE_PAUSE_MS);
+    }
+  }
+}
+
 /** Removes a disk that holds half an image; answers the error that says so. */
 async function undone(service: DiskService, disk: NewDisk, error: unknown): Promise<CommandError> {
   try {
-    await service.remove(disk);
+    await removeDisk(service, disk);
     return new CommandError(`the image was not imported, and the disk ${disk.label} was removed`, { cause: error });
   } catch (trouble) {
     const why = describeError(trouble);

@@ -142,7 +142,9 @@ export class LightsailService implements DiskService {
   async create(name: string, sizeGib: number): Promise<NewDisk> {
     const availabilityZone = this.#server.zone;
     await this.#call('CreateDisk', { diskName: name, availabilityZone, sizeInGb: sizeGib });
-    const reply = await this.#call('GetDisk', { diskName: name });
+    const reply = await this.#call('GetDisk', { diskName: name }).catch((error: unknown) => {
+      throw new CommandError(`the disk ${name} was made, and stays, empty`, { cause: error });
+    });
     const id = /"supportCode":"\d+\/(vol-[0-9a-f]+)"/.exec(reply)?.[1];
     if (id === undefined) throw new CommandError(`the server does not say which volume ${name} is`);
     return { id, label: name };
