@@ -13,13 +13,13 @@ export class DemoBucket implements AsyncDisposable {
   readonly serveOptions: readonly string[];
   readonly environment: Readonly<Record<string, string>>;
   readonly url: string;
-  readonly #store: ObjectStore;
+  readonly #open: (readOnly: boolean) => Promise<ObjectStore>;
   readonly #ceph: RunningCeph | null;
 
   private constructor(options: {
     readonly location: S3Location;
     readonly environment: Readonly<Record<string, string>>;
-    readonly store: ObjectStore;
+    readonly open: (readOnly: boolean) => Promise<ObjectStore>;
     readonly ceph: RunningCeph | null;
   }) {
     const { bucket, prefix, region, endpoint } = options.location;
@@ -29,7 +29,7 @@ export class DemoBucket implements AsyncDisposable {
       ...(endpoint === null ? [] : ['--s3-endpoint', endpoint]),
     ];
     this.environment = options.environment;
-    this.#store = options.store;
+    this.#open = options.open;
     this.#ceph = options.ceph;
   }
 
@@ -41,27 +41,31 @@ export class DemoBucket implements AsyncDisposable {
     if (place === null) return null;
     const location = { ...place, prefix: `${place.prefix}demo-${systemRandom.bytes(6).toString('hex')}/` };
     const environment = ceph?.environment() ?? {};
-    const store = await openS3Store({
-      location,
-      environment: { ...process.env, ...environment },
-      clock: systemClock,
-      random: systemRandom,
-      log: silentLog,
-    });
-    return new DemoBucket({ location, environment, store, ceph });
+    const open = async (readOnly: boolean): Promise<ObjectStore> =>
+      await openS3Store({
+        location,
+        environment: { ...process.env, ...environment },
+        clock: systemClock,
+        random: systemRandom,
+        log: silentLog,
+        readOnly,
+      });
+    return new DemoBucket({ location, environment, open, ceph });
   }
 
   async storedBytes(): Promise<number> {
+    await using store = await this.#open(true);
     let bytes = 0;
-    for await (const { sizeBytes } of this.#store.list('')) bytes += sizeBytes;
+    for await (const { sizeBytes } of store.list('')) bytes += sizeBytes;
     return bytes;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#ceph === null) {
-      for await (const { key } of this.#store.list('')) await this.#store.delete(key);
+      // The server that had it has ended.
+      await using store = await this.#open(false);
+      for await (const { key } of store.list('')) await store.delete(key);
     }
-    await this.#store[Symbol.asyncDispose]();
     await this.#ceph?.[Symbol.asyncDispose]();
   }
 }

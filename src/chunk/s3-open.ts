@@ -7,6 +7,7 @@ import { S3Client } from './s3-client.ts';
 import { CredentialChain } from './s3-credentials.ts';
 import type { Environment } from './s3-found-credentials.ts';
 import type { S3Location } from './s3-location.ts';
+import { S3Owner } from './s3-owner.ts';
 import { probeStore } from './s3-probe.ts';
 import { S3Store } from './s3-store.ts';
 
@@ -26,7 +27,7 @@ export interface S3OpenOptions {
   readonly giveUpMs?: number;
 }
 
-/** Probes the bucket and opens the store. Throws ObjectStoreError with what to change. Disposing the store ends its connections. */
+/** Probes the bucket, takes the store over from whoever had it, and opens it. Throws ObjectStoreError with what to change. Disposing the store ends its connections. */
 export async function openS3Store(options: S3OpenOptions): Promise<ObjectStore> {
   const { location, clock, random, log, environment } = options;
   const credentials = new CredentialChain({ environment, clock, log });
@@ -47,5 +48,11 @@ export async function openS3Store(options: S3OpenOptions): Promise<ObjectStore> 
     ...timing,
     ...(options.giveUpMs === undefined ? {} : { giveUpMs: options.giveUpMs }),
   });
-  return new S3Store({ client, clock, conditionalPut });
+  try {
+    const owner = options.readOnly === true ? null : await S3Owner.take(client, { clock, random, log });
+    return new S3Store({ client, clock, owner, conditionalPut });
+  } catch (error) {
+    client[Symbol.dispose]();
+    throw error;
+  }
 }

@@ -77,8 +77,9 @@ export class FakeS3Server implements AsyncDisposable {
   fault: (request: S3RequestSeen) => S3Fault | null = () => null;
   /** Every request that came, signed well or not. */
   readonly seen: string[] = [];
-  inFlightCountMax = 0;
-  #inFlightCount = 0;
+  /** Requests at once, by method: the most there were, and those now. */
+  readonly inFlightCountMax = new Map<string, number>();
+  readonly #inFlightCount = new Map<string, number>();
   #server: Server;
   #port = 0;
   readonly #sockets = new Set<Socket>();
@@ -137,9 +138,11 @@ export class FakeS3Server implements AsyncDisposable {
 
   #newServer(): Server {
     const server = createServer((request, response) => {
-      this.#inFlightCount += 1;
-      this.inFlightCountMax = Math.max(this.inFlightCountMax, this.#inFlightCount);
-      response.once('close', () => (this.#inFlightCount -= 1));
+      const method = request.method ?? '';
+      const count = (this.#inFlightCount.get(method) ?? 0) + 1;
+      this.#inFlightCount.set(method, count);
+      this.inFlightCountMax.set(method, Math.max(this.inFlightCountMax.get(method) ?? 0, count));
+      response.once('close', () => this.#inFlightCount.set(method, (this.#inFlightCount.get(method) ?? 1) - 1));
       this.#serve(request, response).catch(() => request.socket.destroy()); // The client went away.
     });
     server.on('connection', (socket) => {

@@ -7,6 +7,7 @@ import { KeyLock } from '#base/key-lock.ts';
 import { isObjectKey, ObjectExistsError, ObjectStoreError, type ObjectStore } from './object-store.ts';
 import { errorBodyOf, headerOf, listPageOf, type S3Answer, type S3ListPage } from './s3-answer.ts';
 import { contentMd5, queryValue, type S3Client, S3RequestError } from './s3-client.ts';
+import type { S3Owner } from './s3-owner.ts';
 
 /** Objects named in one answer: the most that S3 allows. */
 const LIST_COUNT_MAX = 1000;
@@ -21,6 +22,8 @@ export interface S3StoreOptions {
   /** Taken over: disposed of with the store. */
   readonly client: S3Client;
   readonly clock: Clock;
+  /** Looked at before anything is changed; null: nothing is to be changed. */
+  readonly owner: S3Owner | null;
   /** Whether the store refuses a put with `If-None-Match: *` where there is an object; the probe finds out. */
   readonly conditionalPut: boolean;
 }
@@ -42,6 +45,7 @@ export class S3Store implements ObjectStore {
   readonly #clock: Clock;
   readonly #prefix: string;
   readonly #conditionalPut: boolean;
+  readonly #owner: S3Owner | null;
   readonly #lock = new KeyLock();
   readonly #doubts = new Map<string, number>();
 
@@ -50,10 +54,12 @@ export class S3Store implements ObjectStore {
     this.#clock = options.clock;
     this.#prefix = options.client.location.prefix;
     this.#conditionalPut = options.conditionalPut;
+    this.#owner = options.owner;
   }
 
   async put(key: string, parts: readonly Uint8Array[], options: { readonly ifAbsent?: boolean } = {}): Promise<void> {
     assert(isObjectKey(key), 'an object key is well-formed');
+    await this.#checkOwner(`put ${key}`);
     try {
       if (options.ifAbsent !== true) await this.#put(key, parts, false);
       else if (this.#conditionalPut) await this.#put(key, parts, true);
@@ -120,6 +126,7 @@ export class S3Store implements ObjectStore {
       const waitMs = doubtfulUntilMs - this.#clock.monotonicMs();
       if (waitMs > 0) await this.#clock.sleep(waitMs);
     }
+    await this.#checkOwner(`delete ${key}`);
     await this.#client.request({
       doing: `delete ${key}`,
       method: 'DELETE',
@@ -168,6 +175,12 @@ export class S3Store implements ObjectStore {
       await nextTurn();
     }
     return at === found.length;
+  }
+
+  async #checkOwner(doing: string): Promise<void> {
+    if (this.#owner === null)
+      throw new ObjectStoreError(`${doing}: the store is open to be read only`, { retryable: false });
+    await this.#owner.check();
   }
 
   #doubt(key: string): void {
