@@ -217,7 +217,8 @@ export class Journal {
     try {
       await sync();
     } catch (error) {
-      this.#failure = new DeviceError('EIO', `${doing}; the volume must be opened again`, { cause: error });
+      // The first reason says more than what it led to.
+      this.#failure ??= new DeviceError('EIO', `${doing}; the volume must be opened again`, { cause: error });
       this.#markSyncFailed();
       throw this.#failure;
     }

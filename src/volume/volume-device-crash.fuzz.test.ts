@@ -124,14 +124,17 @@ class World {
 
       this.#files.crash();
       await this.#restart();
-      if (isInjected(this.#device?.failure ?? null)) {
-        this.#syncFailed = true;
-        this.failedSyncs += 1;
-      }
+      this.#seeFailure();
     }
     await this.#open();
     await this.#check();
     await this.#device?.close();
+  }
+
+  #seeFailure(): void {
+    if (!isInjected(this.#device?.failure ?? null)) return;
+    this.#syncFailed = true;
+    this.failedSyncs += 1;
   }
 
   async #create(): Promise<void> {
