@@ -282,6 +282,20 @@ export class ChunkIndex implements Disposable {
     this.#database.run("UPDATE meta SET value = ? WHERE name = 'id'", id);
   }
 
+  /** Counts how often a record was turned to a copy of another length, or on another base. */
+  get forms(): number {
+    return this.#meta('forms', 0);
+  }
+
+  /** Epoch of the last collection that began to delete records; not lost later than those are. */
+  get swept(): number {
+    return this.#meta('swept', 0);
+  }
+
+  set swept(epoch: number) {
+    this.#database.run("INSERT OR REPLACE INTO meta (name, value) VALUES ('swept', ?)", epoch);
+  }
+
   /** Forgets all packs and records, to be taken in again. */
   clear(): void {
     this.transact(() => {
@@ -402,14 +416,15 @@ export class ChunkIndex implements Disposable {
     );
   }
 
-  /** Points a record that is known to its copy in another pack. What that one needs moves to this epoch with it. */
+  /** Points a record that is known to its copy in another pack. Where that needs something else than before, `#canRestOn` was asked. */
   #moveRecord(account: AccountId, key: Buffer, to: RecordPlace, pack: number): void {
     const before = this.#database.row(
-      'SELECT pack, length FROM record WHERE account = ? AND key = ?',
+      'SELECT pack, length, base FROM record WHERE account = ? AND key = ?',
       Number(account),
       key,
     );
     assert(before !== null, 'a record that is moved is known');
+    if (before.integer('length') !== to.length || !isSameBase(before.bytesOrNull('base'), to.base)) this.#countForm();
     this.#addLiveBytes(before.integer('pack'), -before.integer('length'));
     this.#database.run(
       'UPDATE record SET kind = ?, pack = ?, offset = ?, length = ?, base = ?, suspect = 0 WHERE account = ? AND key = ?',
@@ -422,7 +437,10 @@ export class ChunkIndex implements Disposable {
       key,
     );
     this.#addLiveBytes(pack, to.length);
-    if (to.base !== null) this.#claimChain(account, to.base);
+  }
+
+  #countForm(): void {
+    this.#database.run("UPDATE meta SET value = ? WHERE name = 'forms'", this.forms + 1);
   }
 
   #packNumber(id: PackId): number {
@@ -431,7 +449,7 @@ export class ChunkIndex implements Disposable {
     return row.integer('number');
   }
 
-  /** Whether a record may need that one: all of it is there and sound, and does not need the record itself. */
+  /** Whether a record may need that one: all of it is there and sound, and does not need the record itself. It moves to this epoch. */
   #canRestOn(account: AccountId, base: Buffer | null, key: Buffer): boolean {
     if (base === null) return true;
     return this.#claimChain(account, base)?.every((link) => !link.equals(key)) ?? false;
@@ -479,6 +497,10 @@ export class ChunkIndex implements Disposable {
 /** Where an entry of a pack says that its record is. */
 export function placeOf(pack: PackId, { kind, offset, length, base }: PackEntry): RecordPlace {
   return { pack, kind, offset, length, base };
+}
+
+function isSameBase(a: Buffer | null, b: Buffer | null): boolean {
+  return a === null || b === null ? a === b : a.equals(b);
 }
 
 function accountOf(row: Row): AccountId {

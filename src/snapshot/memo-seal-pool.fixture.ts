@@ -36,8 +36,8 @@ export class MemoSealPool implements SealPool {
       const order = present(orders[at], 'an order for each chunk');
       const way = `${name} ${wayOf(order)}`;
       const sealed = this.#sealed.get(way) ?? sealAsOrdered(keys, chunk, order, this.#random);
-      // What is damaged now need not be so later.
-      if (sealed.finding === 'none') this.#sealed.set(way, sealed);
+      // What is compared with the base is compared each time: the base may be damaged by now.
+      if (order.type !== 'delta' || order.chain === null) this.#sealed.set(way, sealed);
       return { key: chunk.key, record: sealed.record, finding: sealed.finding };
     });
   }
@@ -47,6 +47,5 @@ export class MemoSealPool implements SealPool {
 
 function wayOf(order: SealOrder): string {
   if (order.type !== 'delta') return order.type;
-  const isCompared = order.chain !== null;
-  return `delta ${Buffer.from(order.base).toString('hex')} ${order.changed?.join() ?? ''} ${isCompared}`;
+  return `delta ${Buffer.from(order.base).toString('hex')} ${order.changed?.join() ?? ''} ${order.chain === null}`;
 }

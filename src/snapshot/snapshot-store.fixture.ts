@@ -85,12 +85,18 @@ export interface TestWrite {
   readonly signal?: AbortSignal;
   readonly onProgress?: SnapshotWrite['onProgress'];
   readonly volume?: number;
+  /** Of every change. */
+  readonly changedBlocks?: Uint32Array;
 }
 
 export function testWrite(content: ContentFile, options: TestWrite): SnapshotWrite {
   const items = [...options.changes]
     .toSorted(([a], [b]) => a - b)
-    .map(([index, n]) => ({ index, source: n === null ? null : content.source(n) }));
+    .map(([index, n]) => ({
+      index,
+      source: n === null ? null : content.source(n),
+      changedBlocks: options.changedBlocks ?? null,
+    }));
   return {
     label: testLabel(options.snapshot, options.chunkCount, options.volume),
     base: options.base ?? null,
@@ -105,7 +111,12 @@ let seed = 0;
 
 export function openTestStore(
   objects: ObjectStore,
-  options: { readonly indexPath?: string; readonly seed?: number; readonly pool?: SealPool } = {},
+  options: {
+    readonly indexPath?: string;
+    readonly sizesPath?: string;
+    readonly seed?: number;
+    readonly pool?: SealPool;
+  } = {},
 ): Promise<SnapshotStore> {
   const random = new SeededRandom(options.seed ?? (seed += 1));
   return openSnapshotStore({
@@ -115,6 +126,7 @@ export function openTestStore(
     random,
     log: silentLog,
     clock: new VirtualClock(),
+    ...(options.sizesPath === undefined ? {} : { sizesPath: options.sizesPath }),
     pool: options.pool ?? new InlineSealPool({ masterKey: TEST_MASTER_KEY, random }),
   });
 }
