@@ -60,7 +60,7 @@ import { adoptUnknown } from '#chunk/reconcile.ts';
 import { sweep } from '#chunk/sweep.ts';
 import type { ChunkStore } from '#chunk/chunk-store.ts';
 
-import type { Holds } from './holds.ts';
+import type { AccountRoot, Holds } from './holds.ts';
 import type { ManifestStore } from './manifest-store.ts';
 import { Marker } from './marker.ts';
 import type { Collection, CollectReport } from './snapshot-store.ts';
@@ -69,11 +69,13 @@ export interface CollectPorts {
   readonly chunks: ChunkStore;
   readonly manifests: ManifestStore;
   readonly holds: Holds;
+  /** Told before records are deleted. */
+  readonly beforeSweep: (epoch: number, extraRoots: readonly AccountRoot[], signal: AbortSignal) => Promise<void>;
 }
 
 /** One collection. Must not run while another does. */
 export async function collect(
-  { chunks, manifests, holds }: CollectPorts,
+  { chunks, manifests, holds, beforeSweep }: CollectPorts,
   { extraRoots, signal }: Collection,
 ): Promise<CollectReport> {
   const epoch = chunks.index.nextEpoch();
@@ -88,12 +90,15 @@ export async function collect(
     // Deleted since it was listed.
     if (manifest !== null) await marker.mark({ account: manifest.label.account, root: manifest.root });
   }
-  for (const root of await extraRoots()) await marker.mark(root);
+  const extra = [...(await extraRoots())];
+  for (const root of extra) await marker.mark(root);
+  await beforeSweep(epoch, extra, signal);
   for (let held = watch.take(); held.length > 0 || watch.isOpening; held = watch.take()) {
     for (const root of held) await marker.mark(root);
     await watch.settled();
   }
   // Nothing is awaited between the last look at the holds and the first deletion.
+  chunks.index.swept = epoch;
   const swept = await sweep(chunks, { marks: marker.marks, bound, signal });
   return { liveChunks: marker.chunkCount, deletedChunks: swept.deletedChunks, freedBytes: swept.freedBytes };
 }

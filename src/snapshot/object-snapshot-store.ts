@@ -1,4 +1,4 @@
-import { assert } from '#base/assert.ts';
+import { assert, AssertionError } from '#base/assert.ts';
 import type { Clock } from '#base/clock.ts';
 import { KeyLock } from '#base/key-lock.ts';
 import { ChunkStore, type ChunkStoreOptions } from '#chunk/chunk-store.ts';
@@ -6,10 +6,11 @@ import { snapshotNotFound, StoreError, throwIfAborted } from '#chunk/errors.ts';
 import type { SealPool } from '#chunk/seal-pool.ts';
 import type { AccountId, SnapshotId } from '#domain/ids.ts';
 
-import { collect } from './collector.ts';
+import { collect, type CollectPorts } from './collector.ts';
 import { Holds } from './holds.ts';
 import { ManifestStore } from './manifest-store.ts';
 import type { Manifest } from './manifest.ts';
+import { Sizes, type SnapshotSize, type StoreSize, type VolumeRoot } from './sizes.ts';
 import type {
   ChangedChunk,
   Collection,
@@ -25,6 +26,8 @@ import { emptyRoot, findChunk, type TreeRoot } from './tree.ts';
 import { writeSnapshot } from './write-snapshot.ts';
 
 export interface SnapshotStoreOptions extends ChunkStoreOptions {
+  /** Of the counts behind the sizes of snapshots, a file that may be deleted at any time no store has it open. Without it they are in memory, counted when they are asked for. */
+  readonly sizesPath?: string;
   readonly pool: SealPool;
   readonly clock: Clock;
 }
@@ -48,22 +51,27 @@ class ObjectSnapshotStore implements SnapshotStore {
   readonly #pool: SealPool;
   readonly #clock: Clock;
   readonly #holds = new Holds();
+  readonly #sizes: Sizes;
+  readonly #followsSizes: boolean;
   readonly #lock = new KeyLock();
   readonly #closing = new AbortController();
   readonly #running = new Set<Promise<unknown>>();
 
-  constructor(chunks: ChunkStore, manifests: ManifestStore, { pool, clock }: SnapshotStoreOptions) {
+  constructor(chunks: ChunkStore, manifests: ManifestStore, { pool, clock, sizesPath }: SnapshotStoreOptions) {
     this.#chunks = chunks;
     this.#manifests = manifests;
     this.#pool = pool;
     this.#clock = clock;
+    this.#sizes = new Sizes(sizesPath ?? ':memory:', { chunks, manifests, holds: this.#holds });
+    this.#followsSizes = sizesPath !== undefined;
+    this.#followSizes();
   }
 
   async write(job: SnapshotWrite): Promise<Manifest> {
     const { snapshot, account, volume } = job.label;
     // Before anything is awaited: from the call on, the base is this write's to keep.
     using _held = job.base === null ? null : this.#holds.hold({ account, root: job.base });
-    return await this.#run(job.signal, (signal) =>
+    const written = await this.#run(job.signal, (signal) =>
       this.#lock.run(snapshot, async () => {
         throwIfAborted(signal);
         const there = await this.#manifests.read(snapshot);
@@ -76,6 +84,8 @@ class ObjectSnapshotStore implements SnapshotStore {
         return writeSnapshot({ chunks: store, manifests, pool: this.#pool, clock: this.#clock }, job, signal);
       }),
     );
+    this.#followSizes();
+    return written;
   }
 
   read(snapshot: SnapshotId): Promise<Manifest | null> {
@@ -154,13 +164,27 @@ class ObjectSnapshotStore implements SnapshotStore {
 
   async deleteManifest(snapshot: SnapshotId): Promise<void> {
     await this.#lock.run(snapshot, () => this.#manifests.delete(snapshot));
+    this.#followSizes();
+  }
+
+  async sizes(snapshots: readonly SnapshotId[], volumes: readonly VolumeRoot[]): Promise<readonly SnapshotSize[]> {
+    return await this.#run(this.#closing.signal, (signal) => this.#sizes.of(snapshots, volumes, signal));
+  }
+
+  async storeSize(): Promise<StoreSize> {
+    return await this.#run(this.#closing.signal, (signal) => this.#sizes.ofStore(signal));
   }
 
   async collect(collection: Collection): Promise<CollectReport> {
     return this.#run(collection.signal, (signal) =>
       this.#lock.run('collection', async () => {
         throwIfAborted(signal);
-        const ports = { chunks: this.#chunks, manifests: this.#manifests, holds: this.#holds };
+        const ports: CollectPorts = {
+          chunks: this.#chunks,
+          manifests: this.#manifests,
+          holds: this.#holds,
+          beforeSweep: (epoch, extraRoots, ended) => this.#sizes.beforeSweep(epoch, extraRoots, ended),
+        };
         return collect(ports, { extraRoots: collection.extraRoots, signal });
       }),
     );
@@ -169,7 +193,17 @@ class ObjectSnapshotStore implements SnapshotStore {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new StoreError('aborted', 'the snapshot store is closing'));
     await Promise.allSettled(this.#running);
+    this.#sizes[Symbol.dispose]();
     await this.#chunks[Symbol.asyncDispose]();
+  }
+
+  /** Behind what was asked for, so that sizes are at hand when they are. */
+  #followSizes(): void {
+    if (!this.#followsSizes || this.#closing.signal.aborted) return;
+    this.#run(this.#closing.signal, (signal) => this.#sizes.follow(signal)).catch((error: unknown) => {
+      if (error instanceof AssertionError) throw error;
+      if (!this.#closing.signal.aborted) this.#chunks.log.warn('sizes not counted', { error });
+    });
   }
 
   /** Long work: stopped, and waited for, when the store closes. */

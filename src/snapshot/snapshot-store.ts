@@ -2,6 +2,7 @@ import type { AccountId, SnapshotId } from '#domain/ids.ts';
 
 import type { AccountRoot } from './holds.ts';
 import type { Manifest, SnapshotLabel } from './manifest.ts';
+import type { SnapshotSize, StoreSize, VolumeRoot } from './sizes.ts';
 import type { TreeRoot } from './tree.ts';
 
 /** 512 KiB of a file. They must all be there (a file that ends earlier is 'damaged') and must not change while they are in use. */
@@ -119,6 +120,9 @@ export interface SnapshotStore extends AsyncDisposable {
   ): Promise<Page<ChangedChunk>>;
   /** Removes the manifest: from then on the snapshot does not exist. Durable when it resolves; no error when there is none. Waits for a `write` of the same snapshot: abort that first. */
   deleteManifest(snapshot: SnapshotId): Promise<void>;
+  /** Exact sizes of those of the snapshots that are there and whole. `volumes`: everything that reads through to something. Costs what came and went since the last time, and what only those snapshots need. */
+  sizes(snapshots: readonly SnapshotId[], volumes: readonly VolumeRoot[]): Promise<readonly SnapshotSize[]>;
+  storeSize(): Promise<StoreSize>;
   /** Deletes what no manifest, hold, running write or extra root needs; see collector.ts. Deletes nothing when it cannot read any one of the roots. Collections run one after another. */
   collect(collection: Collection): Promise<CollectReport>;
 }

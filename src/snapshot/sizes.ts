@@ -1,0 +1,408 @@
+/**
+ * Exact sizes of snapshots, kept as they come and go.
+ *
+ * Every record that something needs is an item, with the number of those that refer to it: nodes, deltas, roots. A root is
+ * a manifest or what a volume reads through to. A new root is walked only as far as nodes are new; one that goes lets its
+ * top go, and what nothing refers to any more goes after it: each costs what differs. What deleting a snapshot would free
+ * is the same cascade, only counted: it costs what the snapshot has for itself, and no more.
+ *
+ * The table follows the store. It is brought up to date before it is asked, and, so that this takes no time then, after
+ * each snapshot that was written or deleted. Which roots are counted is in the table itself, in the same transactions as
+ * their counts: after a crash it goes on from there. It is made anew when the index was, when the index turned to a copy of
+ * a record that is of another length or rests on another base (`forms`), and when a collection deleted records that it had
+ * not let go of before (`prepared`, `swept`): they may come back as others.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
+import { assert, AssertionError } from '#base/assert.ts';
+import type { ChunkStore } from '#chunk/chunk-store.ts';
+import { isDamagedDatabase } from '#chunk/database.ts';
+import { eachPack } from '#chunk/each-pack.ts';
+import { StoreError, throwIfAborted } from '#chunk/errors.ts';
+import { MarkSet } from '#chunk/mark-set.ts';
+import { parseSnapshotId, type AccountId, type SnapshotId } from '#domain/ids.ts';
+
+import type { AccountRoot, Holds } from './holds.ts';
+import type { ManifestStore } from './manifest-store.ts';
+import { manifestObjectKey } from './manifest.ts';
+import { SizesTable, type ChildItem, type CountedRoot } from './sizes-table.ts';
+import { Tally } from './sizes-tally.ts';
+import { FAN_OUT, type Child } from './tree-node.ts';
+import { loadNode, rootChild } from './tree.ts';
+
+/** All in bytes. What a snapshot needs is `exclusive` and `shared` together. */
+export interface SnapshotSize {
+  readonly snapshot: SnapshotId;
+  /** Of all chunks that it holds, 512 KiB each. */
+  readonly fullBytes: number;
+  /** Of the packs that were stored for it when it was made. */
+  readonly newBytes: number;
+  /** Of the records, chunks and nodes, that only it needs, and its manifest: what deleting it would free now. */
+  readonly exclusiveBytes: number;
+  /** Of the records that it needs and something else too. */
+  readonly sharedBytes: number;
+}
+
+export interface StoreSize {
+  readonly snapshotCount: number;
+  /** Of all packs and manifests. */
+  readonly storedBytes: number;
+  /** Of the records that something needs, and the manifests. The rest is footers, and what the next collections give back. */
+  readonly neededBytes: number;
+  /** What all snapshots hold, each for itself. */
+  readonly fullBytes: number;
+}
+
+/** What a volume reads through to. */
+export interface VolumeRoot extends AccountRoot {
+  readonly volume: string;
+}
+
+export interface SizesPorts {
+  readonly chunks: ChunkStore;
+  readonly manifests: ManifestStore;
+  readonly holds: Holds;
+}
+
+/** Rows in one turn of the event loop: a fraction of a millisecond. */
+const ROWS_PER_TURN = 64;
+const SNAPSHOT = 'snapshot ';
+const VOLUME = 'volume ';
+
+export class Sizes implements Disposable {
+  readonly #ports: SizesPorts;
+  readonly #path: string;
+  #opened: SizesTable | null = null;
+  /** One thing at a time: an item that was just added and that nothing refers to yet must not be taken for one to delete. */
+  #last: Promise<unknown> = Promise.resolve();
+  #isWoken = false;
+  #rowCount = 0;
+
+  constructor(path: string, ports: SizesPorts) {
+    this.#ports = ports;
+    this.#path = path;
+  }
+
+  [Symbol.dispose](): void {
+    this.#opened?.[Symbol.dispose]();
+    this.#opened = null;
+  }
+
+  get #table(): SizesTable {
+    this.#opened ??= SizesTable.open(this.#path);
+    return this.#opened;
+  }
+
+  /** Of those of the snapshots that are there and whole. `volumes`: all that read through to something. */
+  async of(
+    snapshots: readonly SnapshotId[],
+    volumes: readonly VolumeRoot[],
+    signal: AbortSignal,
+  ): Promise<readonly SnapshotSize[]> {
+    return await this.#alone(async () => {
+      await this.#follow(volumes, signal);
+      const sizes: SnapshotSize[] = [];
+      for (const snapshot of snapshots) {
+        const root = this.#table.root(`${SNAPSHOT}${snapshot}`);
+        if (root !== null) sizes.push(await this.#sizeOf(snapshot, root, signal));
+      }
+      return sizes;
+    });
+  }
+
+  /** Of the whole store. */
+  async ofStore(signal: AbortSignal): Promise<StoreSize> {
+    return await this.#alone(async () => {
+      await this.#follow(null, signal);
+      let packBytes = 0;
+      for await (const pack of eachPack(this.#ports.chunks)) {
+        packBytes += pack.sizeBytes;
+        await this.#breathe(signal);
+      }
+      const { snapshotCount, fullBytes, manifestBytes } = this.#table.totals();
+      const neededBytes = this.#table.neededBytes + manifestBytes;
+      return { snapshotCount, fullBytes, neededBytes, storedBytes: packBytes + manifestBytes };
+    });
+  }
+
+  /** Brings the table up to date with the manifests. Calls while one waits for its turn are one. */
+  async follow(signal: AbortSignal): Promise<void> {
+    if (this.#isWoken) return;
+    this.#isWoken = true;
+    await this.#alone(async () => {
+      this.#isWoken = false;
+      await this.#follow(null, signal);
+    });
+  }
+
+  /**
+   * Before the collection of this epoch deletes records: lets go of what no manifest and none of these roots needs any more.
+   * So every record that is counted stays in the index as it was counted; one that goes and comes back may be of another
+   * length. Never fails: counts that cannot be changed are given up, and made anew when there is a need.
+   */
+  async beforeSweep(epoch: number, extraRoots: readonly AccountRoot[], signal: AbortSignal): Promise<void> {
+    await this.#alone(async () => {
+      try {
+        this.#checkLineage();
+        const tops = new Set<number>([0]);
+        for (const { root } of extraRoots) {
+          const item = root.key === null ? null : this.#table.findKey(Buffer.from(root.key, 'hex'));
+          if (item !== null) tops.add(item.id);
+        }
+        const there = new Set(this.#ports.chunks.index.manifests().map((snapshot) => `${SNAPSHOT}${snapshot}`));
+        await this.#removeRoots(
+          ({ name, item }) => (name.startsWith(VOLUME) ? tops.has(item) : there.has(name)),
+          signal,
+        );
+        await this.#removeUnneeded(signal);
+        this.#table.setMeta('prepared', epoch);
+      } catch (error) {
+        if (error instanceof AssertionError) throw error;
+        this.#ports.chunks.log.warn('sizes not brought up to date', { error });
+      }
+    });
+  }
+
+  async #removeRoots(isKept: (root: CountedRoot) => boolean, signal: AbortSignal): Promise<void> {
+    for (let after = ''; ;) {
+      const names = this.#table.rootNames(after, ROWS_PER_TURN);
+      const last = names.at(-1);
+      if (last === undefined) return;
+      for (const name of names) {
+        const root = this.#table.root(name);
+        if (root !== null && !isKept(root)) this.#table.removeRoot(name);
+      }
+      after = last;
+      await this.#breathe(signal);
+    }
+  }
+
+  /** `volumes` null: those that are counted stay. */
+  async #follow(volumes: readonly VolumeRoot[] | null, signal: AbortSignal): Promise<void> {
+    this.#checkLineage();
+    const { index } = this.#ports.chunks;
+    const snapshots = index.manifests().flatMap((text) => parseSnapshotId(text) ?? []);
+    const kept = new Set<string>();
+    for (const snapshot of snapshots) kept.add(`${SNAPSHOT}${snapshot}`);
+    for (const { volume } of volumes ?? []) kept.add(`${VOLUME}${volume}`);
+    // New ones first: what they share with those that go need not be deleted and added again.
+    for (const snapshot of snapshots) await this.#addSnapshot(snapshot, kept, signal);
+    for (const root of volumes ?? []) await this.#addVolume(root, signal);
+    await this.#removeRoots(({ name }) => kept.has(name) || (volumes === null && name.startsWith(VOLUME)), signal);
+    await this.#removeUnneeded(signal);
+  }
+
+  #checkLineage(): void {
+    const { index } = this.#ports.chunks;
+    const table = this.#table;
+    const isCurrent =
+      table.meta('index', index.id) === index.id &&
+      table.meta('forms', index.forms) === index.forms &&
+      table.meta('prepared', index.swept) >= index.swept;
+    if (isCurrent) return;
+    table.transact(() => {
+      table.clear();
+      table.setMeta('index', index.id);
+      table.setMeta('forms', index.forms);
+      table.setMeta('prepared', index.swept);
+    });
+  }
+
+  /** One that does not read stays uncounted; what it needs is then not told of as shared. */
+  async #addSnapshot(snapshot: SnapshotId, kept: Set<string>, signal: AbortSignal): Promise<void> {
+    const name = `${SNAPSHOT}${snapshot}`;
+    if (this.#table.root(name) !== null) return;
+    const { manifests, holds, chunks } = this.#ports;
+    try {
+      const held = await holds.opening(async () => {
+        const manifest = await manifests.read(snapshot);
+        if (manifest === null) return null;
+        const root = { account: manifest.label.account, root: manifest.root };
+        return { manifest, root, hold: holds.hold(root) };
+      });
+      if (held === null) {
+        kept.delete(name); // Deleted since it was listed.
+        return;
+      }
+      using _hold = held.hold;
+      const item = await this.#addTree(held.root, signal);
+      const { fullBytes, storedBytes } = held.manifest;
+      const manifestBytes = (await chunks.objects.get(manifestObjectKey(snapshot)))?.length ?? 0;
+      const { account } = held.root;
+      this.#table.putRoot({ ...NEW_ROOT, name, account, item, manifestBytes, fullBytes, newBytes: storedBytes });
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.kind !== 'damaged') throw error;
+      chunks.log.error('snapshot not counted', { snapshot, why: error.message });
+    }
+  }
+
+  async #addVolume({ volume, account, root }: VolumeRoot, signal: AbortSignal): Promise<void> {
+    const name = `${VOLUME}${volume}`;
+    if (this.#table.root(name) !== null) return;
+    const { holds, chunks } = this.#ports;
+    using _hold = holds.hold({ account, root });
+    try {
+      const item = await this.#addTree({ account, root }, signal);
+      this.#table.putRoot({ ...NEW_ROOT, name, account, item });
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.kind !== 'damaged') throw error;
+      chunks.log.error('origin not counted', { volume, why: error.message });
+    }
+  }
+
+  /** The id of the top; 0: there is nothing. */
+  async #addTree({ account, root }: AccountRoot, signal: AbortSignal): Promise<number> {
+    const top = rootChild(root);
+    return top === null ? 0 : (await this.#addNode(account, top, root.depth - 1, signal)).id;
+  }
+
+  /** Children first, so that a node that is there has all that it needs there. */
+  async #addNode(account: AccountId, child: Child, level: number, signal: AbortSignal): Promise<ChildItem> {
+    const known = this.#table.findKey(child.key);
+    if (known !== null) return { ...known, hasBase: false, isNode: true };
+    throwIfAborted(signal);
+    await nextTurn();
+    const node = await loadNode(this.#ports.chunks, account, child, level);
+    const below: Child[] = [];
+    for (let slot = 0; slot < FAN_OUT; slot += 1) {
+      const found = node.child(slot);
+      if (found !== null) below.push(found);
+    }
+    // The same record may be there more than once: it is referred to once.
+    const children = new Map<number, ChildItem>();
+    if (level > 0) {
+      for (const one of below) {
+        const item = await this.#addNode(account, one, level - 1, signal);
+        children.set(item.id, item);
+      }
+    } else {
+      for (let start = 0; start < below.length; start += ROWS_PER_TURN) {
+        const some = below.slice(start, start + ROWS_PER_TURN);
+        const items = this.#table.transact(() => some.map(({ key }) => this.#addChunk(account, key)));
+        for (const item of items) children.set(item.id, item);
+        await nextTurn();
+      }
+    }
+    const { length } = this.#placeOf(account, child.key);
+    const id = this.#table.transact(() =>
+      this.#table.insert({ account, key: child.key, length, base: 0, children: [...children.values()] }),
+    );
+    return { id, length, hasBase: false, isNode: true };
+  }
+
+  /** In a transaction. */
+  #addChunk(account: AccountId, key: Buffer): ChildItem {
+    const known = this.#table.findKey(key);
+    if (known !== null) return { id: known.id, length: known.length, hasBase: known.base !== 0, isNode: false };
+    const { length, base } = this.#placeOf(account, key);
+    // The index keeps chains short.
+    const baseId = base === null ? 0 : this.#addChunk(account, base).id;
+    const id = this.#table.insert({ account, key, length, base: baseId, children: null });
+    return { id, length, hasBase: baseId !== 0, isNode: false };
+  }
+
+  #placeOf(account: AccountId, key: Buffer): { readonly length: number; readonly base: Buffer | null } {
+    const place = this.#ports.chunks.index.find(account, key);
+    if (place !== null) return place;
+    throw new StoreError('damaged', `record ${key.toString('hex')} of account ${account} is needed, and is in no pack`);
+  }
+
+  async #removeUnneeded(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const ids = this.#table.unneeded(ROWS_PER_TURN);
+      if (ids.length === 0) return;
+      for (const id of ids) {
+        this.#table.transact(() => this.#table.remove(id));
+        await this.#breathe(signal);
+      }
+    }
+  }
+
+  async #sizeOf(snapshot: SnapshotId, root: CountedRoot, signal: AbortSignal): Promise<SnapshotSize> {
+    const version = this.#table.version(root.account);
+    const neededBytes = root.neededBytes ?? (await this.#needed(root.item, signal));
+    const isCurrent = root.exclusiveVersion === version;
+    const exclusiveBytes = isCurrent ? root.exclusiveBytes : await this.#exclusive(root.item, signal);
+    if (!isCurrent) this.#table.setSizes(root.name, { neededBytes, exclusiveBytes, exclusiveVersion: version });
+    assert(exclusiveBytes <= neededBytes, 'what only a snapshot needs is a part of what it needs');
+    return {
+      snapshot,
+      fullBytes: root.fullBytes,
+      newBytes: root.newBytes,
+      exclusiveBytes: exclusiveBytes + root.manifestBytes,
+      sharedBytes: neededBytes - exclusiveBytes,
+    };
+  }
+
+  /** Bytes of all different records below a top, itself included. Looks at nodes and deltas only: some 50 ns a chunk. */
+  async #needed(top: number, signal: AbortSignal): Promise<number> {
+    if (top === 0) return 0;
+    const seen = new MarkSet();
+    seen.add(top);
+    let bytes = this.#table.item(top).length;
+    const nodes = [top];
+    for (let node = nodes.pop(); node !== undefined; node = nodes.pop()) {
+      for (const { id, length, hasBase, isNode } of this.#table.children(node)) {
+        if (!seen.add(id)) continue;
+        bytes += length;
+        if (isNode) nodes.push(id);
+        if (!hasBase) continue;
+        for (let base = this.#table.item(id).base; base !== 0 && seen.add(base);) {
+          const item = this.#table.item(base);
+          bytes += item.length;
+          ({ base } = item);
+        }
+      }
+      await this.#breathe(signal);
+    }
+    return bytes;
+  }
+
+  /** Bytes of what nothing would refer to if this reference to a top went. Memory: a byte a record that is looked at. */
+  async #exclusive(top: number, signal: AbortSignal): Promise<number> {
+    if (top === 0) return 0;
+    const gone = new Tally();
+    let bytes = 0;
+    const dropped = [{ id: top, isNode: true }];
+    for (let one = dropped.pop(); one !== undefined; one = dropped.pop()) {
+      const { refs, length, base } = this.#table.item(one.id);
+      await this.#breathe(signal);
+      const isGone = refs === 1 || gone.add(one.id) === refs;
+      if (!isGone) continue;
+      bytes += length;
+      if (base !== 0) dropped.push({ id: base, isNode: false });
+      if (one.isNode) dropped.push(...this.#table.children(one.id));
+    }
+    return bytes;
+  }
+
+  /** Others have their turn after some rows. */
+  async #breathe(signal: AbortSignal): Promise<void> {
+    this.#rowCount += 1;
+    if (this.#rowCount % ROWS_PER_TURN !== 0) return;
+    await nextTurn();
+    throwIfAborted(signal);
+  }
+
+  #alone<R>(body: () => Promise<R>): Promise<R> {
+    const result = this.#last.then(body).catch((error: unknown) => {
+      if (isDamagedDatabase(error)) {
+        // The next one begins anew.
+        this[Symbol.dispose]();
+        SizesTable.remove(this.#path);
+      }
+      throw error;
+    });
+    this.#last = result.catch(() => {}); // Whoever asked is told.
+    return result;
+  }
+}
+
+const NEW_ROOT = {
+  manifestBytes: 0,
+  fullBytes: 0,
+  newBytes: 0,
+  neededBytes: null,
+  exclusiveBytes: 0,
+  exclusiveVersion: 0,
+} as const;
