@@ -37,11 +37,8 @@ export async function composeHost(
   scope: AsyncDisposableStack,
 ): Promise<LocalVolumeHost> {
   const { dataDirectory, s3 = null, clock, random, log } = options;
-  const objects = scope.use(
-    s3 === null
-      ? await FsStore.open(join(dataDirectory, 'objects'))
-      : await openS3Store({ location: s3, environment: process.env, clock, random, log }),
-  );
+  const bucket = s3 === null ? null : await openS3Store({ location: s3, environment: process.env, clock, random, log });
+  const objects = scope.use(bucket ?? (await FsStore.open(join(dataDirectory, 'objects'))));
   const masterKey = await openMasterKey(join(dataDirectory, 'master.key'), objects, random);
   const threadCountMax = Math.min(Math.max(1, availableParallelism() - 1), SEAL_THREADS_MAX);
   const pool = scope.use(new ThreadSealPool({ masterKey, clock, threadCountMax }));
@@ -55,7 +52,7 @@ export async function composeHost(
     clock,
   });
   const grants = await NbdGrants.open({ path: join(dataDirectory, 'nbd-grants.json'), masterKey, clock, random });
-  return scope.use(
+  const host = scope.use(
     await LocalVolumeHost.open({
       volumesDirectory: join(dataDirectory, 'volumes'),
       socketDirectory: options.socketDirectory,
@@ -66,6 +63,9 @@ export async function composeHost(
       log,
     }),
   );
+  // Before the host closes: what waits for a store that is away would hold it up.
+  scope.defer(() => bucket?.hurry());
+  return host;
 }
 
 /** Where objects are stored already, a new key would only hide that they cannot be read any more. */

@@ -21,6 +21,8 @@ import { Turns } from './s3-turns.ts';
 const PUTS_MAX = 8;
 /** Everything else at once; apart from the puts, so that a cold read does not wait behind an upload. */
 const OTHERS_MAX = 32;
+/** The longest that an answer is waited for once the server stops. */
+const HURRY_MS = 5_000;
 const BACKOFF_MS_MIN = 100;
 /** For a store that asks for less: it has more to recover from than one request. */
 const BACKOFF_MS_MIN_SLOW_DOWN = 500;
@@ -56,8 +58,6 @@ export interface S3Request {
   readonly answerBytes?: number;
   /** Answers that are given back; every other is trouble. */
   readonly accept: (answer: S3Answer) => boolean;
-  /** False: one attempt only. */
-  readonly retry?: boolean;
 }
 
 export interface S3Result {
@@ -97,6 +97,8 @@ export class S3Client implements Disposable {
   readonly #puts = new Turns(PUTS_MAX);
   readonly #others = new Turns(OTHERS_MAX);
   readonly #closing = new AbortController();
+  /** Aborted: nothing is tried again. */
+  readonly #hurrying = new AbortController();
   /** When the store was first heard of as being away; null: it answers. Logged once each. */
   #awaySinceMs: number | null = null;
 
@@ -119,9 +121,27 @@ export class S3Client implements Disposable {
     return await turns.run(() => this.#untilAnswered(request));
   }
 
+  /**
+   * Whoever uses the store is stopping: from now on nothing is tried again, and what is on its way has HURRY_MS to be answered.
+   */
+  hurry(): void {
+    if (this.#hurrying.signal.aborted) return;
+    this.#hurrying.abort(closing());
+    void this.#options.clock.sleep(HURRY_MS, this.#closing.signal).then(
+      () => this.#closing.abort(closing()),
+      () => {},
+    );
+  }
+
+  /** Waits, unless the store is being closed: then throws ObjectStoreError. */
+  async pause(durationMs: number): Promise<void> {
+    await this.#options.clock.sleep(durationMs, this.#hurrying.signal);
+  }
+
   /** Ends what is on its way. */
   [Symbol.dispose](): void {
-    this.#closing.abort(new ObjectStoreError('the object store is closed', { retryable: true }));
+    this.#closing.abort(closing());
+    this.#hurrying.abort(closing());
     this.#http[Symbol.dispose]();
   }
 
@@ -146,11 +166,13 @@ export class S3Client implements Disposable {
       const pauseMs = this.#pauseMs(trouble, attempts);
       const isOver = clock.monotonicMs() - startMs + pauseMs >= this.#giveUpMs;
       const isPassing = trouble.remedy === 'again' || trouble.remedy === 'slow-down';
-      if (request.retry === false || !isPassing || isOver) {
+      if (!isPassing || isOver || this.#hurrying.signal.aborted) {
         throw new S3RequestError(toStoreError(request.doing, trouble, attempts), trouble, inDoubt);
       }
       this.#missed(request, trouble);
-      await clock.sleep(pauseMs, this.#closing.signal);
+      // Woken up, it makes its last attempt.
+      await clock.sleep(pauseMs, this.#hurrying.signal).catch(() => {});
+      if (this.#closing.signal.aborted) throw this.#closing.signal.reason;
     }
   }
 
@@ -208,6 +230,10 @@ export class S3Client implements Disposable {
     this.#awaySinceMs = null;
     this.#options.log.info('s3.answers-again', { awayMs });
   }
+}
+
+function closing(): ObjectStoreError {
+  return new ObjectStoreError('the object store is closed', { retryable: true });
 }
 
 /** The value of Content-MD5: the one check of a body that every store makes. Gives way to others while it is computed. */

@@ -2,7 +2,6 @@ import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import type { Random } from '#base/random.ts';
 
-import type { ObjectStore } from './object-store.ts';
 import { S3Client } from './s3-client.ts';
 import { CredentialChain } from './s3-credentials.ts';
 import type { Environment } from './s3-found-credentials.ts';
@@ -28,7 +27,7 @@ export interface S3OpenOptions {
 }
 
 /** Probes the bucket, takes the store over from whoever had it, and opens it. Throws ObjectStoreError with what to change. Disposing the store ends its connections. */
-export async function openS3Store(options: S3OpenOptions): Promise<ObjectStore> {
+export async function openS3Store(options: S3OpenOptions): Promise<S3Store> {
   const { location, clock, random, log, environment } = options;
   const credentials = new CredentialChain({ environment, clock, log });
   const common = { location, credentials, clock, random, log };

@@ -287,6 +287,26 @@ test('s3: who opens the store takes it over, and the one before changes nothing 
   await assert.rejects(second.delete('k'), /belongs to nobody \(its object \.owner is gone\)/);
 });
 
+test('s3: once in a hurry nothing is tried again, and what can be answered still is', async (t) => {
+  const fake = await started(t);
+  const store = await openS3Store({
+    location: fake.location(PREFIX),
+    environment: fake.environment(),
+    clock: systemClock,
+    random: new SeededRandom(1),
+    log: silentLog,
+  });
+  await store.put('k', [Buffer.from('x')]);
+  await fake.down();
+  const waiting = assert.rejects(store.get('k'), /get k, .*no answer/);
+  await systemClock.sleep(300);
+  store.hurry();
+  await waiting;
+  await fake.up();
+  assert.equal(String(await store.get('k')), 'x');
+  await store[Symbol.asyncDispose]();
+});
+
 test('s3: closing ends what is on its way', async (t) => {
   const fake = await started(t);
   const store = await open(fake);

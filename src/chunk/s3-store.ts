@@ -124,7 +124,7 @@ export class S3Store implements ObjectStore {
     const doubtfulUntilMs = this.#doubts.get(key);
     if (doubtfulUntilMs !== undefined) {
       const waitMs = doubtfulUntilMs - this.#clock.monotonicMs();
-      if (waitMs > 0) await this.#clock.sleep(waitMs);
+      if (waitMs > 0) await this.#client.pause(waitMs);
     }
     await this.#checkOwner(`delete ${key}`);
     await this.#client.request({
@@ -134,6 +134,11 @@ export class S3Store implements ObjectStore {
       accept: (answer) => answer.status === 204 || answer.status === 200 || isAbsent(answer),
     });
     if (doubtfulUntilMs !== undefined) this.#doubts.delete(key);
+  }
+
+  /** To be called when a stop begins: nothing is waited for any more, at most a few seconds for what is on its way. */
+  hurry(): void {
+    this.#client.hurry();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

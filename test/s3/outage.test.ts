@@ -18,6 +18,7 @@ import { LocalVolumeHost } from '#volume/local-host.ts';
 import { NbdGrants } from '#volume/nbd-grants.ts';
 
 import { requireTool } from '../clients.ts';
+import { runOk } from '../run.ts';
 import { RunningServer } from '../running-server.ts';
 
 const MIB = 1024 * 1024;
@@ -194,8 +195,39 @@ test('varve serve --store s3://…: the store goes away, a snapshot stays pendin
   using two = await open('two');
   assert((await two.read(0, MIB)).equals(bytes.subarray(8 * MIB, 9 * MIB)), 'the disk as it was at the snapshot');
   assert((await two.read(3 * MIB, MIB)).equals(bytes.subarray(MIB, 2 * MIB)));
-  for (const client of [disk, copy, two]) await client.close();
+
+  // It stops in order while the store is away, and takes up later where it was.
+  await fake.down();
+  await disk.write(5 * MIB, bytes.subarray(5 * MIB, 6 * MIB));
+  await lightsail('create-disk-snapshot', '--disk-name', 'disk', '--disk-snapshot-name', 'three');
+  const cold = assert.rejects(copy.read(30 * MIB, MIB));
+  for (const client of [disk, two]) await client.close();
+  const stopMs = systemClock.monotonicMs();
   assert.equal(await server.stop(), 0);
+  assert(systemClock.monotonicMs() - stopMs < 15_000, 'it does not wait for the store');
+  await cold;
+  await fake.up();
+  {
+    await using again = await RunningServer.start({
+      data: server.dataDirectory,
+      args,
+      environment: fake.environment(),
+    });
+    for (;;) {
+      const shown = ['lightsail', 'get-disk-snapshot', '--disk-snapshot-name', 'three'];
+      const { diskSnapshot } = await again.awsJson<SnapshotReply>(shown);
+      if (diskSnapshot.state === 'completed') break;
+      assert.equal(diskSnapshot.state, 'pending');
+      await systemClock.sleep(50);
+    }
+    assert.equal(await again.stop(), 0);
+  }
+  const cli = join(import.meta.dirname, '..', '..', 'src', 'cli.ts');
+  const key = join(server.dataDirectory, 'master.key');
+  const listed = await runOk(process.execPath, [cli, 'rescue', 'list', '--json', ...args, '--key', key], {
+    env: { ...(process.env as Record<string, string>), ...fake.environment() },
+  });
+  assert.equal((JSON.parse(listed.stdout) as readonly unknown[]).length, 3);
 
   // Everything but the bucket's objects is in the data directory: another store with its index is refused.
   const elsewhere = ['--store', `s3://${bucket}/another`, ...args.slice(2)];
