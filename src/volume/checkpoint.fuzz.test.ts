@@ -36,6 +36,10 @@ class MemoryFile implements VolumeFile {
     return this.bytes.copy(target, start, position, position + length);
   }
 
+  async readLater(target: Uint8Array, start: number, length: number, position: number): Promise<number> {
+    return this.read(target, start, length, position);
+  }
+
   write(source: Uint8Array, start: number, length: number, position: number): number {
     if (this.bytes.length < position + length) {
       this.bytes = Buffer.concat([this.bytes, Buffer.alloc(position + length - this.bytes.length)]);

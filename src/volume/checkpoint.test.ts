@@ -18,6 +18,7 @@ function fileOf(bytes: Buffer): VolumeFile {
   return {
     sizeBytes: () => bytes.length,
     read: (target, start, length, position) => bytes.copy(target, start, position, position + length),
+    readLater: async (target, start, length, position) => bytes.copy(target, start, position, position + length),
     write: () => assert.fail('a checkpoint is only read'),
     truncate: () => assert.fail('a checkpoint is only read'),
     sync: () => assert.fail('a checkpoint is only read'),

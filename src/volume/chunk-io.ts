@@ -58,7 +58,7 @@ export class ChunkIo {
       const within = offset + start - index * CHUNK_BYTES;
       const length = Math.min(CHUNK_BYTES - within, target.length - start);
       const state = this.#chunks.stateAt(index);
-      if (state >= SLOT_BASE) this.#slotFile.read(state - SLOT_BASE, within, target, start, length);
+      if (state >= SLOT_BASE) this.#slotFile.readNow(state - SLOT_BASE, within, target, start, length);
       else if (this.#isZero(index, state)) target.fill(0, start, start + length);
       else this.#readFetched(index, within, target.subarray(start, start + length), fetched);
       start += length;
@@ -161,7 +161,7 @@ export class ChunkIo {
 
   #fillScratch(index: number, state: number, fetched: FetchedChunks | null): void {
     if (state >= SLOT_BASE) {
-      this.#slotFile.read(state - SLOT_BASE, 0, scratch, 0, CHUNK_BYTES);
+      this.#slotFile.readNow(state - SLOT_BASE, 0, scratch, 0, CHUNK_BYTES);
       return;
     }
     const bytes = this.#isZero(index, state) ? null : fetchedChunk(fetched, index);

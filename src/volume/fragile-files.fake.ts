@@ -278,6 +278,13 @@ export class FragileFiles {
         inode.bytes.read(position, target, start, count);
         return count;
       },
+      readLater: async (target, start, length, position) => {
+        alive();
+        await this.#pause(life);
+        const count = Math.max(0, Math.min(length, inode.sizeBytes - position));
+        inode.bytes.read(position, target, start, count);
+        return count;
+      },
       write: (source, start, length, position) => {
         alive();
         this.#fail('write', path);

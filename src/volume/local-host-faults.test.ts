@@ -32,6 +32,7 @@ function withSyncs(syncing: Syncing): VolumeFiles {
       return {
         sizeBytes: () => file.sizeBytes(),
         read: (...all) => file.read(...all),
+        readLater: (...all) => file.readLater(...all),
         write: (...all) => file.write(...all),
         truncate: (sizeBytes) => file.truncate(sizeBytes),
         sync: () => (syncing.data === null ? file.sync() : syncing.data()),

@@ -8,6 +8,9 @@ import {
   SHARED_RECEIVE_BYTES,
 } from './nbd-limits.ts';
 
+/** A reply with a block of data. */
+const REPLY_BYTES = 4096 + 64;
+const REPLIES_FREE_MAX = 128;
 /** How many free buffers of each size are kept for the next one who asks. */
 const FREE_COUNT_MAX = 8;
 
@@ -46,6 +49,7 @@ export class NbdBuffers {
   readonly #small: Buffer[] = [];
   readonly #large: Buffer[] = [];
   readonly #segments: Buffer[] = [];
+  readonly #replies: Buffer[] = [];
   readonly #segmentsLarge: Buffer[] = [];
   #largeCount = 0;
 
@@ -62,6 +66,19 @@ export class NbdBuffers {
       this.#largeCount -= 1;
       keep(this.#large, free);
     });
+  }
+
+  /** Memory for one reply of `count` bytes that is put together while others are sent. */
+  takeReply(count: number): Buffer {
+    if (count > REPLY_BYTES) return Buffer.allocUnsafeSlow(count);
+    return (this.#replies.pop() ?? Buffer.allocUnsafeSlow(REPLY_BYTES)).subarray(0, count);
+  }
+
+  /** Nobody uses the memory of a reply any more. */
+  giveReply(bytes: Buffer): void {
+    if (bytes.buffer.byteLength === REPLY_BYTES && this.#replies.length < REPLIES_FREE_MAX) {
+      this.#replies.push(Buffer.from(bytes.buffer));
+    }
   }
 
   /** A segment with room for `count` bytes, at most SEGMENT_LARGE_BYTES. */

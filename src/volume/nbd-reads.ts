@@ -191,11 +191,12 @@ export class NbdReads {
   }
 
   #readApart(cookie: Cookie, offset: number, length: number, pieces: Pieces | null): void {
-    const bytes = Buffer.allocUnsafeSlow(this.#headerBytes + length);
+    const bytes = this.#sender.takeReply(this.#headerBytes + length);
     let reading: Promise<void> | void;
     try {
       reading = this.#device.read(offset, bytes.subarray(this.#headerBytes));
     } catch (error) {
+      this.#sender.discard(bytes);
       this.#failed(cookie, errnoOf(error, this.#log), pieces);
       return;
     }

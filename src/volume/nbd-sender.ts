@@ -88,12 +88,22 @@ export class NbdSender {
     else this.#queue(count, segment.length, segment);
   }
 
+  /** Memory for a reply that is not in its turn yet: send it by `append`, or give it back by `discard`. */
+  takeReply(count: number): Buffer {
+    return this.#buffers.takeReply(count);
+  }
+
+  discard(reply: Buffer): void {
+    this.#buffers.giveReply(reply);
+  }
+
   /** Sends bytes that are the sender's from now on. */
   append(bytes: Buffer): void {
     if (bytes.length <= COPY_BYTES_MAX) {
       const segment = this.reserve(bytes.length);
       segment.set(bytes, this.#used);
       this.commit(bytes.length);
+      this.#buffers.giveReply(bytes);
       return;
     }
     this.flushAll();

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 
 import { assert } from '#base/assert.ts';
+import type { Clock } from '#base/clock.ts';
 import { systemRandom, uuid } from '#base/random.ts';
 import type { Generation } from '#domain/ids.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
@@ -38,6 +39,7 @@ export interface RecoveryOptions {
   readonly record: VolumeRecord;
   readonly generation: Generation;
   readonly bootId: string;
+  readonly clock: Clock;
   readonly limits: JournalLimits;
   readonly onTrouble: (error: unknown) => void;
 }
@@ -58,7 +60,7 @@ export async function recover(
   const { reader, number } = await replayLogs(directory, { base, logs, replay, bootId });
   const voidSequence = replay.finish();
   await drainReleased(map);
-  const slotFile = await openSlots(directory, map);
+  const slotFile = await openSlots(directory, map, options.clock);
   const log = new MapLog(directory.files.open(directory.logPath(number), 'existing'), {
     number,
     end: reader.offset,
@@ -82,7 +84,7 @@ export async function recover(
     return { journal, slotFile };
   } catch (error) {
     log[Symbol.dispose]();
-    slotFile.close();
+    await slotFile.close();
     throw error;
   }
 }
@@ -172,7 +174,7 @@ async function drainReleased(map: VolumeMap): Promise<void> {
   }
 }
 
-async function openSlots(directory: VolumeDirectory, map: VolumeMap): Promise<SlotFile> {
+async function openSlots(directory: VolumeDirectory, map: VolumeMap, clock: Clock): Promise<SlotFile> {
   const file = directory.files.open(directory.dataPath, 'existing');
   try {
     const slots = new Slots(Math.floor(file.sizeBytes() / CHUNK_BYTES));
@@ -185,7 +187,7 @@ async function openSlots(directory: VolumeDirectory, map: VolumeMap): Promise<Sl
       pages += 1;
       if (pages % PAGES_A_TURN === 0) await setImmediate();
     }
-    return new SlotFile(file, slots);
+    return new SlotFile(file, slots, clock);
   } catch (error) {
     file.close();
     throw error;
@@ -205,7 +207,7 @@ async function rewriteSlots(map: VolumeMap, slotFile: SlotFile): Promise<void> {
     for (let index = pageIndex * PAGE_CHUNKS; index < end; index += 1) {
       const slot = chunks.slotOfEpoch(index, epoch);
       if (slot < 0) continue;
-      slotFile.read(slot, 0, bytes, 0, CHUNK_BYTES);
+      slotFile.readNow(slot, 0, bytes, 0, CHUNK_BYTES);
       slotFile.write(slot, 0, bytes, 0, CHUNK_BYTES);
       await setImmediate();
     }

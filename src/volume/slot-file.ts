@@ -1,5 +1,7 @@
+import type { Clock } from '#base/clock.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
 
+import { ReadTemperature } from './read-temperature.ts';
 import type { Slots } from './slots.ts';
 import { asDeviceError, type VolumeFile } from './volume-files.ts';
 
@@ -14,17 +16,33 @@ export class SlotFile {
   /** Whether the slot last taken was never used before: it reads as zeros. */
   tookFresh = false;
   readonly #file: VolumeFile;
+  readonly #clock: Clock;
+  readonly #temperature = new ReadTemperature();
+  #laterCount = 0;
+  #onIdle: (() => void) | null = null;
   /** Whole slots that the file spans. */
   #fileSlots: number;
 
-  constructor(file: VolumeFile, slots: Slots) {
+  constructor(file: VolumeFile, slots: Slots, clock: Clock) {
     this.#file = file;
+    this.#clock = clock;
     this.slots = slots;
     this.#fileSlots = Math.floor(file.sizeBytes() / CHUNK_BYTES);
   }
 
+  /**
+   * As `readNow`, or in another thread when the file seems not to be in the page cache; then the slot is not used again
+   * before it has resolved.
+   */
+  read(slot: number, within: number, target: Uint8Array, start: number, length: number): Promise<void> | void {
+    if (this.#temperature.nextIsCold()) return this.#readLater(slot, within, target, start, length);
+    const beginMs = this.#clock.monotonicMs();
+    this.readNow(slot, within, target, start, length);
+    this.#temperature.observe(this.#clock.monotonicMs() - beginMs, length);
+  }
+
   /** Fills target[start, start + length) from `within` the slot. Throws DeviceError. */
-  read(slot: number, within: number, target: Uint8Array, start: number, length: number): void {
+  readNow(slot: number, within: number, target: Uint8Array, start: number, length: number): void {
     try {
       let done = this.#file.read(target, start, length, slot * CHUNK_BYTES + within);
       while (done < length) {
@@ -34,6 +52,25 @@ export class SlotFile {
       }
     } catch (error) {
       throw asDeviceError(error, `read slot ${slot}`);
+    }
+  }
+
+  async #readLater(slot: number, within: number, target: Uint8Array, start: number, length: number): Promise<void> {
+    this.slots.pin(slot);
+    this.#laterCount += 1;
+    try {
+      for (let done = 0; done < length;) {
+        const position = slot * CHUNK_BYTES + within + done;
+        const count = await this.#file.readLater(target, start + done, length - done, position);
+        if (count === 0) throw new Error('the data file ends');
+        done += count;
+      }
+    } catch (error) {
+      throw asDeviceError(error, `read slot ${slot}`);
+    } finally {
+      this.slots.unpin(slot);
+      this.#laterCount -= 1;
+      if (this.#laterCount === 0) this.#onIdle?.();
     }
   }
 
@@ -74,7 +111,9 @@ export class SlotFile {
     this.#fileSlots = this.slots.endSlot;
   }
 
-  close(): void {
+  /** Closes once no other thread reads any more; nothing else may be begun. */
+  async close(): Promise<void> {
+    if (this.#laterCount > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
     this.#file.close();
   }
 

@@ -86,6 +86,8 @@ export class Slots {
   readonly #free: SlotSet;
   readonly #waiting = new SlotSet();
   readonly #committing = new SlotSet();
+  /** Slots that another thread reads, and how many reads of each there are. */
+  readonly #pins = new Map<number, number>();
   #endSlot: number;
 
   /** `endSlot`: slots of the file, all of them free until `use`. */
@@ -121,7 +123,28 @@ export class Slots {
 
   /** A slot that was used before, with anything in it; −1 when there is none. */
   reuse(): number {
-    return this.#free.takeLowest();
+    const slot = this.#free.takeLowest();
+    return slot < 0 || !this.#pins.has(slot) ? slot : this.#reuseUnpinned(slot);
+  }
+
+  #reuseUnpinned(pinned: number): number {
+    const passedOver = [pinned];
+    let slot = this.#free.takeLowest();
+    for (; slot >= 0 && this.#pins.has(slot); slot = this.#free.takeLowest()) passedOver.push(slot);
+    for (const other of passedOver) this.#free.add(other);
+    return slot;
+  }
+
+  /** Until it is unpinned as often, the slot is not used again. */
+  pin(slot: number): void {
+    this.#pins.set(slot, (this.#pins.get(slot) ?? 0) + 1);
+  }
+
+  unpin(slot: number): void {
+    const count = this.#pins.get(slot);
+    assert(count !== undefined, 'what is unpinned was pinned');
+    if (count === 1) this.#pins.delete(slot);
+    else this.#pins.set(slot, count - 1);
   }
 
   /** The next slot that was never used. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 
+import { type Clock, systemClock } from '#base/clock.ts';
 import { SeededRandom } from '#base/random.ts';
 import { BLOCK_BYTES, CHUNK_BYTES } from '#domain/geometry.ts';
 import type { AccountId, CutId, SnapshotId, VolumeId } from '#domain/ids.ts';
@@ -31,7 +32,7 @@ test(
   { timeout: budgetMs * 10 + 60_000 },
   async () => {
     const startMs = performance.now();
-    for (let run = seed; performance.now() - startMs < budgetMs; run += 1) {
+    for (let run = seed; performance.now() - startMs < budgetMs || marksSeen === 0; run += 1) {
       const path = await mkdtemp(join(tmpdir(), 'varve-volume-fuzz-'));
       try {
         await new World(run, join(path, 'volume')).live();
@@ -41,7 +42,6 @@ test(
         await rm(path, { recursive: true });
       }
     }
-    assert(marksSeen > 0, 'something was told of as changed in part');
   },
 );
 
@@ -63,6 +63,10 @@ class World {
   readonly #fetching = new Set<number>();
   /** Whether the volume can ask which chunks the origin holds. */
   readonly #tellsPresence: boolean;
+
+  /** By it, some reads are slow, so that those that follow are done by other threads. */
+  readonly #clock: Clock = { ...systemClock, monotonicMs: () => (this.#nowMs += this.#random.below(3) === 0 ? 5 : 0) };
+  #nowMs = 0;
 
   constructor(seedOfRun: number, path: string) {
     this.#random = new SeededRandom(seedOfRun);
@@ -105,6 +109,7 @@ class World {
       limits: { logBytesMin: 3_000, logBytesMax: 3_000, uncommittedBytesMax: 1_500 },
       fetchOrigin: (index) => this.#fetch(index),
       ...(this.#tellsPresence ? { originPresence: (start, end) => this.#list(start, end) } : {}),
+      clock: this.#clock,
       onTrouble: (error) => {
         throw error;
       },

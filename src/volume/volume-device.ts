@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 
 import { assert } from '#base/assert.ts';
+import { type Clock, systemClock } from '#base/clock.ts';
 import {
   type BlockDevice,
   checkWanted,
@@ -66,6 +67,8 @@ export interface VolumeDeviceOptions {
   readonly originPresence?: ListPresent;
   /** Names the time between two starts of the machine; by default what the kernel says. */
   readonly bootId?: string;
+  /** What tells how long a read took; the system's by default. */
+  readonly clock?: Clock;
   /** Trouble that no request is told of: a rotation of the log that is tried again, a fetched chunk that could not be kept. */
   readonly onTrouble?: (error: unknown) => void;
   readonly files?: VolumeFiles;
@@ -132,8 +135,8 @@ export class VolumeDevice implements BlockDevice {
     const record = { ...found, generation };
     if (generation > found.generation) await writeVolumeRecord(files, path, record);
     const directory = new VolumeDirectory(files, path, record.volume);
-    const { bootId = machineBootId(), limits = JOURNAL_LIMITS } = options;
-    const recovered = await recover({ directory, record, generation, bootId, limits, onTrouble });
+    const { bootId = machineBootId(), limits = JOURNAL_LIMITS, clock = systemClock } = options;
+    const recovered = await recover({ directory, record, generation, bootId, limits, clock, onTrouble });
     return new VolumeDevice({ ...recovered, record, options, dataPath: directory.dataPath, onTrouble });
   }
 
@@ -256,7 +259,7 @@ export class VolumeDevice implements BlockDevice {
     try {
       await this.#journal.close();
     } finally {
-      this.#slotFile.close();
+      await this.#slotFile.close();
     }
   }
 

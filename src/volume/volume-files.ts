@@ -1,4 +1,14 @@
-import { closeSync, constants, fdatasync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fdatasync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  read,
+  readSync,
+  writeSync,
+} from 'node:fs';
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
@@ -7,12 +17,14 @@ import { DeviceError } from '#block/device.ts';
 
 /**
  * An open file of a volume directory. Reads and writes are synchronous: what they touch is mostly in the page cache, and a
- * cut between two of them needs no quiescing. Errors are the system's (`code`), wrapped by whoever knows what was being done.
+ * cut between two of them needs no quiescing. `readLater` is for what is not. Errors are the system's (`code`), wrapped by whoever knows what was being done.
  */
 export interface VolumeFile {
   sizeBytes(): number;
   /** Fills target[start, start + length) from `position`; answers how many bytes there were. */
   read(target: Uint8Array, start: number, length: number, position: number): number;
+  /** The same in another thread; the file must not be closed before it resolves. */
+  readLater(target: Uint8Array, start: number, length: number, position: number): Promise<number>;
   /** Answers how many bytes of source[start, start + length) were written. */
   write(source: Uint8Array, start: number, length: number, position: number): number;
   truncate(sizeBytes: number): void;
@@ -49,6 +61,14 @@ class NodeVolumeFile implements VolumeFile {
 
   read(target: Uint8Array, start: number, length: number, position: number): number {
     return readSync(this.#descriptor, target, start, length, position);
+  }
+
+  readLater(target: Uint8Array, start: number, length: number, position: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      read(this.#descriptor, target, start, length, position, (error, count) =>
+        error === null ? resolve(count) : reject(error),
+      );
+    });
   }
 
   write(source: Uint8Array, start: number, length: number, position: number): number {

@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { Slots } from './slots.ts';
+
+function freed(count: number): Slots {
+  const slots = new Slots();
+  for (let slot = 0; slot < count; slot += 1) slots.extend();
+  for (let slot = 0; slot < count; slot += 1) slots.giveBack(slot);
+  slots.beginCommit();
+  slots.endCommit();
+  return slots;
+}
+
+test('a slot given back is used again once a commit covers it, the lowest first', () => {
+  const slots = new Slots();
+  assert.deepEqual([slots.extend(), slots.extend()], [0, 1]);
+  slots.giveBack(1);
+  assert.equal(slots.reuse(), -1);
+  slots.beginCommit();
+  slots.giveBack(0);
+  slots.endCommit();
+  assert.deepEqual([slots.reuse(), slots.reuse()], [1, -1]);
+});
+
+test('a slot that another thread reads is passed over until it has done so', () => {
+  const slots = freed(3);
+  slots.pin(0);
+  slots.pin(1);
+  slots.pin(1);
+  assert.deepEqual([slots.reuse(), slots.reuse()], [2, -1]);
+  slots.unpin(1);
+  slots.unpin(0);
+  assert.deepEqual([slots.reuse(), slots.reuse()], [0, -1]);
+  slots.unpin(1);
+  assert.equal(slots.reuse(), 1);
+  assert.equal(slots.usedCount, 3);
+});
