@@ -18,6 +18,8 @@ import { LocalVolumeHost } from '#volume/local-host.ts';
 
 /** Threads that seal at once: all processors but one, which serves NBD. */
 const SEAL_THREADS_MAX = 8;
+/** Threads that open what is read from snapshots. They come and go with the reading. */
+const READ_THREADS_MAX = 4;
 
 /**
  * Puts a volume host together from the parts of a data directory; the volume host's own composition root. What it opens
@@ -45,10 +47,12 @@ export async function composeHost(
   const store = await openSnapshotStore({
     objects,
     indexPath: join(dataDirectory, 'index.db'),
+    sizesPath: join(dataDirectory, 'sizes.db'),
     masterKey,
     random,
     log,
     pool,
+    readThreadCountMax: Math.min(availableParallelism(), READ_THREADS_MAX),
     clock,
   });
   const grants = await NbdGrants.open({ path: join(dataDirectory, 'nbd-grants.json'), masterKey, clock, random });

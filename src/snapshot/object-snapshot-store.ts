@@ -1,15 +1,18 @@
 import { assert, AssertionError } from '#base/assert.ts';
 import type { Clock } from '#base/clock.ts';
 import { KeyLock } from '#base/key-lock.ts';
+import { ChunkReader } from '#chunk/chunk-reader.ts';
 import { ChunkStore, type ChunkStoreOptions } from '#chunk/chunk-store.ts';
 import { snapshotNotFound, StoreError, throwIfAborted } from '#chunk/errors.ts';
 import type { SealPool } from '#chunk/seal-pool.ts';
+import { UnsealThreads } from '#chunk/unseal-threads.ts';
 import type { AccountId, SnapshotId } from '#domain/ids.ts';
 
 import { collect, type CollectPorts } from './collector.ts';
 import { Holds } from './holds.ts';
 import { ManifestStore } from './manifest-store.ts';
 import type { Manifest } from './manifest.ts';
+import { type ChunkRead, readChunks, type ReadChunksOptions, type WantedChunk } from './read-chunks.ts';
 import { Sizes, type SnapshotSize, type StoreSize, type VolumeRoot } from './sizes.ts';
 import type {
   ChangedChunk,
@@ -29,6 +32,8 @@ export interface SnapshotStoreOptions extends ChunkStoreOptions {
   /** Of the counts behind the sizes of snapshots, a file that may be deleted at any time no store has it open. Without it they are in memory, counted when they are asked for. */
   readonly sizesPath?: string;
   readonly pool: SealPool;
+  /** Threads that open chunks where many are read, at most. 0, the default: they are read one by one. */
+  readonly readThreadCountMax?: number;
   readonly clock: Clock;
 }
 
@@ -50,6 +55,7 @@ class ObjectSnapshotStore implements SnapshotStore {
   readonly #manifests: ManifestStore;
   readonly #pool: SealPool;
   readonly #clock: Clock;
+  readonly #reader: ChunkReader;
   readonly #holds = new Holds();
   readonly #sizes: Sizes;
   readonly #followsSizes: boolean;
@@ -57,11 +63,17 @@ class ObjectSnapshotStore implements SnapshotStore {
   readonly #closing = new AbortController();
   readonly #running = new Set<Promise<unknown>>();
 
-  constructor(chunks: ChunkStore, manifests: ManifestStore, { pool, clock, sizesPath }: SnapshotStoreOptions) {
+  constructor(
+    chunks: ChunkStore,
+    manifests: ManifestStore,
+    { pool, clock, sizesPath, readThreadCountMax = 0 }: SnapshotStoreOptions,
+  ) {
     this.#chunks = chunks;
     this.#manifests = manifests;
     this.#pool = pool;
     this.#clock = clock;
+    const threads = new UnsealThreads({ masterKey: chunks.masterKey, clock, threadCountMax: readThreadCountMax });
+    this.#reader = new ChunkReader({ store: chunks, threads, threadCountMax: readThreadCountMax });
     this.#sizes = new Sizes(sizesPath ?? ':memory:', { chunks, manifests, holds: this.#holds });
     this.#followsSizes = sizesPath !== undefined;
     this.#followSizes();
@@ -120,6 +132,15 @@ class ObjectSnapshotStore implements SnapshotStore {
     const key = await findChunk(this.#chunks, account, root, index);
     if (key === null) return null;
     return { key: key.toString('hex'), bytes: await this.#chunks.readChunk(account, key) };
+  }
+
+  readChunks(
+    account: AccountId,
+    root: TreeRoot,
+    wanted: readonly WantedChunk[],
+    options: ReadChunksOptions,
+  ): readonly Promise<ChunkRead | null>[] {
+    return readChunks({ chunks: this.#chunks, reader: this.#reader }, account, root, wanted, options);
   }
 
   async chunkKey(account: AccountId, root: TreeRoot, index: number): Promise<string | null> {
@@ -194,6 +215,7 @@ class ObjectSnapshotStore implements SnapshotStore {
     this.#closing.abort(new StoreError('aborted', 'the snapshot store is closing'));
     await Promise.allSettled(this.#running);
     this.#sizes[Symbol.dispose]();
+    await this.#reader[Symbol.asyncDispose]();
     await this.#chunks[Symbol.asyncDispose]();
   }
 

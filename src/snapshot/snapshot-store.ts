@@ -2,6 +2,7 @@ import type { AccountId, SnapshotId } from '#domain/ids.ts';
 
 import type { AccountRoot } from './holds.ts';
 import type { Manifest, SnapshotLabel } from './manifest.ts';
+import type { ChunkRead, ReadChunksOptions, WantedChunk } from './read-chunks.ts';
 import type { SnapshotSize, StoreSize, VolumeRoot } from './sizes.ts';
 import type { TreeRoot } from './tree.ts';
 
@@ -99,6 +100,16 @@ export interface SnapshotStore extends AsyncDisposable {
     root: TreeRoot,
     index: number,
   ): Promise<{ readonly key: string; readonly bytes: Buffer } | null>;
+  /**
+   * Chunks of a root, read together and verified, off the event loop: an answer for each, in the order of `wanted`; null
+   * where nothing is there. Each rejects as `readChunk` does, by itself. The root as in `readChunk`.
+   */
+  readChunks(
+    account: AccountId,
+    root: TreeRoot,
+    wanted: readonly WantedChunk[],
+    options: ReadChunksOptions,
+  ): readonly Promise<ChunkRead | null>[];
   /** Only looks: the key of a chunk, hexadecimal, or null. */
   chunkKey(account: AccountId, root: TreeRoot, index: number): Promise<string | null>;
   /** Chunks present from `start` on, ascending, at most `countMax` (≥ 1). Memory and cost: what is listed. */

@@ -1,15 +1,19 @@
-import { assert } from '#base/assert.ts';
+import { assert, present } from '#base/assert.ts';
 import type { Clock } from '#base/clock.ts';
 import { KeyLock } from '#base/key-lock.ts';
 import type { Log } from '#base/log.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
 import type { CutId, Epoch, Generation, SnapshotId, VolumeId } from '#domain/ids.ts';
 import type { AccountRoot } from '#snapshot/holds.ts';
+import type { VolumeRoot } from '#snapshot/sizes.ts';
 import type { SnapshotStore } from '#snapshot/snapshot-store.ts';
+import type { TreeRoot } from '#snapshot/tree.ts';
 
 import { presentChunks, type PresentChunks } from './chunk-presence.ts';
 import {
   type CollectReport,
+  type SnapshotSize,
+  type StoreSize,
   type NbdAccess,
   type NbdGrant,
   type UploadJob,
@@ -141,6 +145,7 @@ export class LocalVolumeHost implements VolumeHost {
         generation,
         files: this.#files,
         fetchOrigin: (index) => this.#fetchOrigin(device, index),
+        readOrigin: (wanted, how) => this.#store.readChunks(device.account, rootOf(device), wanted, how),
         originPresence: (start, end) => this.#originPresence(device, start, end),
         onTrouble: (error) => this.#log.error('volume.trouble', { volume, error }),
       });
@@ -265,6 +270,22 @@ export class LocalVolumeHost implements VolumeHost {
     });
   }
 
+  async snapshotSizes(snapshots: readonly SnapshotId[]): Promise<readonly SnapshotSize[]> {
+    return await this.#serving('sizes of snapshots', async () => {
+      const volumes: VolumeRoot[] = [];
+      for (const volume of await this.#volumes.list()) {
+        const record = await this.#recordOf(volume);
+        if (record === null || record.origin === null) continue;
+        volumes.push({ volume, account: record.account, root: record.origin.root });
+      }
+      return await this.#store.sizes(snapshots, volumes);
+    });
+  }
+
+  async storeSize(): Promise<StoreSize> {
+    return await this.#serving('size of the store', () => this.#store.storeSize());
+  }
+
   async listBlocks(snapshot: SnapshotId, start: number, countMax: number) {
     return await this.#serving(`list ${snapshot}`, () => this.#store.listBlocks(snapshot, start, countMax));
   }
@@ -344,14 +365,12 @@ export class LocalVolumeHost implements VolumeHost {
   }
 
   async #fetchOrigin(device: VolumeDevice, index: number): Promise<Uint8Array | null> {
-    assert(device.origin !== null, 'only a volume with an origin reads through');
-    const found = await this.#store.readChunk(device.account, device.origin.root, index);
+    const found = await this.#store.readChunk(device.account, rootOf(device), index);
     return found?.bytes ?? null;
   }
 
   async #originPresence(device: VolumeDevice, start: number, end: number): Promise<PresentChunks> {
-    assert(device.origin !== null, 'only a volume with an origin reads through');
-    return await presentChunks(this.#store, { account: device.account, root: device.origin.root }, start, end);
+    return await presentChunks(this.#store, { account: device.account, root: rootOf(device) }, start, end);
   }
 
   /** The device of a volume that is open; `unavailable` while it is only on disk, or failed: both want an `open`. */
@@ -445,6 +464,10 @@ function beginCuts(devices: readonly VolumeDevice[], cut: CutId): readonly Begun
     for (const one of begun) one.durable.catch(() => {});
     throw error;
   }
+}
+
+function rootOf({ origin }: VolumeDevice): TreeRoot {
+  return present(origin, 'only a volume with an origin reads through').root;
 }
 
 function fenced(volume: VolumeId, asked: Generation, current: Generation): VolumeHostError {

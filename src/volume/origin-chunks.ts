@@ -1,39 +1,54 @@
-import { assert } from '#base/assert.ts';
 import { DeviceError } from '#block/device.ts';
 import { CHUNK_BYTES, chunkIndexFloor } from '#domain/geometry.ts';
 
+import { type ChunkKeeper, ChunkFetches, FETCHES_MAX } from './chunk-fetches.ts';
 import { type ChunkMap, STATE_ORIGIN } from './chunk-map.ts';
 import { ChunkPresence, type ListPresent, type Presence } from './chunk-presence.ts';
+import type { ReadOrigin } from './origin-source.ts';
+import { ReadAhead } from './read-ahead.ts';
 
-/** Chunks of the origin by index; null: the origin holds nothing there. */
+/** Chunks of the origin by index; null: the origin holds nothing there. Those that are kept by now may be missing. */
 export type FetchedChunks = ReadonlyMap<number, Uint8Array | null>;
 
-/**
- * Chunks that one volume fetches at once. Each costs about a MiB while it is read, opened and checked by the threads of the
- * pool; a request that needs more waits for its own.
- */
-export const ORIGIN_FETCHES_MAX = 8;
+/** Chunks that one volume fetches at once. */
+export const ORIGIN_FETCHES_MAX = FETCHES_MAX;
 
 /**
- * What a volume reads through to. Chunks are fetched, each once, however many requests wait for it, and so many at a time.
+ * What a volume reads through to. Chunks that are read are kept (see SlotKeeper), and those ahead of a reader that goes on in
+ * order are fetched before it asks. What a write covers in part is fetched for it alone: it writes the whole chunk anew.
  * What is not there is not fetched: `list` tells (see ChunkPresence). Without it any chunk may be there, and the fetch tells.
  */
 export class OriginChunks {
-  readonly #fetchOrigin: (index: number) => Promise<Uint8Array | null>;
+  readonly #chunks: ChunkMap;
+  readonly #chunkCount: number;
   readonly #presence: ChunkPresence | null;
-  readonly #running = new Map<number, Promise<Uint8Array | null>>();
-  /** Fetches that wait for a place. */
-  readonly #waiting: (() => void)[] = [];
-  #fetchCount = 0;
+  readonly #fetches: ChunkFetches;
+  readonly #readAhead = new ReadAhead();
+  /** Told of the chunks that are read, in the order in which they are asked for, each at least once. */
+  onRead: ((index: number) => void) | null = null;
 
   constructor(options: {
+    readonly chunks: ChunkMap;
     readonly chunkCount: number;
-    readonly fetch: (index: number) => Promise<Uint8Array | null>;
+    readonly read: ReadOrigin;
+    readonly keeper: ChunkKeeper;
     readonly list: ListPresent | null;
   }) {
-    const { chunkCount, fetch, list } = options;
-    this.#fetchOrigin = fetch;
+    const { chunks, chunkCount, read, keeper, list } = options;
+    this.#chunks = chunks;
+    this.#chunkCount = Math.min(chunkCount, chunks.chunkCount);
     this.#presence = list === null ? null : new ChunkPresence({ chunkCount, list });
+    this.#fetches = new ChunkFetches({ read, keeper });
+  }
+
+  /** Chunks from here on are not the origin's. */
+  get chunkCount(): number {
+    return this.#chunkCount;
+  }
+
+  /** Somebody waits for a chunk. */
+  get isAsked(): boolean {
+    return this.#fetches.isAsked;
   }
 
   /** What can be said at once; 'unknown' turns into an answer after `learn`, null never does. */
@@ -60,66 +75,63 @@ export class OriginChunks {
     }
   }
 
-  /** The chunks of [offset, end) that are not here yet; null when all are, or are nowhere. Rejects with DeviceError. */
-  needed(chunks: ChunkMap, offset: number, end: number): Promise<FetchedChunks> | null {
+  /** The chunks of [offset, end) that are not here yet; null when all are, or are nowhere. They are kept. Rejects with DeviceError. */
+  needed(offset: number, end: number): Promise<FetchedChunks> | null {
     let indexes: number[] | null = null;
     for (let index = chunkIndexFloor(offset); index * CHUNK_BYTES < end; index += 1) {
-      if (this.#isNeeded(chunks, index)) (indexes ??= []).push(index);
+      if (this.isNeeded(index)) (indexes ??= []).push(index);
     }
-    return indexes === null ? null : this.#fetchAll(chunks, indexes);
+    return indexes === null ? null : this.#fetchAll(indexes, true);
   }
 
-  /** As `needed`, of those chunks only that the range covers in part: the two at its ends. */
-  neededAtEnds(chunks: ChunkMap, offset: number, end: number): Promise<FetchedChunks> | null {
+  /** As `needed`, of those chunks only that the range covers in part: the two at its ends. They are not kept. */
+  neededAtEnds(offset: number, end: number): Promise<FetchedChunks> | null {
     if (offset === end) return null;
     const first = chunkIndexFloor(offset);
     const last = chunkIndexFloor(end - 1);
-    const isFirst = (offset % CHUNK_BYTES !== 0 || end < (first + 1) * CHUNK_BYTES) && this.#isNeeded(chunks, first);
-    const isLast = last > first && end % CHUNK_BYTES !== 0 && this.#isNeeded(chunks, last);
+    const isFirst = (offset % CHUNK_BYTES !== 0 || end < (first + 1) * CHUNK_BYTES) && this.isNeeded(first);
+    const isLast = last > first && end % CHUNK_BYTES !== 0 && this.isNeeded(last);
     if (!isFirst && !isLast) return null;
-    return this.#fetchAll(chunks, [...(isFirst ? [first] : []), ...(isLast ? [last] : [])]);
+    return this.#fetchAll([...(isFirst ? [first] : []), ...(isLast ? [last] : [])], false);
   }
 
-  #isNeeded(chunks: ChunkMap, index: number): boolean {
-    return chunks.stateAt(index) === STATE_ORIGIN && !this.isAbsent(index);
+  /** Whether the chunk is still the origin's, and may be there. */
+  isNeeded(index: number): boolean {
+    return this.#chunks.stateAt(index) === STATE_ORIGIN && !this.isAbsent(index);
   }
 
-  async #fetchAll(chunks: ChunkMap, indexes: readonly number[]): Promise<FetchedChunks> {
+  /** Fetches chunks that nobody waits for, behind those that somebody does, and keeps them. Rejects with DeviceError. */
+  async hydrate(indexes: readonly number[]): Promise<void> {
+    await this.#fetches.fetchInBackground(indexes.filter((index) => this.isNeeded(index)));
+  }
+
+  /** Those who wait are told ESHUTDOWN. Resolves when nothing is written to any slot any more. */
+  async close(): Promise<void> {
+    await this.#fetches.close();
+  }
+
+  async #fetchAll(indexes: readonly number[], isRead: boolean): Promise<FetchedChunks> {
     const unknown = indexes.filter((index) => this.presenceAt(index) === 'unknown');
     if (unknown.length > 0) await Promise.all(unknown.map((index) => this.learn(index)));
-    const needed = unknown.length === 0 ? indexes : indexes.filter((index) => this.#isNeeded(chunks, index));
-    const fetched = await Promise.all(needed.map((index) => this.#fetch(index)));
-    return new Map(needed.map((index, at) => [index, fetched[at] ?? null]));
-  }
-
-  #fetch(index: number): Promise<Uint8Array | null> {
-    let fetching = this.#running.get(index);
-    if (fetching === undefined) {
-      fetching = this.#fetchNow(index).finally(() => this.#running.delete(index));
-      this.#running.set(index, fetching);
+    const needed = unknown.length === 0 ? indexes : indexes.filter((index) => this.isNeeded(index));
+    const fetching = this.#fetches.fetch(needed, isRead);
+    if (isRead) this.#goAhead(needed);
+    const fetched = await Promise.all(fetching);
+    const chunks = new Map<number, Uint8Array | null>();
+    for (const [at, bytes] of fetched.entries()) {
+      if (bytes !== 'kept') chunks.set(needed[at] as number, bytes);
     }
-    return fetching;
+    return chunks;
   }
 
-  async #fetchNow(index: number): Promise<Uint8Array | null> {
-    if (this.#fetchCount === ORIGIN_FETCHES_MAX) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    else this.#fetchCount += 1;
-    let bytes: Uint8Array | null;
-    try {
-      bytes = await this.#fetchOrigin(index);
-    } catch (error) {
-      throw new DeviceError('EIO', `fetch chunk ${index} of the origin`, { cause: error });
-    } finally {
-      this.#passOn();
+  /** Ahead goes only what surely is there. */
+  #goAhead(read: readonly number[]): void {
+    for (const index of read) {
+      this.onRead?.(index);
+      const { first, end } = this.#readAhead.after(index);
+      for (let next = first; next < Math.min(end, this.#chunkCount); next += 1) {
+        if (this.presenceAt(next) === 'present' && this.isNeeded(next)) this.#fetches.ahead([next]);
+      }
     }
-    assert(bytes === null || bytes.length === CHUNK_BYTES, 'a chunk of the origin is whole');
-    return bytes;
-  }
-
-  /** The place goes to who has waited longest. */
-  #passOn(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#fetchCount -= 1;
-    else next();
   }
 }

@@ -4,26 +4,30 @@ import { CHUNK_BYTES } from '#domain/geometry.ts';
 import type { HeldSnapshot, SnapshotStore } from '#snapshot/snapshot-store.ts';
 
 import type { ChunkCache } from './chunk-cache.ts';
+import { ChunkFetches } from './chunk-fetches.ts';
 import { ChunkPresence, presentChunks } from './chunk-presence.ts';
 import { type ChunkKinds, ExtentScan, SnapshotChunkKinds } from './extents.ts';
+import { oneByOne, type ReadOrigin } from './origin-source.ts';
+import { ReadAhead } from './read-ahead.ts';
 
 /**
- * A completed snapshot as a read-only disk. Chunks are fetched when read and verified by the store; nothing is read ahead.
+ * A completed snapshot as a read-only disk. Chunks are fetched when read, those ahead of a reader that goes on in order
+ * before it asks, and verified by the store.
  * What is there is learned from the tree where it is asked about (see ChunkPresence): the beginning before the export opens.
  */
 export class SnapshotDevice implements BlockDevice {
   readonly sizeBytes: number;
   readonly readOnly = true;
-  readonly #store: Pick<SnapshotStore, 'readChunk' | 'listRoot'>;
   readonly #held: HeldSnapshot;
   readonly #cache: ChunkCache;
   readonly #presence: ChunkPresence;
   readonly #kinds: ChunkKinds;
+  readonly #fetches: ChunkFetches;
+  readonly #readAhead = new ReadAhead();
   #closed = false;
   readonly #onTrouble: (error: unknown) => void;
 
   private constructor(options: SnapshotDeviceOptions) {
-    this.#store = options.store;
     this.#held = options.held;
     this.#cache = options.cache;
     this.#onTrouble = options.onTrouble;
@@ -34,6 +38,20 @@ export class SnapshotDevice implements BlockDevice {
       list: (start, end) => presentChunks(store, held, start, end),
     });
     this.#kinds = new SnapshotChunkKinds(this.#presence);
+    this.#fetches = new ChunkFetches({
+      read: toldOf(sourceOf(store, held), (index, cause) => {
+        const message = `read chunk ${index} of ${held.manifest.label.snapshot}`;
+        this.#onTrouble(new Error(message, { cause }));
+      }),
+      keeper: {
+        reserve: () => null,
+        keep: (index, _place, bytes) => {
+          if (bytes !== null) this.#cache.put(this.#name(index), bytes);
+          return true;
+        },
+        giveUp: () => {},
+      },
+    });
   }
 
   /** Takes over `held`: disposed with the device, or when opening fails. */
@@ -50,10 +68,9 @@ export class SnapshotDevice implements BlockDevice {
 
   read(offset: number, target: Uint8Array): Promise<void> | void {
     this.#check(offset, target.length);
-    for (const piece of pieces(offset, target)) {
-      const done = this.#readPiece(piece);
-      if (done !== undefined) return this.#readRest(offset, target, piece.start, done);
-    }
+    let missing: Piece[] | null = null;
+    for (const piece of pieces(offset, target)) if (!this.#readNow(piece)) (missing ??= []).push(piece);
+    if (missing !== null) return this.#readMissing(missing);
   }
 
   write(): never {
@@ -76,6 +93,7 @@ export class SnapshotDevice implements BlockDevice {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    await this.#fetches.close();
     this.#cache.forget(this.#name(''));
     this.#held[Symbol.dispose]();
   }
@@ -93,44 +111,39 @@ export class SnapshotDevice implements BlockDevice {
     return scan.extents;
   }
 
-  async #readRest(offset: number, target: Uint8Array, from: number, first: Promise<void>): Promise<void> {
-    await first;
-    for (const piece of pieces(offset, target)) if (piece.start > from) await this.#readPiece(piece);
+  /** False when it is not known, or not here, what the chunk holds. */
+  #readNow({ index, within, target }: Piece): boolean {
+    const presence = this.#presence.at(index);
+    if (presence === 'unknown') return false;
+    const chunk = presence === 'absent' ? null : this.#cache.peek(this.#name(index));
+    if (chunk === null && presence === 'present') return false;
+    fill(target, within, chunk);
+    return true;
   }
 
-  #readPiece(piece: Piece): Promise<void> | void {
-    const presence = this.#presence.at(piece.index);
-    if (presence === 'unknown') return this.#lookUpPiece(piece);
-    if (presence === 'absent') {
-      piece.target.fill(0);
-      return;
-    }
-    const chunk = this.#cache.peek(this.#name(piece.index));
-    if (chunk === null) return this.#fetchPiece(piece);
-    piece.target.set(chunk.subarray(piece.within, piece.within + piece.target.length));
-  }
-
-  async #lookUpPiece(piece: Piece): Promise<void> {
-    await this.#learn(piece.index);
+  async #readMissing(missing: readonly Piece[]): Promise<void> {
+    for (const { index } of missing) if (this.#presence.at(index) === 'unknown') await this.#learn(index);
     this.#check(0, 0);
-    await this.#readPiece(piece);
+    const rest = missing.filter((piece) => !this.#readNow(piece));
+    const fetching = this.#fetches.fetch(
+      rest.map(({ index }) => index),
+      true,
+    );
+    for (const { index } of rest) this.#goAhead(index);
+    const fetched = await Promise.all(fetching);
+    for (const [at, { index, within, target }] of rest.entries()) {
+      const chunk = fetched[at] ?? null;
+      assert(chunk !== 'kept', `chunk ${index} comes with its bytes`);
+      fill(target, within, chunk);
+    }
   }
 
-  async #fetchPiece(piece: Piece): Promise<void> {
-    let chunk: Uint8Array | null;
-    try {
-      chunk = await this.#cache.get(this.#name(piece.index), async () => {
-        const found = await this.#store.readChunk(this.#held.account, this.#held.root, piece.index);
-        return found?.bytes ?? null;
-      });
-    } catch (error) {
-      this.#onTrouble(error);
-      throw new DeviceError('EIO', `read chunk ${piece.index} of ${this.#held.manifest.label.snapshot}`, {
-        cause: error,
-      });
+  #goAhead(index: number): void {
+    const { first, end } = this.#readAhead.after(index);
+    for (let next = first; next < Math.min(end, this.#held.root.chunkCount); next += 1) {
+      const isMissing = this.#presence.at(next) === 'present' && this.#cache.peek(this.#name(next)) === null;
+      if (isMissing) this.#fetches.ahead([next]);
     }
-    if (chunk === null) piece.target.fill(0);
-    else piece.target.set(chunk.subarray(piece.within, piece.within + piece.target.length));
   }
 
   #name(index: number | ''): string {
@@ -151,11 +164,38 @@ export class SnapshotDevice implements BlockDevice {
 }
 
 export interface SnapshotDeviceOptions {
-  readonly store: Pick<SnapshotStore, 'readChunk' | 'listRoot'>;
+  readonly store: SnapshotSource;
   readonly held: HeldSnapshot;
   readonly cache: ChunkCache;
   /** A chunk that cannot be read: the client hears EIO, the log hears why. */
   readonly onTrouble: (error: unknown) => void;
+}
+
+/** Without `readChunks`, chunks are read one by one. */
+export type SnapshotSource = Pick<SnapshotStore, 'readChunk' | 'listRoot'> & Partial<Pick<SnapshotStore, 'readChunks'>>;
+
+function sourceOf(store: SnapshotSource, { account, root }: HeldSnapshot): ReadOrigin {
+  if (store.readChunks === undefined) {
+    return oneByOne(async (index) => (await store.readChunk(account, root, index))?.bytes ?? null);
+  }
+  return (wanted, how) => store.readChunks?.(account, root, wanted, how) ?? [];
+}
+
+function toldOf(read: ReadOrigin, onFailure: (index: number, error: unknown) => void): ReadOrigin {
+  return (wanted, how) =>
+    read(wanted, how).map(async (answer, at) => {
+      try {
+        return await answer;
+      } catch (error) {
+        if (!how.signal.aborted) onFailure(wanted[at]?.index ?? -1, error);
+        throw error;
+      }
+    });
+}
+
+function fill(target: Uint8Array, within: number, chunk: Uint8Array | null): void {
+  if (chunk === null) target.fill(0);
+  else target.set(chunk.subarray(within, within + target.length));
 }
 
 /** The part of a request that lies in one chunk. */

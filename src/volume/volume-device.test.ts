@@ -410,13 +410,13 @@ test('a request that waits for the origin when the volume is closed ends with ES
   const device = await scene.open();
   const fetched = Promise.withResolvers<Buffer>();
   scene.fetchOrigin = () => fetched.promise;
-  const waiting = device.read(0, Buffer.alloc(1));
-  await device.close();
-  fetched.resolve(chunkOf(1));
-  await assert.rejects(
-    async () => waiting,
+  const ended = assert.rejects(
+    async () => device.read(0, Buffer.alloc(1)),
     (error) => error instanceof DeviceError && error.errno === 'ESHUTDOWN',
   );
+  await device.close();
+  await ended;
+  fetched.resolve(chunkOf(1));
 });
 
 test('a volume of 16 TiB is made, cut, trimmed and opened without a table of its size', async () => {

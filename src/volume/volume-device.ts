@@ -21,8 +21,10 @@ import { VolumeHostError } from './host.ts';
 import { JOURNAL_LIMITS, type Journal, type JournalLimits } from './journal.ts';
 import { isRecordName } from './log-record.ts';
 import { type FetchedChunks, OriginChunks } from './origin-chunks.ts';
+import { oneByOne, type ReadOrigin } from './origin-source.ts';
 import { machineBootId, recover } from './recovery.ts';
 import type { SlotFile } from './slot-file.ts';
+import { SlotKeeper } from './slot-keeper.ts';
 import { createVolumeDirectory, readVolumeRecord, VolumeDirectory, writeVolumeRecord } from './volume-directory.ts';
 import type { VolumeRecord } from './volume-file.ts';
 import { nodeVolumeFiles, type VolumeFiles } from './volume-files.ts';
@@ -63,6 +65,8 @@ export interface VolumeDeviceOptions {
   readonly generation: Generation;
   /** The verified 512 KiB of a chunk of the origin, or null where it holds nothing. Its bytes are not changed afterwards. */
   readonly fetchOrigin: (index: number) => Promise<Uint8Array | null>;
+  /** Reads several together; without it `fetchOrigin` is asked for each. */
+  readonly readOrigin?: ReadOrigin;
   /** Which chunks the origin holds. Without it each is fetched to find out, and extents cannot tell. */
   readonly originPresence?: ListPresent;
   /** Names the time between two starts of the machine; by default what the kernel says. */
@@ -104,8 +108,10 @@ export class VolumeDevice implements BlockDevice {
     this.#map = parts.journal.map;
     this.#slotFile = parts.slotFile;
     this.#origin = new OriginChunks({
+      chunks: this.#map.chunks,
       chunkCount: record.origin?.chunkCount ?? 0,
-      fetch: options.fetchOrigin,
+      read: options.readOrigin ?? oneByOne(options.fetchOrigin),
+      keeper: new SlotKeeper(parts),
       list: options.originPresence ?? null,
     });
     this.#kinds = new VolumeChunkKinds(this.#map.chunks, this.#origin);
@@ -165,7 +171,7 @@ export class VolumeDevice implements BlockDevice {
       const state = chunks.stateAt(index);
       if (state >= SLOT_BASE) return this.#slotFile.read(state - SLOT_BASE, within, target, 0, target.length);
     }
-    const fetching = this.#origin.needed(chunks, offset, offset + target.length);
+    const fetching = this.#origin.needed(offset, offset + target.length);
     if (fetching !== null) return this.#readWith(fetching, offset, target);
     this.#io.read(offset, target, null);
   }
@@ -181,7 +187,7 @@ export class VolumeDevice implements BlockDevice {
       if (source.length > 0) this.#map.marks.mark(index, within, source.length);
       this.#slotFile.write(slot, within, source, 0, source.length);
     } else {
-      const fetching = this.#origin.neededAtEnds(chunks, offset, offset + source.length);
+      const fetching = this.#origin.neededAtEnds(offset, offset + source.length);
       if (fetching !== null) return this.#writeWith(fetching, offset, source, options);
       this.#io.write(offset, source, null);
     }
@@ -194,7 +200,7 @@ export class VolumeDevice implements BlockDevice {
     if (options.fast === true && !options.punch && this.#io.zeroWrites(offset, offset + length)) {
       throw new DeviceError('ENOTSUP', 'zeros would have to be written');
     }
-    const fetching = this.#origin.neededAtEnds(this.#map.chunks, offset, offset + length);
+    const fetching = this.#origin.neededAtEnds(offset, offset + length);
     if (fetching !== null) return this.#zeroWith(fetching, offset, offset + length, options);
     const next = this.#io.zero(offset, offset + length, options.punch, null);
     if (next < offset + length) return this.#zeroOn(null, next, offset + length, options);
@@ -257,6 +263,7 @@ export class VolumeDevice implements BlockDevice {
     if (this.#isClosed) return;
     this.#isClosed = true;
     try {
+      await this.#origin.close();
       await this.#journal.close();
     } finally {
       await this.#slotFile.close();

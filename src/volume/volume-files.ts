@@ -20,6 +20,8 @@ import { DeviceError } from '#block/device.ts';
  * cut between two of them needs no quiescing. `readLater` is for what is not. Errors are the system's (`code`), wrapped by whoever knows what was being done.
  */
 export interface VolumeFile {
+  /** For threads of this process that write to it; missing where only this object may. */
+  readonly descriptor?: number;
   sizeBytes(): number;
   /** Fills target[start, start + length) from `position`; answers how many bytes there were. */
   read(target: Uint8Array, start: number, length: number, position: number): number;
@@ -49,18 +51,18 @@ export interface VolumeFiles {
 }
 
 class NodeVolumeFile implements VolumeFile {
-  readonly #descriptor: number;
+  readonly descriptor: number;
 
   constructor(descriptor: number) {
-    this.#descriptor = descriptor;
+    this.descriptor = descriptor;
   }
 
   sizeBytes(): number {
-    return fstatSync(this.#descriptor).size;
+    return fstatSync(this.descriptor).size;
   }
 
   read(target: Uint8Array, start: number, length: number, position: number): number {
-    return readSync(this.#descriptor, target, start, length, position);
+    return readSync(this.descriptor, target, start, length, position);
   }
 
   readLater(target: Uint8Array, start: number, length: number, position: number): Promise<number> {
@@ -72,21 +74,21 @@ class NodeVolumeFile implements VolumeFile {
   }
 
   write(source: Uint8Array, start: number, length: number, position: number): number {
-    return writeSync(this.#descriptor, source, start, length, position);
+    return writeSync(this.descriptor, source, start, length, position);
   }
 
   truncate(sizeBytes: number): void {
-    ftruncateSync(this.#descriptor, sizeBytes);
+    ftruncateSync(this.descriptor, sizeBytes);
   }
 
   sync(): Promise<void> {
     return new Promise((resolve, reject) => {
-      fdatasync(this.#descriptor, (error) => (error === null ? resolve() : reject(error)));
+      fdatasync(this.descriptor, (error) => (error === null ? resolve() : reject(error)));
     });
   }
 
   close(): void {
-    closeSync(this.#descriptor);
+    closeSync(this.descriptor);
   }
 }
 
