@@ -31,9 +31,13 @@ async function mountable(t: TestContext): Promise<boolean> {
     await rm(scratch, { recursive: true });
   }
   assert(process.env['VARVE_IN_NAMESPACE'] === undefined, 'a user namespace may mount');
-  await runOk('unshare', ['--user', '--map-root-user', '--mount', process.execPath, '--test', import.meta.filename], {
-    env: { ...process.env, VARVE_IN_NAMESPACE: '1' } as Record<string, string>,
+  const { NODE_TEST_CONTEXT: _context, ...env } = process.env; // With it a test runner in a test runs nothing.
+  const pattern = `--test-name-pattern=${t.name.replaceAll(/[^a-zA-Z0-9 ]/g, '.')}`;
+  const node = [process.execPath, '--test', '--test-reporter=tap', pattern, import.meta.filename];
+  const { stdout } = await runOk('unshare', ['--user', '--map-root-user', '--mount', ...node], {
+    env: { ...env, VARVE_IN_NAMESPACE: '1' } as Record<string, string>,
   });
+  assert.match(stdout, /^# pass 1$/m, 'it ran there');
   return false;
 }
 
@@ -288,3 +292,29 @@ test('one full disk for everything: clear errors, no process dies, and all goes 
     await rm(data, { recursive: true, force: true });
   }
 });
+
+test('files that may not grow (RLIMIT_FSIZE), without mounting anything: ENOSPC, and on when they may', async (t) => {
+  if (!requireTools(t, [PYTHON, 'prlimit'])) return;
+  await withData(async (data) => {
+    await using scene = await Scene.start(data);
+    for (let chunk = 0; chunk < 4; chunk += 1) assert.equal(await scene.write(chunk), 0);
+    await limitFiles(scene, String(8 * MIB));
+    assert.equal(await scene.writeUntilError(), ENOSPC);
+    assert.equal(await scene.write(2), 0, 'what has its place already can be written');
+    assert.equal(await scene.flush(), 0);
+    await scene.check('limited');
+    await limitFiles(scene, 'unlimited');
+    for (let count = 0; count < 20; count += 1) assert.equal(await scene.write(scene.chunks.length), 0);
+    await scene.check('unlimited');
+    const kept = [...scene.chunks];
+    const snapshot = await scene.snapshot();
+    await scene.killAll();
+    await scene.completed(snapshot, kept);
+    await scene.check('at the end');
+  });
+});
+
+/** Of the volume host's files, in bytes; only the soft limit, so that it can be taken back. */
+async function limitFiles({ server }: Scene, bytes: string): Promise<void> {
+  await runOk('prlimit', [`--pid=${await server.hostProcessId()}`, `--fsize=${bytes}:`]);
+}

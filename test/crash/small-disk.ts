@@ -46,7 +46,7 @@ export class SmallDisk implements AsyncDisposable {
   }
 
   async remount(mode: 'ro' | 'rw'): Promise<void> {
-    await runOk('mount', ['-o', `remount,${mode}`, this.path]);
+    await runOk('mount', ['-o', `remount,bind,${mode}`, this.path]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
