@@ -30,7 +30,11 @@ export class SlotFile {
     this.#fileSlots = Math.floor(file.sizeBytes() / CHUNK_BYTES);
   }
 
-<<<<<<< ours
+  /** Of the data file, for threads that write slots; null where only this object may. */
+  get descriptor(): number | null {
+    return this.#file.descriptor ?? null;
+  }
+
   /**
    * As `readNow`, or in another thread when the file seems not to be in the page cache; then the slot is not used again
    * before it has resolved.
@@ -40,11 +44,6 @@ export class SlotFile {
     const beginMs = this.#clock.monotonicMs();
     this.readNow(slot, within, target, start, length);
     this.#temperature.observe(this.#clock.monotonicMs() - beginMs, length);
-=======
-  /** Of the data file, for threads that write slots; null where only this object may. */
-  get descriptor(): number | null {
-    return this.#file.descriptor ?? null;
->>>>>>> theirs
   }
 
   /** Fills target[start, start + length) from `within` the slot. Throws DeviceError. */
