@@ -39,7 +39,7 @@ export function listPageOf(answer: S3Answer): S3ListPage | null {
   const document = answer.body.toString('utf8');
   if (elementOf(document, 'ListBucketResult') === null) return null;
   const objects: { key: string; sizeBytes: number }[] = [];
-  for (const [, content = ''] of document.matchAll(/<Contents>(.*?)<\/Contents>/gs)) {
+  for (const content of elementsOf(document, 'Contents')) {
     const key = decodedKey(elementOf(content, 'Key') ?? '');
     const size = elementOf(content, 'Size') ?? '';
     if (key === null || !/^\d{1,15}$/.test(size)) return null;
@@ -50,11 +50,35 @@ export function listPageOf(answer: S3Answer): S3ListPage | null {
   return next === null ? null : { objects, next };
 }
 
-/** The content of the first such element, unescaped; null when there is none. */
+/** The content of the first such element, unescaped; null when there is none. Linear in the document, whatever it holds. */
 export function elementOf(document: string, name: string): string | null {
-  const found = new RegExp(`<${name}(?:\\s[^>]*)?>(.*?)</${name}>`, 's').exec(document);
-  if (found !== null) return unescapeXml(found[1] ?? '');
-  return new RegExp(`<${name}(?:\\s[^>]*)?/>`).test(document) ? '' : null;
+  const found = elementFrom(document, name, 0);
+  return found === null ? null : unescapeXml(found.content);
+}
+
+function* elementsOf(document: string, name: string): Generator<string> {
+  for (let found = elementFrom(document, name, 0); found !== null; found = elementFrom(document, name, found.end)) {
+    yield found.content;
+  }
+}
+
+/** The first element of the name that begins at `from` or later, as it is written. None of those asked for here holds another of its name. */
+function elementFrom(
+  document: string,
+  name: string,
+  from: number,
+): { readonly content: string; readonly end: number } | null {
+  const opening = `<${name}`;
+  for (let at = document.indexOf(opening, from); at !== -1; at = document.indexOf(opening, at + 1)) {
+    const after = document.charAt(at + opening.length);
+    if (after !== '>' && after !== '/' && after.trim() !== '') continue; // A longer name.
+    const open = document.indexOf('>', at);
+    if (open === -1) return null;
+    if (document.charAt(open - 1) === '/') return { content: '', end: open + 1 };
+    const close = document.indexOf(`</${name}>`, open);
+    return close === -1 ? null : { content: document.slice(open + 1, close), end: close + name.length + 3 };
+  }
+  return null;
 }
 
 function decodedKey(text: string): string | null {

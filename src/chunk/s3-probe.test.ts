@@ -214,4 +214,11 @@ test('s3 answers: documents are read as they are written elsewhere', () => {
     region: null,
   });
   assert.equal(errorBodyOf(answer('<html></html>')), null);
+  assert.deepEqual(errorBodyOf(answer('<Error><CodeX>1</CodeX><Code a="b">X</Code></Error>'))?.code, 'X');
+  // What a broken store may send costs time in proportion to its length.
+  const startMs = systemClock.monotonicMs();
+  const many = '<Contents><Key>'.repeat(100_000);
+  assert.equal(listPageOf(answer(`<ListBucketResult>${many}</ListBucketResult>`))?.objects.length, 0);
+  assert.equal(errorBodyOf(answer('<Code>'.repeat(300_000))), null);
+  assert(systemClock.monotonicMs() - startMs < 2_000);
 });

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 
 import { systemClock } from '#base/clock.ts';
@@ -86,12 +87,16 @@ export class FakeS3Server implements AsyncDisposable {
   /** Keys that are known, with their secrets. */
   readonly secrets = new Map([[FAKE_ACCESS_KEY, FAKE_SECRET]]);
 
-  private constructor() {
+  readonly #tls: { readonly key: string; readonly cert: string } | null;
+
+  private constructor(tls: { readonly key: string; readonly cert: string } | null) {
+    this.#tls = tls;
     this.#server = this.#newServer();
   }
 
-  static async start(): Promise<FakeS3Server> {
-    const fake = new FakeS3Server();
+  /** `tls`: PEM; with it the server speaks https. */
+  static async start(tls: { readonly key: string; readonly cert: string } | null = null): Promise<FakeS3Server> {
+    const fake = new FakeS3Server(tls);
     await fake.up();
     return fake;
   }
@@ -102,7 +107,7 @@ export class FakeS3Server implements AsyncDisposable {
   }
 
   get endpoint(): string {
-    return `http://127.0.0.1:${this.#port}`;
+    return `${this.#tls === null ? 'http' : 'https'}://127.0.0.1:${this.#port}`;
   }
 
   environment(): Record<string, string> {
@@ -137,14 +142,15 @@ export class FakeS3Server implements AsyncDisposable {
   }
 
   #newServer(): Server {
-    const server = createServer((request, response) => {
+    const serve = (request: IncomingMessage, response: ServerResponse): void => {
       const method = request.method ?? '';
       const count = (this.#inFlightCount.get(method) ?? 0) + 1;
       this.#inFlightCount.set(method, count);
       this.inFlightCountMax.set(method, Math.max(this.inFlightCountMax.get(method) ?? 0, count));
       response.once('close', () => this.#inFlightCount.set(method, (this.#inFlightCount.get(method) ?? 1) - 1));
       this.#serve(request, response).catch(() => request.socket.destroy()); // The client went away.
-    });
+    };
+    const server = this.#tls === null ? createServer(serve) : createSecureServer(this.#tls, serve);
     server.on('connection', (socket) => {
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
