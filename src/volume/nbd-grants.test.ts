@@ -15,7 +15,7 @@ const SNAPSHOT = 'snap-00000000000000001' as SnapshotId;
 const HOUR_MS = 3_600_000;
 
 async function opened() {
-  const path = join(await scratchDirectory('nbd-grants'), 'nbd-grants.json');
+  const path = join(scratchDirectory('nbd-grants'), 'nbd-grants.json');
   const clock = new VirtualClock();
   const options = { path, masterKey: Buffer.alloc(32, 1), clock, random: new SeededRandom(1) };
   return { path, clock, options, grants: await NbdGrants.open(options) };

@@ -229,11 +229,7 @@ export class NbdServer implements AsyncDisposable {
     // Who has shown a key does not make room for those who have not.
     if (through === null || through.identity === null) origin.opening.add(opening);
     this.#sessions.set(session, null);
-    void session.done.then(() => {
-      origin.opening.delete(opening);
-      this.#identities.delete(session);
-      this.#forget(session);
-    });
+    void session.done.then(() => this.#forget(session, () => origin.opening.delete(opening)));
     return session;
   }
 
@@ -247,7 +243,9 @@ export class NbdServer implements AsyncDisposable {
     return true;
   }
 
-  #forget(session: NbdSession): void {
+  #forget(session: NbdSession, leave: () => void): void {
+    leave();
+    this.#identities.delete(session);
     const found = this.#sessions.get(session);
     this.#sessions.delete(session);
     if (found === null || found === undefined) return;

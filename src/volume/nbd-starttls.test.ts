@@ -117,7 +117,7 @@ function plainReading(stream: Buffer, required: boolean): { readonly outcome: St
 
 test(`${FUZZ_COUNT} mutated handshakes before TLS end as the rules say, and tell nothing (seed ${SEED})`, () => {
   const told = new Set<number>([OPTION_REPLY.ack, OPTION_REPLY.tlsRequired, OPTION_REPLY.tooBig, OPTION_REPLY.invalid]);
-  const acknowledged: readonly number[] = [OPTION.startTls, OPTION.abort];
+  const acknowledged = new Set<number>([OPTION.startTls, OPTION.abort]);
   const reached = new Map<string, number>();
   for (let round = 0; round < FUZZ_COUNT; round += 1) {
     const random = new SeededRandom(SEED + round);
@@ -143,7 +143,7 @@ test(`${FUZZ_COUNT} mutated handshakes before TLS end as the rules say, and tell
       outcome = taken.outcome;
       for (const one of parseOptionReplies(taken.reply)) {
         assert.ok(told.has(one.reply), message);
-        assert.ok(one.reply !== OPTION_REPLY.ack || acknowledged.includes(one.option), message);
+        assert.ok(one.reply !== OPTION_REPLY.ack || acknowledged.has(one.option), message);
       }
     }
     // What came in one piece with STARTTLS turns its acknowledgement into a closed connection.

@@ -161,6 +161,7 @@ export class NbdTlsGate {
     const secure = new TLSSocket(this.#socket, options);
     this.#secure = secure;
     secure.on('error', (error: unknown) => this.cut(`TLS: ${describeError(error)}`));
+    secure.on('end', this.#onGone);
     secure.on('close', this.#onGone);
     secure.on('secure', () => this.#encrypted(secure));
   }
@@ -173,6 +174,7 @@ export class NbdTlsGate {
       this.cut('TLS without a key');
       return;
     }
+    secure.removeListener('end', this.#onGone);
     secure.removeListener('close', this.#onGone);
     this.#release();
     if (!this.#end()) return;
