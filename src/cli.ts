@@ -32,6 +32,8 @@ usage: varve COMMAND [options]
                        make a disk of an image: raw, qcow2 or vmdk
   export NAME|ID FILE|-
                        write a disk, volume or snapshot as an image: raw, qcow2 or vmdk
+  snapshots            list all snapshots with their exact sizes in the store
+      --json             in bytes
   verify [SNAPSHOT]    read and check every byte that is stored, or all of one snapshot
       --json             the report as JSON
   rescue list|verify|export|serve --store DIR --key FILE
@@ -144,6 +146,10 @@ async function exportCommand(words: readonly string[]): Promise<void> {
   await (await import('./cli/export.ts')).exportCommand(words);
 }
 
+async function snapshotsCommand(words: readonly string[]): Promise<void> {
+  await (await import('./cli/snapshots.ts')).snapshotsCommand(words);
+}
+
 async function verifyCommand(words: readonly string[]): Promise<void> {
   await (await import('./cli/verify.ts')).verifyCommand(words);
 }
@@ -154,6 +160,7 @@ const HELP = new Map<string, () => Promise<string>>([
   ['rescue', async () => (await import('./cli/rescue.ts')).RESCUE_USAGE],
   ['import', async () => (await import('./cli/import.ts')).IMPORT_USAGE],
   ['export', async () => (await import('./cli/export.ts')).EXPORT_USAGE],
+  ['snapshots', async () => (await import('./cli/snapshots.ts')).SNAPSHOTS_USAGE],
   ['verify', async () => (await import('./cli/verify.ts')).VERIFY_USAGE],
 ]);
 
@@ -165,6 +172,7 @@ const COMMANDS = new Map<string, (words: readonly string[]) => Promise<void>>([
   ['rescue', rescueCommand],
   ['import', importCommand],
   ['export', exportCommand],
+  ['snapshots', snapshotsCommand],
   ['verify', verifyCommand],
   ['version', versionCommand],
   ['--version', versionCommand],

@@ -7,7 +7,12 @@ import { readServerFile } from './server-file.ts';
 export class ServerAwayError extends CommandError {}
 
 /** Asks the running server over the operator's socket. Throws ServerAwayError when none runs, CommandError with the server's words when it refuses. */
-export async function askServer(options: ConfigOptions, method: 'GET' | 'POST' | 'DELETE', path: string): Promise<unknown> {
+export async function askServer(
+  options: ConfigOptions,
+  method: 'GET' | 'POST' | 'DELETE',
+  path: string,
+  timeoutMs = 30_000,
+): Promise<unknown> {
   const dataDirectory = dataDirectoryOf(options, process.env);
   const server = await readServerFile(dataDirectory);
   const away = new ServerAwayError(
@@ -15,7 +20,7 @@ export async function askServer(options: ConfigOptions, method: 'GET' | 'POST' |
   );
   if (server === null) throw away;
   const reply = await new Promise<{ readonly status: number; readonly text: string }>((resolve, reject) => {
-    const sent = request({ socketPath: server.adminSocket, method, path, timeout: 30_000 }, (response) => {
+    const sent = request({ socketPath: server.adminSocket, method, path, timeout: timeoutMs }, (response) => {
       const pieces: Buffer[] = [];
       response.on('data', (piece: Buffer) => pieces.push(piece));
       response.on('end', () =>
@@ -23,7 +28,9 @@ export async function askServer(options: ConfigOptions, method: 'GET' | 'POST' |
       );
       response.on('error', reject);
     });
-    sent.on('timeout', () => sent.destroy(new CommandError(`the server on ${dataDirectory} did not answer in 30 s`)));
+    sent.on('timeout', () =>
+      sent.destroy(new CommandError(`the server on ${dataDirectory} did not answer in ${timeoutMs / 1000} s`)),
+    );
     sent.on('error', (error) => {
       const code = 'code' in error ? error.code : undefined;
       reject(code === 'ENOENT' || code === 'ECONNREFUSED' ? away : error);

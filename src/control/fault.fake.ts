@@ -48,6 +48,8 @@ export function faultyHost(host: VolumeHost, faults: Faults): VolumeHost {
     grants: (exportId) => faults.around('grants', () => host.grants(exportId)),
     revokeGrant: (grantId) => faults.around('revokeGrant', () => host.revokeGrant(grantId)),
     deleteSnapshot: (snapshot) => faults.around('deleteSnapshot', () => host.deleteSnapshot(snapshot)),
+    snapshotSizes: (snapshots) => faults.around('snapshotSizes', () => host.snapshotSizes(snapshots)),
+    storeSize: () => faults.around('storeSize', () => host.storeSize()),
     listBlocks: (...all) => faults.around('listBlocks', () => host.listBlocks(...all)),
     changedBlocks: (...all) => faults.around('changedBlocks', () => host.changedBlocks(...all)),
     readBlock: (...all) => faults.around('readBlock', () => host.readBlock(...all)),

@@ -8,6 +8,8 @@ import {
   type NbdGrant,
   type SnapshotBlock,
   type SnapshotLabel,
+  type SnapshotSize,
+  type StoreSize,
   type UploadJob,
   type UploadProgress,
   type UploadResult,
@@ -296,6 +298,31 @@ export class MemoryHost implements VolumeHost {
     this.#endUploads((one) => one.job.label.snapshot === snapshot, 'aborted');
     await upload?.done.catch(() => {});
     this.snapshots.delete(snapshot);
+  }
+
+  /** A chunk takes its own size in the store, once whatever needs it; nodes and manifests take nothing. */
+  async snapshotSizes(snapshots: readonly SnapshotId[]): Promise<readonly SnapshotSize[]> {
+    const keysOf = (content: Content): Set<string> => new Set([...content.values()].map(keyOf));
+    return snapshots.flatMap((snapshot) => {
+      const found = this.snapshots.get(snapshot);
+      if (found === undefined) return [];
+      const others = new Set<string>();
+      for (const [id, other] of this.snapshots) {
+        if (id !== snapshot) for (const key of keysOf(other.content)) others.add(key);
+      }
+      const keys = [...keysOf(found.content)];
+      const sharedBytes = keys.filter((key) => others.has(key)).length * CHUNK_BYTES;
+      const exclusiveBytes = keys.length * CHUNK_BYTES - sharedBytes;
+      const fullBytes = found.content.size * CHUNK_BYTES;
+      return [{ snapshot, fullBytes, newBytes: 0, exclusiveBytes, sharedBytes }];
+    });
+  }
+
+  async storeSize(): Promise<StoreSize> {
+    const all = [...this.snapshots.values()].flatMap(({ content }) => [...content.values()].map(keyOf));
+    const storedBytes = new Set(all).size * CHUNK_BYTES;
+    const fullBytes = all.length * CHUNK_BYTES;
+    return { snapshotCount: this.snapshots.size, storedBytes, neededBytes: storedBytes, fullBytes };
   }
 
   async listBlocks(

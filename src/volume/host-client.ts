@@ -82,6 +82,14 @@ export class HostClient implements VolumeHost {
     await (await this.#connection()).call(VERBS.deleteSnapshot, { snapshot });
   }
 
+  async snapshotSizes(snapshots: readonly SnapshotId[]) {
+    return (await this.#connection()).call(VERBS.snapshotSizes, { snapshots });
+  }
+
+  async storeSize() {
+    return (await this.#connection()).call(VERBS.storeSize, {});
+  }
+
   async listBlocks(snapshot: SnapshotId, start: number, countMax: number) {
     return collectPages(start, countMax, async (from, count) =>
       (await this.#connection()).call(VERBS.listBlocks, { snapshot, start: from, countMax: count }),

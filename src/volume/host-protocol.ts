@@ -6,6 +6,8 @@ import type {
   NbdAccess,
   SnapshotBlock,
   SnapshotLabel,
+  SnapshotSize,
+  StoreSize,
   UploadJob,
   UploadProgress,
   UploadResult,
@@ -205,6 +207,28 @@ export const VERBS = {
   revokeGrant: verb('revokeGrant', CHANGES, record({ grantId: text }), flag, (host, p) => host.revokeGrant(p.grantId)),
   deleteSnapshot: verb('deleteSnapshot', CHANGES, record({ snapshot: snapshotId }), nothing, (host, p) =>
     host.deleteSnapshot(p.snapshot),
+  ),
+  snapshotSizes: verb(
+    'snapshotSizes',
+    READS,
+    record({ snapshots: list(snapshotId) }),
+    list(
+      record<SnapshotSize>({
+        snapshot: snapshotId,
+        fullBytes: count,
+        newBytes: count,
+        exclusiveBytes: count,
+        sharedBytes: count,
+      }),
+    ),
+    (host, p) => host.snapshotSizes(p.snapshots),
+  ),
+  storeSize: verb(
+    'storeSize',
+    READS,
+    record({}),
+    record<StoreSize>({ snapshotCount: count, storedBytes: count, neededBytes: count, fullBytes: count }),
+    (host) => host.storeSize(),
   ),
   listBlocks: verb(
     'listBlocks',

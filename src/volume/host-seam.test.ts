@@ -43,6 +43,8 @@ function hostWith(verbs: Partial<VolumeHost>): VolumeHost {
     grants: absent,
     revokeGrant: absent,
     deleteSnapshot: absent,
+    snapshotSizes: absent,
+    storeSize: absent,
     listBlocks: absent,
     changedBlocks: absent,
     readBlock: absent,

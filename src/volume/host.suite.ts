@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 
 import { CHUNK_BYTES } from '#domain/geometry.ts';
+import type { SnapshotId } from '#domain/ids.ts';
 
 import type { UploadJob } from './host.ts';
 import { PlainNbdClient } from './host-nbd.fake.ts';
@@ -430,6 +431,42 @@ export function volumeHostSuite(name: string, start: (t: TestContext) => Promise
     await host.release(volume, cutOf(snapshot));
     await aborted;
     await rejectsAs('snapshot-not-found', host.readBlock(snapshot, 0));
+  });
+
+  fact('sizes tell what a snapshot has for itself, and what it shares, as others come and go', async ({ host }) => {
+    const { volume } = await openVolume(host);
+    for (let index = 0; index < 4; index += 1) await host.writeBlock(volume, 1, index, randomChunk());
+    const first = await snapshotOf(host, volume);
+    const sizeOf = async (snapshot: SnapshotId) => {
+      const [size] = await host.snapshotSizes([snapshot, newSnapshot()]);
+      assert.equal(size?.snapshot, snapshot);
+      return size;
+    };
+    const alone = await sizeOf(first.snapshot);
+    assert.equal(alone.fullBytes, 4 * CHUNK_BYTES);
+    assert.equal(alone.sharedBytes, 0);
+    assert.ok(alone.exclusiveBytes > alone.fullBytes && alone.newBytes > alone.fullBytes);
+    await host.writeBlock(volume, 1, 0, randomChunk());
+    const second = await snapshotOf(host, volume);
+    const both = await Promise.all([sizeOf(first.snapshot), sizeOf(second.snapshot)]);
+    for (const { exclusiveBytes, sharedBytes } of both) {
+      assert.ok(exclusiveBytes > CHUNK_BYTES && exclusiveBytes < CHUNK_BYTES * 1.1, `${exclusiveBytes}`);
+      assert.ok(sharedBytes > 3 * CHUNK_BYTES && sharedBytes < 3.1 * CHUNK_BYTES, `${sharedBytes}`);
+    }
+    const store = await host.storeSize();
+    assert.equal(store.snapshotCount, 2);
+    assert.equal(store.fullBytes, 8 * CHUNK_BYTES);
+    assert.ok(store.neededBytes > 5 * CHUNK_BYTES && store.neededBytes < store.storedBytes);
+    const restored = newVolume();
+    await host.create({ volume: restored, account, sizeBytes: SIZE, origin: first.snapshot });
+    const [held] = await host.snapshotSizes([first.snapshot]);
+    assert.ok((held?.exclusiveBytes ?? 0) < CHUNK_BYTES / 2, 'a volume that reads through to it needs it, too');
+    await host.destroy(restored);
+    await host.deleteSnapshot(first.snapshot);
+    assert.deepEqual(await host.snapshotSizes([first.snapshot]), []);
+    const last = await sizeOf(second.snapshot);
+    assert.equal(last.sharedBytes, 0);
+    assert.ok(last.exclusiveBytes > 4 * CHUNK_BYTES);
   });
 
   fact('deleting a snapshot ends its upload', async ({ host }) => {

@@ -67,6 +67,30 @@ export interface CollectReport {
   readonly freedBytes: number;
 }
 
+/** In bytes. What a snapshot needs in the store is `exclusive` and `shared` together. */
+export interface SnapshotSize {
+  readonly snapshot: SnapshotId;
+  /** Of all chunks that it holds, 512 KiB each. */
+  readonly fullBytes: number;
+  /** What the store grew by when it was made. */
+  readonly newBytes: number;
+  /** What deleting it would free now: records that only it needs, and its manifest. */
+  readonly exclusiveBytes: number;
+  /** Of records that something else needs, too. */
+  readonly sharedBytes: number;
+}
+
+/** In bytes, over all snapshots of all accounts. */
+export interface StoreSize {
+  readonly snapshotCount: number;
+  /** Of everything in the store. */
+  readonly storedBytes: number;
+  /** Of what is needed; collections give the rest back. */
+  readonly neededBytes: number;
+  /** What the snapshots hold, each for itself. */
+  readonly fullBytes: number;
+}
+
 export interface VolumeStatus {
   readonly volume: VolumeId;
   readonly socketPath: string;
@@ -159,6 +183,9 @@ export interface VolumeHost extends AsyncDisposable {
   revokeGrant(grantId: string): Promise<boolean>;
   /** Removes the manifest: the commit point of a deletion. Volumes restored from it keep what they read through. */
   deleteSnapshot(snapshot: SnapshotId): Promise<void>;
+  /** Exact sizes of those of the snapshots that are completed and whole; at most a thousand. */
+  snapshotSizes(snapshots: readonly SnapshotId[]): Promise<readonly SnapshotSize[]>;
+  storeSize(): Promise<StoreSize>;
   /** Chunks that the snapshot holds, in the order of their index, from `start`, at most `countMax`; `next` is where to go on, or null. */
   listBlocks(
     snapshot: SnapshotId,

@@ -4,8 +4,10 @@ import { describeError } from '#base/log.ts';
 import { createAccount } from '#control/access.ts';
 import { addressOf, AmbiguousNameError, grantAccess, grantsOf } from '#control/operator.ts';
 import type { ControlPorts } from '#control/ports.ts';
+import { sizedSnapshots } from '#control/snapshot-sizes.ts';
 import type { TaskReport } from '#control/tasks/task.ts';
 import { DomainError, type Failure } from '#domain/errors.ts';
+import { GIB_BYTES } from '#domain/geometry.ts';
 
 /** How an address is written is the data plane's affair; the composition gives it. */
 export type NbdUri = (exportName: string, socketPath: string) => string;
@@ -28,6 +30,8 @@ interface Reply {
  * - `GET /grants?name=NAME|ID` → `{ grants }`: of one volume or snapshot, or without `name` all
  * - `DELETE /grants?id=ID` → `{ revoked }`
  * - `POST /collect` → `{ done, failed, remaining }`: gives back what nothing needs, now; answered when it is done
+ * - `GET /snapshots?after=N` → `{ snapshots, next }`: a page of all snapshots with their exact sizes
+ * - `GET /store` → `{ snapshotCount, storedBytes, neededBytes, fullBytes }`
  * - `POST /accounts` → `{ AccountId, AccessKeyId, SecretAccessKey }`
  *
  * Refusals are 4xx with `{ message }` for a person.
@@ -77,6 +81,8 @@ async function answer(
       return { status: 200, body: { uri, readOnly: address.readOnly } };
     }
     if (url.pathname === '/grants') return await answerGrants(ports, request.method ?? '', url.searchParams);
+    if (verb === 'GET /snapshots') return await answerSnapshots(ports, Number(url.searchParams.get('after') ?? 0));
+    if (verb === 'GET /store') return { status: 200, body: { ...(await ports.host.storeSize()) } };
     if (verb === 'POST /collect') return { status: 200, body: { ...(await collect()) } };
     if (verb === 'POST /accounts') {
       const made = await createAccount(ports, {});
@@ -90,6 +96,30 @@ async function answer(
     ports.log.error('an operator request failed', { url: request.url, error });
     return { status: 500, body: { message: describeError(error) } };
   }
+}
+
+async function answerSnapshots(ports: ControlPorts, after: number): Promise<Reply> {
+  if (!Number.isSafeInteger(after) || after < 0)
+    return { status: 400, body: { message: 'after is no number of a row' } };
+  const { snapshots, next } = await sizedSnapshots(ports, after);
+  const views = snapshots.map(({ snapshot, size }) => ({
+    id: snapshot.id,
+    name: snapshot.name,
+    account: snapshot.account,
+    region: snapshot.region,
+    volume: snapshot.volume,
+    volumeName: snapshot.volumeName,
+    sizeBytes: snapshot.volumeSizeGib * GIB_BYTES,
+    state: snapshot.state,
+    progressPercent: snapshot.progressPercent,
+    startedAtMs: snapshot.startedAtMs,
+    completedAtMs: snapshot.completedAtMs,
+    fullBytes: size?.fullBytes ?? snapshot.fullBytes,
+    newBytes: size?.newBytes ?? snapshot.storedBytes,
+    exclusiveBytes: size?.exclusiveBytes ?? null,
+    sharedBytes: size?.sharedBytes ?? null,
+  }));
+  return { status: 200, body: { snapshots: views, next } };
 }
 
 async function answerGrants(ports: ControlPorts, method: string, query: URLSearchParams): Promise<Reply> {
