@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmod, cp, mkdir, open, readdir, rm, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, cp, mkdir, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test, type TestContext } from 'node:test';
 import { systemClock } from '#base/clock.ts';
 import { scratchDirectory } from '#base/scratch-directory.fixture.ts';
+import { FakeS3Server } from '#chunk/s3-server.fake.ts';
 import { CHUNK_BYTES, GIB_BYTES } from '#domain/geometry.ts';
 import { requireTools } from '../clients.ts';
 import { run, runOk, type RunResult } from '../run.ts';
@@ -93,10 +94,14 @@ async function copyOf(t: TestContext, name: string): Promise<Remains> {
   return { ...whole, store };
 }
 
+async function filesOf(directory: string): Promise<readonly string[]> {
+  const names = await readdir(directory, { recursive: true, withFileTypes: true });
+  return names.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+}
+
 /** Files of the store's packs, the largest first. */
 async function packs(store: string): Promise<readonly string[]> {
-  const names = await readdir(join(store, 'packs'), { recursive: true, withFileTypes: true });
-  const paths = names.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  const paths = await filesOf(join(store, 'packs'));
   const sizes = new Map<string, number>();
   for (const path of paths) sizes.set(path, (await stat(path)).size);
   return paths.toSorted((a, b) => (sizes.get(b) ?? 0) - (sizes.get(a) ?? 0));
@@ -191,6 +196,38 @@ test('a store that nobody may write to is served read-only over NBD until it is 
   child.kill('SIGINT');
   assert.equal(await exited, 0);
   await assert.rejects(stat(socket), /ENOENT/);
+});
+
+test('a bucket is as good as a directory, and nothing is put into it', async (t) => {
+  if (!requireTools(t, ['aws', 'qemu-io', 'qemu-img'])) return;
+  const left = await remains();
+  await using bucket = await FakeS3Server.start();
+  const place = bucket.location();
+  for (const path of await filesOf(left.store)) {
+    bucket.objects.set(`some/prefix/${relative(left.store, path)}`, await readFile(path));
+  }
+  const s3 = async (...words: string[]): Promise<RunResult> =>
+    await run(
+      process.execPath,
+      [
+        ...[CLI, 'rescue', ...words, '--key', left.key],
+        ...['--store', `s3://${place.bucket}/some/prefix`, '--s3-region', place.region],
+        ...['--s3-endpoint', bucket.endpoint],
+      ],
+      { env: { PATH: process.env['PATH'] ?? '', ...bucket.environment() } },
+    );
+  assert.equal((await s3('list')).stdout, (await rescue(left, 'list')).stdout);
+  const [first] = left.snapshots;
+  assert.ok(first !== undefined);
+  const out = join(scratch, 's3.raw');
+  const exported = await s3('export', first.id, out);
+  assert.equal(exported.code, 0, exported.stderr);
+  await runOk('qemu-img', ['compare', '-f', 'raw', '-F', 'raw', first.image, out]);
+  await rm(out);
+  assert.deepEqual(
+    bucket.seen.filter((request) => !request.startsWith('GET ')),
+    [],
+  );
 });
 
 test('a damaged chunk is named with its bytes; an export stops there, or goes on with zeros', async (t) => {
