@@ -16,7 +16,7 @@ import type { NbdTcp } from '#volume/host-settings.ts';
 import { NbdGrants } from '#volume/nbd-grants.ts';
 import { LocalVolumeHost } from '#volume/local-host.ts';
 
-/** Threads that seal at once: all processors but one, which serves NBD. */
+/** Threads that seal at once: one a processor. They give way to those that serve NBD. */
 const SEAL_THREADS_MAX = 8;
 /** Threads that open what is read from snapshots. They come and go with the reading. */
 const READ_THREADS_MAX = 4;
@@ -42,7 +42,7 @@ export async function composeHost(
   const bucket = s3 === null ? null : await openS3Store({ location: s3, environment: process.env, clock, random, log });
   const objects = scope.use(bucket ?? (await FsStore.open(join(dataDirectory, 'objects'))));
   const masterKey = await openMasterKey(join(dataDirectory, 'master.key'), objects, random);
-  const threadCountMax = Math.min(Math.max(1, availableParallelism() - 1), SEAL_THREADS_MAX);
+  const threadCountMax = Math.min(availableParallelism(), SEAL_THREADS_MAX);
   const pool = scope.use(new ThreadSealPool({ masterKey, clock, threadCountMax }));
   const store = await openSnapshotStore({
     objects,

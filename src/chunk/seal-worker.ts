@@ -1,4 +1,5 @@
 /** A sealing thread: see seal-protocol.ts. Reads and computes synchronously; it has nothing else to do. */
+import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 
 import { assert, present } from '#base/assert.ts';
@@ -21,6 +22,11 @@ interface HeldBatch {
 
 const port = present(parentPort, 'a sealing thread has a parent');
 const { masterKey } = workerData as SealWorkerData;
+/** Sealing may use every processor, and gives way to whoever serves requests: a tenth of one that both want. */
+const NICENESS = 10;
+// On Linux it is the calling thread that 0 stands for; elsewhere it would be the whole process.
+if (process.platform === 'linux') setPriority(0, NICENESS);
+
 const held = new Map<number, HeldBatch>();
 const keysOf = new Map<AccountId, AccountKeys>();
 const memories = Array.from({ length: BATCHES_PER_THREAD }, () =>
