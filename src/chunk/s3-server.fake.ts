@@ -28,6 +28,8 @@ export type S3Fault =
   | { readonly kind: 'wrong-bit' }
   /** The request is read, done when `done`, and never answered. */
   | { readonly kind: 'silence'; readonly done: boolean }
+  /** The connection breaks at once, and so long afterwards the request is done all the same. */
+  | { readonly kind: 'done-later'; readonly ms: number }
   /** As ordinary, later. */
   | { readonly kind: 'late'; readonly ms: number };
 
@@ -194,6 +196,11 @@ export class FakeS3Server implements AsyncDisposable {
         return;
       case 'silence':
         if (fault.done) this.#perform(seen, body, new Answer(null, 0));
+        return;
+      case 'done-later':
+        request.socket.resetAndDestroy();
+        await systemClock.sleep(fault.ms);
+        this.#perform(seen, body, new Answer(null, 0));
         return;
       case 'late':
         await systemClock.sleep(fault.ms);
