@@ -178,7 +178,8 @@ export function checkEntryRecord(keys: AccountKeys, entry: PackEntry, record: Bu
   if (!same) throw new DamageError('the record is not what the footer says');
 }
 
-function encodeHeader(name: PackName): Buffer {
+/** The first PACK_HEADER_BYTES of a pack of this name. */
+export function encodeHeader(name: PackName): Buffer {
   const header = Buffer.alloc(PACK_HEADER_BYTES);
   header.write(HEADER_MAGIC, 0, 'latin1');
   header.writeUInt32LE(PACK_VERSION, 8);

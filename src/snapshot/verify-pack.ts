@@ -1,5 +1,12 @@
 import { DamageError } from '#chunk/errors.ts';
-import { PACK_HEADER_BYTES, PACK_TRAILER_BYTES, readPackEntries, type PackEntry, type PackName } from '#chunk/pack.ts';
+import {
+  encodeHeader,
+  PACK_HEADER_BYTES,
+  PACK_TRAILER_BYTES,
+  readPackEntries,
+  type PackEntry,
+  type PackName,
+} from '#chunk/pack.ts';
 import {
   checkAddress,
   checkRecord,
@@ -20,23 +27,36 @@ export interface CheckedPack {
   readonly damaged: ReadonlyMap<number, string>;
 }
 
-/** Verifies header, footer, trailer, each record's tag and the address of each node and whole chunk. Of a delta, the address of its chunk needs other records: see `VerifyDeltas`. */
+/** Verifies header, footer, trailer, each record's tag and the address of each node and whole chunk. Of a delta, the address of its chunk needs other records: see verify-deltas.ts. */
 export async function checkWholePack(keys: AccountKeys, name: PackName, pack: Buffer): Promise<CheckedPack> {
-  let entries: readonly PackEntry[];
+  const header = pack.subarray(0, PACK_HEADER_BYTES);
+  const found = await readEntries(name, header, pack);
+  if (typeof found !== 'string') return { structure: null, entries: found, damaged: damagedRecords(keys, found, pack) };
+  // What a header says follows from the pack's name: when only that is damaged, the footer still tells what is there.
+  const listed = await readEntries(name, encodeHeader(name), pack);
+  const entries = typeof listed === 'string' ? recoverEntries(keys, pack) : listed;
+  return { structure: found, entries, damaged: damagedRecords(keys, entries, pack) };
+}
+
+/** What the footer says, or why it cannot be believed. */
+async function readEntries(name: PackName, header: Buffer, pack: Buffer): Promise<readonly PackEntry[] | string> {
   try {
-    entries = await readPackEntries(name, pack.length, async (offset, length) =>
-      pack.subarray(offset, offset + length),
+    return await readPackEntries(name, pack.length, async (offset, length) =>
+      offset === 0 && length === PACK_HEADER_BYTES ? header : pack.subarray(offset, offset + length),
     );
   } catch (error) {
-    if (!(error instanceof DamageError)) throw error;
-    return { structure: error.message, entries: recoverEntries(keys, pack), damaged: new Map() };
+    if (error instanceof DamageError) return error.message;
+    throw error;
   }
+}
+
+function damagedRecords(keys: AccountKeys, entries: readonly PackEntry[], pack: Buffer): ReadonlyMap<number, string> {
   const damaged = new Map<number, string>();
   for (const [place, entry] of entries.entries()) {
     const damage = recordDamage(keys, entry, pack.subarray(entry.offset, entry.offset + entry.length));
     if (damage !== null) damaged.set(place, damage);
   }
-  return { structure: null, entries, damaged };
+  return damaged;
 }
 
 /** Why the record is not the one that the entry tells of; null when it is. */

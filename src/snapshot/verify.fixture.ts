@@ -10,7 +10,7 @@ import { verify, type VerifyOptions } from './verify.ts';
 export async function verifyTest(
   objects: ObjectStore,
   options: {
-    readonly snapshot?: SnapshotId;
+    readonly snapshot?: SnapshotId | undefined;
     readonly origins?: () => Promise<readonly NamedRoot[]>;
     readonly masterKey?: Buffer;
     readonly onProgress?: VerifyOptions['onProgress'];

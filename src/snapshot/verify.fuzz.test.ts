@@ -46,7 +46,8 @@ async function makeWorld(random: SeededRandom): Promise<World> {
   let base: TreeRoot | null = null;
   for (let n = 1; n <= 7; n += 1) {
     const changes = new Map<number, number | null>();
-    for (let index = 0; index < 4 && n === 1; index += 1) changes.set(index, 1 + index);
+    // What later ones change is there.
+    if (n === 1) for (const index of [0, 1, 2, 3]) changes.set(index, 1 + index);
     for (let count = 0; count < 3; count += 1) {
       const index = random.below(random.below(2) === 0 ? 6 : CHUNK_COUNT);
       changes.set(index, random.below(5) === 0 ? null : 1 + random.below(CONTENT_COUNT - 1));

@@ -273,7 +273,7 @@ class Verification {
             what: 'pack',
             object,
             place: null,
-            message: `${structure}; ${entries.length} records in it are whole, and are found as long as the chunk index is not lost`,
+            message: `${structure}; ${entries.length - damaged.size} records in it are whole, and are found as long as the chunk index is not lost`,
             record: null,
             lost: false,
           });
@@ -472,7 +472,7 @@ class Verification {
 }
 
 /** Bytes read at once where a whole object cannot be read. */
-const PIECE_BYTES = 64 * 1024;
+const PIECE_BYTES = 4096;
 
 class GoneError extends Error {}
 

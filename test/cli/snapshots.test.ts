@@ -55,23 +55,17 @@ async function bytesBelow(path: string): Promise<number> {
 }
 
 test('varve snapshots tells exact sizes, before and after a snapshot is deleted and the server started anew', async (t) => {
-  if (!requireTools(t, ['aws', 'qemu-io'])) return;
+  if (!requireTools(t, ['aws', 'fio', 'qemu-io'])) return;
   let server = await RunningServer.start();
   const { dataDirectory } = server;
   try {
     assert.deepEqual((await list(server)).snapshots, []);
     const zone = ['--availability-zone', 'us-east-1a', '--size-in-gb', '8'];
     await server.awsJson(['lightsail', 'create-disk', '--disk-name', 'disk-1', ...zone]);
-    const fill = [
-      'fio',
-      '--name=fill',
-      '--ioengine=nbd',
-      `--uri=${await server.uri('disk-1')}`,
-      '--rw=write',
-      '--bs=1M',
-    ];
-    const [fio = '', ...fioWords] = [...fill, '--size=8M', '--refill_buffers', '--end_fsync=1'];
-    await runOk(fio, fioWords);
+    await runOk('fio', [
+      ...['--name=fill', '--ioengine=nbd', `--uri=${await server.uri('disk-1')}`, '--rw=write', '--bs=1M'],
+      ...['--size=8M', '--refill_buffers', '--end_fsync=1'],
+    ]);
     await snapshot(server, 'first');
     await runOk('qemu-io', ['-f', 'raw', '-c', 'write -P 5 1M 1M', '-c', 'flush', await server.uri('disk-1')]);
     await snapshot(server, 'second');
