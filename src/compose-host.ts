@@ -13,6 +13,7 @@ import { openS3Store } from '#chunk/s3-open.ts';
 import { ThreadSealPool } from '#chunk/thread-seal-pool.ts';
 import { openSnapshotStore } from '#snapshot/object-snapshot-store.ts';
 import type { NbdTcp } from '#volume/host-settings.ts';
+import { HYDRATION_DEFAULT, type HydrationSettings } from '#volume/hydrations.ts';
 import { NbdGrants } from '#volume/nbd-grants.ts';
 import { LocalVolumeHost } from '#volume/local-host.ts';
 
@@ -32,13 +33,15 @@ export async function composeHost(
     readonly nbdTcp: NbdTcp | null;
     /** The bucket that holds the objects; null: `objects/` in the data directory. */
     readonly s3?: S3Location | null;
+    /** How restored volumes are filled in the background. */
+    readonly hydration?: HydrationSettings;
     readonly clock: Clock;
     readonly random: Random;
     readonly log: Log;
   },
   scope: AsyncDisposableStack,
 ): Promise<LocalVolumeHost> {
-  const { dataDirectory, s3 = null, clock, random, log } = options;
+  const { dataDirectory, s3 = null, hydration = HYDRATION_DEFAULT, clock, random, log } = options;
   const bucket = s3 === null ? null : await openS3Store({ location: s3, environment: process.env, clock, random, log });
   const objects = scope.use(bucket ?? (await FsStore.open(join(dataDirectory, 'objects'))));
   const masterKey = await openMasterKey(join(dataDirectory, 'master.key'), objects, random);
@@ -59,6 +62,8 @@ export async function composeHost(
   const host = scope.use(
     await LocalVolumeHost.open({
       volumesDirectory: join(dataDirectory, 'volumes'),
+      tracesDirectory: join(dataDirectory, 'traces'),
+      hydration,
       socketDirectory: options.socketDirectory,
       store,
       nbdTcp: options.nbdTcp,

@@ -194,7 +194,17 @@ export class MemoryHost implements VolumeHost {
       if (found === undefined || found.generation === null) return [];
       const { clientCount, epoch, content } = found;
       const slotBytes = content.size * CHUNK_BYTES;
-      return [{ volume, socketPath: socketOf(volume), clientCount, epoch, slotBytes, failure: found.failure }];
+      return [
+        {
+          volume,
+          socketPath: socketOf(volume),
+          clientCount,
+          epoch,
+          slotBytes,
+          failure: found.failure,
+          hydration: null,
+        },
+      ];
     });
   }
 

@@ -98,7 +98,8 @@ export class ChunkFetches {
   /** As `ahead`, and resolves when they are there or failed; rejects with the first DeviceError. */
   async fetchInBackground(indexes: readonly number[]): Promise<void> {
     this.ahead(indexes);
-    await Promise.all(indexes.map((index) => this.#fetches.get(index)?.ended.promise));
+    const fetches = indexes.map((index) => this.#fetches.get(index)).filter((fetch) => fetch !== undefined);
+    await Promise.all(fetches.map(({ ended }) => ended.promise));
   }
 
   /** Those who wait are told ESHUTDOWN; resolves when nothing is written to any place any more. */

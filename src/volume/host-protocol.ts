@@ -3,6 +3,7 @@ import { CHUNK_BYTES } from '#domain/geometry.ts';
 import type {
   ChangedBlock,
   CollectReport,
+  HydrationStatus,
   NbdAccess,
   SnapshotBlock,
   SnapshotLabel,
@@ -47,7 +48,7 @@ import {
  * Answers come in any order. `hello` and the verb `stop` keep their form in every version, so that any control can
  * replace any host. Raise HOST_PROTOCOL_VERSION with every other change of form or meaning.
  */
-export const HOST_PROTOCOL_VERSION = 3;
+export const HOST_PROTOCOL_VERSION = 4;
 
 export interface Hello {
   readonly varve: 'volume-host' | 'control';
@@ -163,6 +164,15 @@ export const VERBS = {
         epoch: count,
         slotBytes: count,
         failure: nullable(text),
+        hydration: nullable(
+          record<HydrationStatus>({
+            state: oneOf(['hydrating', 'waiting', 'hydrated', 'off']),
+            reason: nullable(text),
+            presentBytes: count,
+            totalBytes: count,
+            bytesPerSecond: count,
+          }),
+        ),
       }),
     ),
     (host, p) => host.status(p.volumes),

@@ -91,6 +91,28 @@ export interface StoreSize {
   readonly fullBytes: number;
 }
 
+export type HydrationState =
+  /** Chunks are being fetched. */
+  | 'hydrating'
+  /** Something is in the way; it goes on by itself. */
+  | 'waiting'
+  /** All is here: nothing is read through any more. */
+  | 'hydrated'
+  /** Not asked for. Chunks come when they are read. */
+  | 'off';
+
+/** How much of what a volume was made from has come into its own files. */
+export interface HydrationStatus {
+  readonly state: HydrationState;
+  /** Why it waits; null otherwise. */
+  readonly reason: string | null;
+  /** Of what the origin holds, 512 KiB a chunk: what is here, or was written over. Counted from 0 while a volume that was opened again is looked through. */
+  readonly presentBytes: number;
+  readonly totalBytes: number;
+  /** Of the last seconds. */
+  readonly bytesPerSecond: number;
+}
+
 export interface VolumeStatus {
   readonly volume: VolumeId;
   readonly socketPath: string;
@@ -100,6 +122,8 @@ export interface VolumeStatus {
   readonly slotBytes: number;
   /** Why every request fails since a sync of its files did, until it is opened again; null: it serves. */
   readonly failure: string | null;
+  /** Null: it was made from nothing. */
+  readonly hydration: HydrationStatus | null;
 }
 
 /** Leave to open one volume or snapshot over TCP, for whoever has its key. */

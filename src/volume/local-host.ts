@@ -1,3 +1,5 @@
+import { dirname, join } from 'node:path';
+
 import { assert, present } from '#base/assert.ts';
 import type { Clock } from '#base/clock.ts';
 import { KeyLock } from '#base/key-lock.ts';
@@ -9,6 +11,7 @@ import type { VolumeRoot } from '#snapshot/sizes.ts';
 import type { SnapshotStore } from '#snapshot/snapshot-store.ts';
 import type { TreeRoot } from '#snapshot/tree.ts';
 
+import { AccessTraces } from './access-traces.ts';
 import { presentChunks, type PresentChunks } from './chunk-presence.ts';
 import {
   type CollectReport,
@@ -25,10 +28,12 @@ import {
   type VolumeStatus,
 } from './host.ts';
 import { asHostErrors } from './host-errors.ts';
+import { type HydrationSettings, Hydrations } from './hydrations.ts';
 import type { NbdTcp } from './host-settings.ts';
 import { NbdExportTable } from './nbd-export-table.ts';
 import type { NbdGrants } from './nbd-grants.ts';
 import { nbdUri } from './nbd-uri.ts';
+import { RestoredVolumes } from './restored-volumes.ts';
 import { SnapshotExports } from './snapshot-exports.ts';
 import { Uploads } from './upload.ts';
 import { VolumeDevice } from './volume-device.ts';
@@ -39,6 +44,10 @@ import { VolumeStore } from './volume-store.ts';
 export interface LocalVolumeHostOptions {
   /** Where volumes are; made if it is not there. */
   readonly volumesDirectory: string;
+  /** Where it is kept in which order snapshots are read; made when there is something to keep; by default `traces` beside the volumes. */
+  readonly tracesDirectory?: string;
+  /** By default chunks of restored volumes come only when they are read. */
+  readonly hydration?: HydrationSettings;
   /** Where the sockets go; exists. */
   readonly socketDirectory: string;
   /** Taken over: disposed with the host. */
@@ -69,6 +78,7 @@ export class LocalVolumeHost implements VolumeHost {
   readonly #exports: NbdExportTable;
   readonly #snapshots: SnapshotExports;
   readonly #uploads: Uploads;
+  readonly #restored: RestoredVolumes;
   readonly #lock = new KeyLock();
   readonly #open = new Map<VolumeId, VolumeDevice>();
   /** Calls that are being served, those that wait for their turn included; none of them rejects. */
@@ -98,6 +108,15 @@ export class LocalVolumeHost implements VolumeHost {
       log: options.log,
       isUsed: (snapshot) => this.#exports.clientCount(snapshot) > 0,
       onClose: (snapshot) => this.#exports.remove(snapshot),
+    });
+    const { clock, log, hydration = { bytesPerSecond: 0 } } = options;
+    this.#restored = new RestoredVolumes({
+      hydrations: new Hydrations({ directory: options.volumesDirectory, settings: hydration, clock, log }),
+      traces: new AccessTraces({
+        directory: options.tracesDirectory ?? join(dirname(options.volumesDirectory), 'traces'),
+        clock,
+        log,
+      }),
     });
     this.#uploads = new Uploads({ store: options.store, deviceOf: (volume) => this.#deviceOf(volume) });
   }
@@ -150,11 +169,13 @@ export class LocalVolumeHost implements VolumeHost {
         onTrouble: (error) => this.#log.error('volume.trouble', { volume, error }),
       });
       try {
+        await this.#restored.begin(device);
         const socketPath = await this.#exports.add(volume, device);
         this.#open.set(volume, device);
         this.#log.info('volume.open', { volume, generation, uri: nbdUri(volume, socketPath) });
         return { socketPath };
       } catch (error) {
+        await this.#restored.end(device);
         await device.close();
         throw error;
       }
@@ -187,7 +208,9 @@ export class LocalVolumeHost implements VolumeHost {
       const { epoch, slotBytes } = device;
       const socketPath = this.#exports.socketPath(volume);
       const failure = device.failure?.message ?? null;
-      return [{ volume, socketPath, clientCount: this.#exports.clientCount(volume), epoch, slotBytes, failure }];
+      const clientCount = this.#exports.clientCount(volume);
+      const hydration = this.#restored.status(volume);
+      return [{ volume, socketPath, clientCount, epoch, slotBytes, failure, hydration }];
     });
   }
 
@@ -206,7 +229,10 @@ export class LocalVolumeHost implements VolumeHost {
 
   async upload(job: UploadJob, signal: AbortSignal): Promise<UploadResult> {
     this.#assertServing();
-    return await this.#uploads.upload(job, signal);
+    const result = await this.#uploads.upload(job, signal);
+    const device = this.#open.get(job.label.volume);
+    if (device !== undefined) await this.#restored.inherit(device, job.label.snapshot);
+    return result;
   }
 
   async progress(): Promise<Readonly<Record<SnapshotId, UploadProgress>>> {
@@ -267,6 +293,7 @@ export class LocalVolumeHost implements VolumeHost {
       await this.#grants.forget(snapshot);
       await this.#store.deleteManifest(snapshot);
       await this.#snapshots.close(snapshot);
+      await this.#restored.forget(snapshot);
     });
   }
 
@@ -360,6 +387,7 @@ export class LocalVolumeHost implements VolumeHost {
     this.#open.delete(volume);
     await this.#exports.remove(volume);
     await this.#uploads.abortVolume(volume);
+    await this.#restored.end(device);
     await device.close();
     this.#log.info('volume.close', { volume, generation: device.generation });
   }

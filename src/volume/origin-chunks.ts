@@ -24,8 +24,8 @@ export class OriginChunks {
   readonly #presence: ChunkPresence | null;
   readonly #fetches: ChunkFetches;
   readonly #readAhead = new ReadAhead();
-  /** Told of the chunks that are read, in the order in which they are asked for, each at least once. */
-  onRead: ((index: number) => void) | null = null;
+  /** Told of the chunks that those who read and write need, in the order in which they need them; of one perhaps more than once. */
+  onNeeded: ((index: number) => void) | null = null;
 
   constructor(options: {
     readonly chunks: ChunkMap;
@@ -115,7 +115,8 @@ export class OriginChunks {
     if (unknown.length > 0) await Promise.all(unknown.map((index) => this.learn(index)));
     const needed = unknown.length === 0 ? indexes : indexes.filter((index) => this.isNeeded(index));
     const fetching = this.#fetches.fetch(needed, isRead);
-    if (isRead) this.#goAhead(needed);
+    for (const index of needed) this.onNeeded?.(index);
+    if (isRead) for (const index of needed) this.#goAhead(index);
     const fetched = await Promise.all(fetching);
     const chunks = new Map<number, Uint8Array | null>();
     for (const [at, bytes] of fetched.entries()) {
@@ -124,14 +125,13 @@ export class OriginChunks {
     return chunks;
   }
 
-  /** Ahead goes only what surely is there. */
-  #goAhead(read: readonly number[]): void {
-    for (const index of read) {
-      this.onRead?.(index);
-      const { first, end } = this.#readAhead.after(index);
-      for (let next = first; next < Math.min(end, this.#chunkCount); next += 1) {
-        if (this.presenceAt(next) === 'present' && this.isNeeded(next)) this.#fetches.ahead([next]);
-      }
+  /** Ahead goes only what surely is there. Its reader is taken to need it: it does not ask for what is here in time. */
+  #goAhead(read: number): void {
+    const { first, end } = this.#readAhead.after(read);
+    for (let index = first; index < Math.min(end, this.#chunkCount); index += 1) {
+      if (this.presenceAt(index) !== 'present' || !this.isNeeded(index)) continue;
+      this.#fetches.ahead([index]);
+      this.onNeeded?.(index);
     }
   }
 }

@@ -146,6 +146,11 @@ export class VolumeDevice implements BlockDevice {
     return new VolumeDevice({ ...recovered, record, options, dataPath: directory.dataPath, onTrouble });
   }
 
+  /** What the volume reads through to; null: nothing. */
+  get originChunks(): OriginChunks | null {
+    return this.origin === null ? null : this.#origin;
+  }
+
   /** The epoch in which writes land now; from 1. */
   get epoch(): Epoch {
     return this.#map.epoch;

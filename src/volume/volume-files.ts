@@ -67,7 +67,7 @@ class NodeVolumeFile implements VolumeFile {
 
   readLater(target: Uint8Array, start: number, length: number, position: number): Promise<number> {
     return new Promise((resolve, reject) => {
-      read(this.#descriptor, target, start, length, position, (error, count) =>
+      read(this.descriptor, target, start, length, position, (error, count) =>
         error === null ? resolve(count) : reject(error),
       );
     });

@@ -31,7 +31,8 @@ async function restored(t: TestContext) {
   await mkdir(dataDirectory);
   const { socketDirectory } = openRunDirectory(dataDirectory);
   const options = { dataDirectory, socketDirectory, nbdTcp: null, s3: null, clock: systemClock, random: systemRandom };
-  const host = await composeHost({ ...options, log: silentLog }, scope);
+  const hydration = { bytesPerSecond: 0 }; // What is fetched is what is read.
+  const host = await composeHost({ ...options, hydration, log: silentLog }, scope);
   const source = await openVolume(host, { sizeBytes: SIZE });
   const bytes = randomBytes(CHUNK_BYTES);
   for (const index of DATA) await host.writeBlock(source.volume, 1, index, bytes);
