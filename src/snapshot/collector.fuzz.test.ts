@@ -11,6 +11,7 @@ import { test } from 'node:test';
 import { present } from '#base/assert.ts';
 import { systemClock } from '#base/clock.ts';
 import { SeededRandom, systemRandom } from '#base/random.ts';
+import { emptyBlockSet } from '#chunk/block-set.ts';
 import { TEST_ACCOUNT, TEST_MASTER_KEY } from '#chunk/chunk-store.fixture.ts';
 import { StoreError } from '#chunk/errors.ts';
 import { FaultStore, type FaultRates } from '#chunk/fault-store.ts';
@@ -36,6 +37,10 @@ const CONCURRENCY_MAX = 5;
 const content = new ContentFile(CONTENT_COUNT);
 const pool = new MemoSealPool({ masterKey: TEST_MASTER_KEY, random: systemRandom });
 const plains = Array.from({ length: CONTENT_COUNT }, (_, n) => contentOf(n));
+
+/** Where any two contents differ. */
+const LAST_BLOCK = emptyBlockSet();
+LAST_BLOCK[3] = 0x80000000;
 
 type Content = ReadonlyMap<number, number>;
 
@@ -119,6 +124,7 @@ class World {
     const base = volume.last;
     const whole = new Map<number, number | null>(volume.content);
     const stop = new AbortController();
+    const isHinted = this.random.below(2) === 0;
     this.snapshots.set(snapshot, known);
     this.start(async () => {
       this.stops.add(stop);
@@ -130,6 +136,7 @@ class World {
           base: held?.root ?? null,
           changes: held === null ? whole : changed,
           signal: stop.signal,
+          ...(isHinted ? { changedBlocks: LAST_BLOCK } : {}),
         };
         const writing = this.store.write(testWrite(content, write));
         // From its call on, the write keeps its base itself.

@@ -14,6 +14,7 @@ import type { LocalVolumeHost } from '#volume/local-host.ts';
 import { nbdUri } from '#volume/nbd-uri.ts';
 import { composeHost } from '#src/compose-host.ts';
 import { runOk } from '../run.ts';
+import { readFirstBlock } from './nbd-first-block.ts';
 import { treeBytes, type Change } from './snapshot-image.ts';
 
 /** A tool that backs up one image into a repository of its own. */
@@ -197,10 +198,10 @@ export class VarveBackup implements Backup {
   }
 
   /** From the request for a volume of the last snapshot to the first 4 KiB of it, read through NBD. */
-  async firstByteMs(readFirst: (socketPath: string) => Promise<void>): Promise<number> {
+  async firstByteMs(): Promise<number> {
     const startedMs = systemClock.monotonicMs();
     const { volume, socketPath } = await this.#restored();
-    await readFirst(socketPath);
+    await readFirstBlock(socketPath);
     const elapsedMs = systemClock.monotonicMs() - startedMs;
     await this.#drop(volume);
     return elapsedMs;

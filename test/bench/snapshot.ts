@@ -19,8 +19,6 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { systemClock } from '#base/clock.ts';
 import { GIB_BYTES } from '#domain/geometry.ts';
-import { nbdUri } from '#volume/nbd-uri.ts';
-import { runOk } from '../run.ts';
 import { makeImage, randomChanges, writeChanges } from './snapshot-image.ts';
 import { BorgBackup, listChangedMs, ResticBackup, VarveBackup, type Backup } from './snapshot-tools.ts';
 
@@ -73,17 +71,6 @@ async function hashOf(path: string): Promise<string> {
   return hash.digest('hex');
 }
 
-async function readFirstBlock(socketPath: string): Promise<void> {
-  await runOk('/usr/bin/python3', ['-m', 'nbd', '-u', nbdUri('', socketPath), '-c', 'h.pread(4096, 0)']);
-}
-
-/** What starting the client and asking for nothing takes, to be taken off. */
-async function clientMs(socketPath: string): Promise<number> {
-  return await timed(async () => {
-    await runOk('/usr/bin/python3', ['-m', 'nbd', '-u', nbdUri('', socketPath), '-c', 'pass']);
-  });
-}
-
 const directory = await mkdtemp(join(values.directory, 'varve-bench-snapshot-'));
 const figures = new Map<string, Figures[]>(names.map((name) => [name, []]));
 const own: OwnFigures[] = [];
@@ -130,12 +117,7 @@ async function openTool(name: string, image: string, sizeBytes: number): Promise
 async function measureOwn(tool: VarveBackup, image: string, isChecked: boolean): Promise<OwnFigures> {
   if (isChecked && (await tool.restoredHash()) !== (await hashOf(image)))
     throw new Error('what is restored is not the image');
-  let idleMs = 0;
-  const firstMs = await tool.firstByteMs(async (socketPath) => {
-    await readFirstBlock(socketPath);
-    idleMs = await clientMs(socketPath);
-  });
-  const ownMs = { firstByteMs: Math.max(0, firstMs - 2 * idleMs), listChangedMs: await listChangedMs(tool.host) };
+  const ownMs = { firstByteMs: await tool.firstByteMs(), listChangedMs: await listChangedMs(tool.host) };
   process.stdout.write(
     `  first byte ${ownMs.firstByteMs.toFixed(0)} ms, changed chunks of 16 TiB ${ownMs.listChangedMs.toFixed(1)} ms\n`,
   );
