@@ -1,6 +1,7 @@
 import { assert } from '#base/assert.ts';
 import {
   LEASE_LARGE_BYTES,
+  LEASE_MEDIUM_BYTES,
   LEASE_SMALL_BYTES,
   LEASES_LARGE_MAX,
   SEGMENT_BYTES,
@@ -47,6 +48,7 @@ export class Lease {
 export class NbdBuffers {
   readonly receive: Buffer = Buffer.allocUnsafeSlow(SHARED_RECEIVE_BYTES);
   readonly #small: Buffer[] = [];
+  readonly #medium: Buffer[] = [];
   readonly #large: Buffer[] = [];
   readonly #segments: Buffer[] = [];
   readonly #replies: Buffer[] = [];
@@ -59,6 +61,10 @@ export class NbdBuffers {
     if (neededBytes <= LEASE_SMALL_BYTES && !wantsLarge) {
       const bytes = this.#small.pop() ?? Buffer.allocUnsafeSlow(LEASE_SMALL_BYTES);
       return new Lease(bytes, (free) => keep(this.#small, free));
+    }
+    if (neededBytes <= LEASE_MEDIUM_BYTES && !wantsLarge) {
+      const bytes = this.#medium.pop() ?? Buffer.allocUnsafeSlow(LEASE_MEDIUM_BYTES);
+      return new Lease(bytes, (free) => keep(this.#medium, free));
     }
     if (neededBytes > LEASE_LARGE_BYTES) return new Lease(Buffer.allocUnsafeSlow(2 * neededBytes), () => {});
     this.#largeCount += 1;

@@ -36,10 +36,10 @@ export const NBD_LIMITS: NbdLimits = {
   connectionsPerExportMax: 64,
   handshakeMs: 10_000,
   optionsMax: 256,
-  optionBytesMax: 64 * KIB,
+  optionBytesMax: 32 * KIB,
   inFlightBytesMax: 16 * MIB,
   inFlightBytesTotalMax: 64 * MIB,
-  unsentBytesMax: 512 * KIB,
+  unsentBytesMax: 256 * KIB,
   stallMs: 60_000,
   lingerMs: 5_000,
 };
@@ -61,10 +61,15 @@ export const STATUS_RUNS_MAX = 4096;
 /** How far CACHE, which is a hint, is followed. */
 export const CACHE_BYTES_MAX = REQUEST_BYTES_MAX;
 
+/** Messages of one connection that are dealt with before others have their turn, when more of it are there. */
+export const STEPS_PER_TURN_MAX = 128;
+
 /** Where all connections receive that hold no part of a message. */
-export const SHARED_RECEIVE_BYTES = 256 * KIB;
+export const SHARED_RECEIVE_BYTES = 128 * KIB;
 /** Where a connection keeps a part of a message. */
 export const LEASE_SMALL_BYTES = 64 * KIB;
+/** The same when more came at once than it may begin now: all that the shared buffer holds, and room. */
+export const LEASE_MEDIUM_BYTES = SHARED_RECEIVE_BYTES + 32 * KIB;
 /** The same while a large WRITE comes in. */
 export const LEASE_LARGE_BYTES = MIB;
 /** How many connections may have a large lease; others write in smaller pieces meanwhile. */

@@ -4,7 +4,7 @@ import type { NbdBudget } from './nbd-budget.ts';
 import type { NbdBuffers } from './nbd-buffers.ts';
 import type { NbdExport, NbdExports } from './nbd-export.ts';
 import { NbdFlight } from './nbd-flight.ts';
-import type { NbdLimits } from './nbd-limits.ts';
+import { STEPS_PER_TURN_MAX, type NbdLimits } from './nbd-limits.ts';
 import { NbdNegotiation, type NbdGreeted } from './nbd-negotiation.ts';
 import type { NbdPoll } from './nbd-poll.ts';
 import { NbdReceiver } from './nbd-receiver.ts';
@@ -180,13 +180,19 @@ export class NbdSession implements NbdSink {
     const sender = this.#sender;
     if (sender === null) return;
     this.#paused = false;
-    for (;;) {
+    for (let stepCount = 0; ; stepCount += 1) {
       if (this.#state === 'finishing' || this.#state === 'gone') {
         this.#receiver.use(this.#receiver.held);
         break;
       }
       if (sender.crowded(this.#options.limits.unsentBytesMax)) {
         this.#paused = true;
+        break;
+      }
+      if (stepCount === STEPS_PER_TURN_MAX) {
+        // Who sends without pause would otherwise keep all others waiting for as long as there is something of it.
+        this.#paused = true;
+        setImmediate(this.#wake);
         break;
       }
       const step = this.#phase?.step() ?? 'violation';
