@@ -5,6 +5,7 @@ import { request as httpsRequest } from 'node:https';
 import type { Clock } from '#base/clock.ts';
 import { describeError } from '#base/log.ts';
 
+import { elementOf } from './s3-answer.ts';
 import { CredentialsError, type Environment, type FoundCredentials } from './s3-found-credentials.ts';
 
 /** The addresses are the machine's own: what does not answer at once is not there. */
@@ -37,9 +38,7 @@ export async function containerCredentials(
   const token =
     tokenPath === undefined || tokenPath === ''
       ? environment['AWS_CONTAINER_AUTHORIZATION_TOKEN']
-      : await readFile(tokenPath, 'utf8').catch((error: unknown) => {
-          throw new CredentialsError(`read ${tokenPath}`, { cause: error, retryable: true });
-        });
+      : await readToken(tokenPath);
   const headers: Record<string, string> = token === undefined || token === '' ? {} : { Authorization: token.trim() };
   const answer = await ask({ url, method: 'GET', headers, clock, signal });
   if (answer.status !== 200) throw refused(url, answer.status);
@@ -77,7 +76,57 @@ export async function instanceCredentials(
   return credentialsOf(answer.body, `the instance's role ${role}`);
 }
 
-function credentialsOf(text: string, from: string): FoundCredentials {
+/**
+ * Of the role that a pod of Kubernetes may take with the token in its file (EKS: IAM roles for service accounts); null when
+ * the environment names none. Asked of STS in AWS_REGION.
+ */
+export async function webIdentityCredentials(
+  environment: Environment,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<FoundCredentials | null> {
+  const tokenPath = environment['AWS_WEB_IDENTITY_TOKEN_FILE'];
+  const role = environment['AWS_ROLE_ARN'];
+  if (tokenPath === undefined || tokenPath === '' || role === undefined || role === '') return null;
+  const token = await readToken(tokenPath);
+  const region = environment['AWS_REGION'] || 'us-east-1';
+  const domain = region.startsWith('cn-') ? 'amazonaws.com.cn' : 'amazonaws.com';
+  const url = new URL(environment['AWS_ENDPOINT_URL_STS'] || `https://sts.${region}.${domain}/`);
+  const form = new URLSearchParams({
+    Action: 'AssumeRoleWithWebIdentity',
+    Version: '2011-06-15',
+    RoleArn: role,
+    RoleSessionName: environment['AWS_ROLE_SESSION_NAME'] || 'varve',
+    WebIdentityToken: token,
+  });
+  const headers = { 'Content-Type': 'application/x-www-form-urlencoded' };
+  const body = String(form);
+  const answer = await ask({ url, method: 'POST', headers, body, clock, signal });
+  if (answer.status !== 200) {
+    const why = elementOf(answer.body, 'Message') ?? `status ${answer.status}`;
+    throw new CredentialsError(`take the role ${role} at ${url.host}: ${why}`, {
+      retryable: answer.status >= 500 || answer.status === 429,
+    });
+  }
+  const fields = {
+    AccessKeyId: elementOf(answer.body, 'AccessKeyId'),
+    SecretAccessKey: elementOf(answer.body, 'SecretAccessKey'),
+    Token: elementOf(answer.body, 'SessionToken'),
+    Expiration: elementOf(answer.body, 'Expiration'),
+  };
+  return credentialsOf(JSON.stringify(fields), `the role ${role}`);
+}
+
+async function readToken(path: string): Promise<string> {
+  try {
+    return (await readFile(path, 'utf8')).trim();
+  } catch (error) {
+    throw new CredentialsError(`read ${path}`, { cause: error, retryable: true });
+  }
+}
+
+/** Of a JSON object as these endpoints and programs answer it. `tokenName`: what it calls the session token. */
+export function credentialsOf(text: string, from: string, tokenName = 'Token'): FoundCredentials {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -89,7 +138,11 @@ function credentialsOf(text: string, from: string): FoundCredentials {
       typeof value === 'object' && value !== null && Object.hasOwn(value, name) ? Reflect.get(value, name) : '';
     return typeof found === 'string' ? found : '';
   };
-  const [accessKeyId, secretAccessKey, sessionToken] = [field('AccessKeyId'), field('SecretAccessKey'), field('Token')];
+  const [accessKeyId, secretAccessKey, sessionToken] = [
+    field('AccessKeyId'),
+    field('SecretAccessKey'),
+    field(tokenName),
+  ];
   if (accessKeyId === '' || secretAccessKey === '') {
     throw new CredentialsError(`${from} answers no credentials (${field('Code') || 'no reason given'})`, {
       retryable: true,
@@ -118,7 +171,8 @@ interface Reply {
 
 interface Question {
   readonly url: URL;
-  readonly method: 'GET' | 'PUT';
+  readonly method: 'GET' | 'POST' | 'PUT';
+  readonly body?: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly clock: Clock;
   readonly signal: AbortSignal;
@@ -146,7 +200,7 @@ async function ask(question: Question): Promise<Reply> {
   }
 }
 
-async function askOnce({ url, method, headers, clock, signal }: Question): Promise<Reply> {
+async function askOnce({ url, method, headers, body: sent, clock, signal }: Question): Promise<Reply> {
   const over = new AbortController();
   const ended = new AbortController();
   const onAbort = (): void => over.abort(signal.reason);
@@ -173,7 +227,7 @@ async function askOnce({ url, method, headers, clock, signal }: Question): Promi
         },
       );
       outgoing.on('error', reject);
-      outgoing.end();
+      outgoing.end(sent);
     });
   } finally {
     ended.abort();

@@ -90,6 +90,68 @@ test('credentials: a profile that needs what is not done here is refused with wh
   }
 });
 
+test('credentials: a profile’s program prints them', async () => {
+  const printed = {
+    Version: 1,
+    AccessKeyId: 'AP',
+    SecretAccessKey: 'SP',
+    SessionToken: 'TP',
+    Expiration: '2099-01-01T00:00:00Z',
+  };
+  const output = file(JSON.stringify(printed));
+  const config = file(
+    `[profile program]\ncredential_process = cat "${output}"\n[profile broken]\ncredential_process = echo secret; exit 3\n[profile silent]\ncredential_process = true\n`,
+  );
+  const environment = { AWS_CONFIG_FILE: config, PATH: process.env['PATH'] };
+  assert.deepEqual(await found({ ...environment, AWS_PROFILE: 'program' }), ['AP', 'SP', 'TP']);
+  await assert.rejects(found({ ...environment, AWS_PROFILE: 'silent' }), /answers no JSON/);
+  await assert.rejects(found({ ...environment, AWS_PROFILE: 'broken' }), (error) => {
+    assert(error instanceof CredentialsError);
+    assert.equal(error.message, 'the program of credential_process ended with 3');
+    return error.retryable;
+  });
+});
+
+test('credentials: a pod takes its role with the token in its file', async (t) => {
+  const asked: URLSearchParams[] = [];
+  let isAllowed = true;
+  const endpoint = await listening(t, (request, response) => {
+    let body = '';
+    request.on('data', (piece) => (body += String(piece)));
+    request.on('end', () => {
+      asked.push(new URLSearchParams(body));
+      const keys =
+        '<AccessKeyId>AW</AccessKeyId><SecretAccessKey>S&amp;W</SecretAccessKey><SessionToken>TW</SessionToken>';
+      const granted = `<R><Credentials>${keys}<Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></R>`;
+      if (isAllowed) response.end(granted);
+      else
+        response
+          .writeHead(403)
+          .end('<ErrorResponse><Error><Code>X</Code><Message>not this role</Message></Error></ErrorResponse>');
+    });
+  });
+  const role = 'arn:aws:iam::123456789012:role/backup';
+  const environment = {
+    AWS_WEB_IDENTITY_TOKEN_FILE: file('the.token\n'),
+    AWS_ROLE_ARN: role,
+    AWS_ENDPOINT_URL_STS: endpoint,
+  };
+  assert.deepEqual(await found(environment), ['AW', 'S&W', 'TW']);
+  assert.deepEqual(Object.fromEntries(asked[0] ?? []), {
+    Action: 'AssumeRoleWithWebIdentity',
+    Version: '2011-06-15',
+    RoleArn: role,
+    RoleSessionName: 'varve',
+    WebIdentityToken: 'the.token',
+  });
+  isAllowed = false;
+  await assert.rejects(found(environment), /take the role arn:.*: not this role/);
+  await assert.rejects(
+    found({ ...environment, AWS_WEB_IDENTITY_TOKEN_FILE: '/nowhere/token' }),
+    /read \/nowhere\/token/,
+  );
+});
+
 test('credentials: a container’s endpoint, with its token, and only near or over https', async (t) => {
   let status = 500;
   const endpoint = await listening(t, (request, response) => {

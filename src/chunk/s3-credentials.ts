@@ -6,8 +6,9 @@ import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import type { Credentials } from '#wire/aws/sigv4-sign.ts';
 
-import { containerCredentials, instanceCredentials } from './s3-credential-endpoints.ts';
+import { containerCredentials, instanceCredentials, webIdentityCredentials } from './s3-credential-endpoints.ts';
 import { CredentialsError, type Environment, type FoundCredentials } from './s3-found-credentials.ts';
+import { programCredentials } from './s3-credential-program.ts';
 import { profileOf } from './s3-profile.ts';
 
 export interface CredentialSource {
@@ -26,9 +27,10 @@ const RETRY_MS = 10_000;
  * The places of the AWS SDKs, in their order, the first that has something:
  *
  *   AWS_ACCESS_KEY_ID … (unless AWS_PROFILE is set) → the shared files, ~/.aws/credentials and ~/.aws/config
- *   → the endpoint of a container (ECS, EKS) → the metadata of an EC2 instance (IMDSv2)
+ *   (keys, or a program that prints some) → a pod's role (AWS_WEB_IDENTITY_TOKEN_FILE) → the endpoint of a container
+ *   (ECS, EKS) → the metadata of an EC2 instance (IMDSv2)
  *
- * Profiles that sign in, take a role or run a program are refused by name; see docs/s3.md for what to do then.
+ * Profiles that sign in or take a role are refused by name; see docs/s3.md for what to do then.
  */
 export class CredentialChain implements CredentialSource {
   readonly #environment: Environment;
@@ -81,7 +83,8 @@ async function findCredentials(environment: Environment, clock: Clock, signal: A
   const profile = environment['AWS_PROFILE'];
   const found =
     (profile === undefined || profile === '' ? fromEnvironment(environment) : null) ??
-    (await fromFiles(environment)) ??
+    (await fromFiles(environment, signal)) ??
+    (await webIdentityCredentials(environment, clock, signal)) ??
     (await containerCredentials(environment, clock, signal)) ??
     (await instanceCredentials(environment, clock, signal));
   if (found !== null) return found;
@@ -107,7 +110,7 @@ function fromEnvironment(environment: Environment): FoundCredentials | null {
   };
 }
 
-async function fromFiles(environment: Environment): Promise<FoundCredentials | null> {
+async function fromFiles(environment: Environment, signal: AbortSignal): Promise<FoundCredentials | null> {
   const home = environment['HOME'] ?? homedir();
   const credentialsPath = environment['AWS_SHARED_CREDENTIALS_FILE'] ?? join(home, '.aws', 'credentials');
   const configPath = environment['AWS_CONFIG_FILE'] ?? join(home, '.aws', 'config');
@@ -130,9 +133,9 @@ async function fromFiles(environment: Environment): Promise<FoundCredentials | n
       from: `profile ${name}`,
     };
   }
-  const unsupported = ['role_arn', 'sso_session', 'sso_start_url', 'credential_process', 'login_session'].find((key) =>
-    values.has(key),
-  );
+  const program = values.get('credential_process') ?? '';
+  if (program !== '') return await programCredentials(program, environment, signal);
+  const unsupported = ['role_arn', 'sso_session', 'sso_start_url', 'login_session'].find((key) => values.has(key));
   if (unsupported !== undefined) {
     throw new CredentialsError(
       `profile ${name} gets its credentials by ${unsupported}, which is not done here: eval "$(aws configure export-credentials --profile ${name} --format env)" first`,
