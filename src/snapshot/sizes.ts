@@ -322,7 +322,11 @@ export class Sizes implements Disposable {
     const version = this.#table.version(root.account);
     const neededBytes = root.neededBytes ?? (await this.#needed(root.item, signal));
     const isCurrent = root.exclusiveVersion === version;
-    const exclusiveBytes = isCurrent ? root.exclusiveBytes : await this.#exclusive(root.item, signal);
+    const exclusiveBytes = isCurrent
+      ? root.exclusiveBytes
+      : this.#table.hasOneRoot(root.account)
+        ? neededBytes
+        : await this.#exclusive(root.item, signal);
     if (!isCurrent) this.#table.setSizes(root.name, { neededBytes, exclusiveBytes, exclusiveVersion: version });
     assert(exclusiveBytes <= neededBytes, 'what only a snapshot needs is a part of what it needs');
     return {
