@@ -55,9 +55,14 @@ export class NbdBuffers {
   readonly #segmentsLarge: Buffer[] = [];
   #largeCount = 0;
 
+  /** A large lease is to be had. */
+  get largeLeft(): boolean {
+    return this.#largeCount < LEASES_LARGE_MAX;
+  }
+
   /** A lease of at least `neededBytes`, and of `wantedBytes` unless too many have a large one. */
   lease(neededBytes: number, wantedBytes: number): Lease {
-    const wantsLarge = wantedBytes > LEASE_SMALL_BYTES && this.#largeCount < LEASES_LARGE_MAX;
+    const wantsLarge = wantedBytes > LEASE_SMALL_BYTES && this.largeLeft;
     if (neededBytes <= LEASE_SMALL_BYTES && !wantsLarge) {
       const bytes = this.#small.pop() ?? Buffer.allocUnsafeSlow(LEASE_SMALL_BYTES);
       return new Lease(bytes, (free) => keep(this.#small, free));

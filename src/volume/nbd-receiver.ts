@@ -1,5 +1,6 @@
 import { assert } from '#base/assert.ts';
 import type { Lease, NbdBuffers } from './nbd-buffers.ts';
+import { LEASE_LARGE_BYTES } from './nbd-limits.ts';
 
 /** A message of this size gets its own buffer before it comes, so that it is received where it stays. */
 const OWN_BYTES_MIN = 32 * 1024;
@@ -31,7 +32,8 @@ export class NbdReceiver {
 
   /** Waiting for more would take a larger lease than is to be had. */
   get crowded(): boolean {
-    return this.#lease !== null && this.held + ROOM_BYTES_MIN > this.bytes.length;
+    if (this.#lease === null || this.held + ROOM_BYTES_MIN <= this.bytes.length) return false;
+    return this.bytes.length >= LEASE_LARGE_BYTES || !this.#buffers.largeLeft;
   }
 
   target(): Uint8Array {
