@@ -178,11 +178,13 @@ test('varve serve --store s3://…: the store goes away, a snapshot stays pendin
   assert([...fake.objects.keys()].some((key) => key.startsWith('an/installation/packs/')));
   await lightsail('create-disk-from-snapshot', '--disk-name', 'copy', '--disk-snapshot-name', 'one', ...place);
   using copy = await open('copy');
+  using one = await open('one');
   await disk.write(0, bytes.subarray(8 * MIB, 9 * MIB));
 
+  // The copy is being filled in the background just then.
   await fake.down();
   await lightsail('create-disk-snapshot', '--disk-name', 'disk', '--disk-snapshot-name', 'two');
-  const reading = copy.read(9 * MIB, MIB);
+  const reading = one.read(9 * MIB, MIB);
   await systemClock.sleep(3_000);
   assert.equal(await state('two'), 'pending');
   assert.equal(await settled(reading), false);
@@ -192,6 +194,9 @@ test('varve serve --store s3://…: the store goes away, a snapshot stays pendin
   await fake.up();
   assert((await reading).equals(bytes.subarray(3 * MIB, 4 * MIB)));
   await completed('two');
+  for (let at = 0; at < bytes.length; at += MIB) {
+    assert((await copy.read(at * 3, MIB)).equals(bytes.subarray(at, at + MIB)), `the copy at ${at * 3}`);
+  }
   using two = await open('two');
   assert((await two.read(0, MIB)).equals(bytes.subarray(8 * MIB, 9 * MIB)), 'the disk as it was at the snapshot');
   assert((await two.read(3 * MIB, MIB)).equals(bytes.subarray(MIB, 2 * MIB)));
@@ -200,8 +205,8 @@ test('varve serve --store s3://…: the store goes away, a snapshot stays pendin
   await fake.down();
   await disk.write(5 * MIB, bytes.subarray(5 * MIB, 6 * MIB));
   await lightsail('create-disk-snapshot', '--disk-name', 'disk', '--disk-snapshot-name', 'three');
-  const cold = assert.rejects(copy.read(30 * MIB, MIB));
-  for (const client of [disk, two]) await client.close();
+  const cold = assert.rejects(one.read(30 * MIB, MIB));
+  for (const client of [disk, copy, two]) await client.close();
   const stopMs = systemClock.monotonicMs();
   assert.equal(await server.stop(), 0);
   assert(systemClock.monotonicMs() - stopMs < 15_000, 'it does not wait for the store');
