@@ -11,6 +11,7 @@ export function* reportLines(report: VerifyReport, durationMs: number): Generato
   if (report.damageCount > report.damages.length) {
     yield `and ${report.damageCount - report.damages.length} damages more`;
   }
+  for (const key of report.strangers) yield `not of this store, and left alone: ${key}`;
   const { snapshots, packs, chunks, deltas, nodes } = report.counts;
   yield `snapshots ${snapshots}, packs ${packs}, chunks ${chunks}, deltas ${deltas}, tree nodes ${nodes}`;
   const seconds = durationMs / 1000;

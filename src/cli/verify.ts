@@ -7,16 +7,19 @@ import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 
 import { systemClock } from '#base/clock.ts';
-import { describeError } from '#base/log.ts';
+import { describeError, silentLog } from '#base/log.ts';
+import { systemRandom } from '#base/random.ts';
 import { StoreError } from '#chunk/errors.ts';
 import { FsStore } from '#chunk/fs-store.ts';
 import { MASTER_KEY_BYTES } from '#chunk/master-key.ts';
+import type { ObjectStore } from '#chunk/object-store.ts';
+import { openS3Store } from '#chunk/s3-open.ts';
 import { parseSnapshotId, parseVolumeId } from '#domain/ids.ts';
 import { ThreadPackChecker } from '#snapshot/verify-pool.ts';
 import type { VerifyReport } from '#snapshot/verify-report.ts';
 import type { NamedRoot } from '#snapshot/verify-trees.ts';
 import { verify } from '#snapshot/verify.ts';
-import { ConfigError, dataDirectoryOf } from '#src/config.ts';
+import { type Config, ConfigError, readConfig } from '#src/config.ts';
 import { decodeVolumeRecord } from '#volume/volume-file.ts';
 
 import { CommandError } from './command-error.ts';
@@ -31,6 +34,8 @@ footers and checksums, the authentication tag of each record, the address of eac
 key check. What is damaged is told with the snapshots, the volumes and the byte ranges that it affects.
 
   --json   the report as JSON
+  --store s3://BUCKET/PREFIX, --s3-endpoint URL, --s3-region NAME
+           where the objects are, as given to "serve" (or VARVE_STORE, …); without it in objects/ of the data directory
 
 It only reads, and may run beside the server. It believes no index and no metadata: objects/ and master.key are enough.
 Exit codes: 0 all is whole, 1 something is damaged or could not be read, 2 the command line is wrong.
@@ -41,15 +46,14 @@ const THREADS_MAX = 8;
 
 /** `varve verify`. Throws ConfigError for a wrong command line, CommandError when something is damaged. */
 export async function verifyCommand(words: readonly string[]): Promise<void> {
-  const { dataDirectory, snapshotText, json } = parseWords(words);
+  const { config, snapshotText, json } = parseWords(words);
+  const { dataDirectory } = config;
   const snapshot = snapshotText === null ? null : parseSnapshotId(snapshotText);
   if (snapshotText !== null && snapshot === null) throw new ConfigError(`"${snapshotText}" is no snapshot id`);
   const masterKey = await readMasterKey(join(dataDirectory, 'master.key'));
-  const objectsDirectory = join(dataDirectory, 'objects');
-  if (!(await isDirectory(objectsDirectory))) throw new CommandError(`there is no store in ${dataDirectory}`);
 
   using interrupt = new Interrupt();
-  await using objects = await FsStore.openReadOnly(objectsDirectory);
+  await using objects = await openObjects(config);
   const threadCount = Math.min(availableParallelism(), THREADS_MAX);
   await using checker = new ThreadPackChecker({ masterKey, threadCount });
   const startedMs = systemClock.monotonicMs();
@@ -79,7 +83,7 @@ export async function verifyCommand(words: readonly string[]): Promise<void> {
 }
 
 function parseWords(words: readonly string[]): {
-  readonly dataDirectory: string;
+  readonly config: Config;
   readonly snapshotText: string | null;
   readonly json: boolean;
 } {
@@ -87,7 +91,13 @@ function parseWords(words: readonly string[]): {
   try {
     parsed = parseArgs({
       args: [...words],
-      options: { data: { type: 'string' }, json: { type: 'boolean' } },
+      options: {
+        data: { type: 'string' },
+        json: { type: 'boolean' },
+        store: { type: 'string' },
+        's3-endpoint': { type: 'string' },
+        's3-region': { type: 'string' },
+      },
       allowPositionals: true,
       strict: true,
     });
@@ -96,8 +106,20 @@ function parseWords(words: readonly string[]): {
   }
   const [snapshotText = null, ...rest] = parsed.positionals;
   if (rest.length > 0) throw new ConfigError(`verify: unexpected "${rest.join(' ')}"`);
-  const dataDirectory = dataDirectoryOf({ data: parsed.values.data }, process.env);
-  return { dataDirectory, snapshotText, json: parsed.values.json === true };
+  const { data, store, 's3-endpoint': s3Endpoint, 's3-region': s3Region } = parsed.values;
+  const config = readConfig({ data, store, s3Endpoint, s3Region }, process.env);
+  return { config, snapshotText, json: parsed.values.json === true };
+}
+
+/** To be read only. */
+async function openObjects({ dataDirectory, s3 }: Config): Promise<ObjectStore> {
+  if (s3 !== null) {
+    const common = { environment: process.env, clock: systemClock, random: systemRandom, log: silentLog };
+    return await openS3Store({ ...common, location: s3, readOnly: true });
+  }
+  const directory = join(dataDirectory, 'objects');
+  if (!(await isDirectory(directory))) throw new CommandError(`there is no store in ${dataDirectory}`);
+  return await FsStore.openReadOnly(directory);
 }
 
 function asJson(report: VerifyReport, snapshot: string | null, durationMs: number): Readonly<Record<string, unknown>> {
@@ -111,6 +133,7 @@ function asJson(report: VerifyReport, snapshot: string | null, durationMs: numbe
     bytesPerSecond,
     damageCount: report.damageCount,
     damages: report.damages,
+    strangers: report.strangers,
   };
 }
 

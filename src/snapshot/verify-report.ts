@@ -21,9 +21,9 @@ export const RANGES_MAX = 1000;
 export interface Damage {
   /**
    * pack: header, footer or trailer · record: a chunk, delta or tree node · missing: records that something needs and no
-   * pack has · manifest · repository: the key check · index-id · object: one that this format does not have.
+   * pack has · manifest · repository: the key check · index-id.
    */
-  readonly what: 'pack' | 'record' | 'missing' | 'manifest' | 'repository' | 'index-id' | 'object';
+  readonly what: 'pack' | 'record' | 'missing' | 'manifest' | 'repository' | 'index-id';
   /** Object key; of `missing` empty. */
   readonly object: string;
   /** Bytes in the object; null: all of it, or not known. */
@@ -51,6 +51,8 @@ export interface VerifyReport {
   /** The first DAMAGES_MAX of them. */
   readonly damages: readonly Damage[];
   readonly damageCount: number;
+  /** Keys of objects that are none of a store's: the first of them. They are no damage. */
+  readonly strangers: readonly string[];
 }
 
 /** Damages that are told of one by one; more are counted. */

@@ -223,8 +223,9 @@ test('an object that is none of this store is told, and what cannot be read', as
       return await objects.getRange(key, offset, length);
     },
   });
-  const { damages } = await verifyTest(broken);
-  assert.deepEqual(damages.map(({ what }) => what).toSorted(), ['object', 'pack', 'record']);
+  const { damages, strangers } = await verifyTest(broken);
+  assert.deepEqual(strangers, ['packs/of-somebody']);
+  assert.deepEqual(damages.map(({ what }) => what).toSorted(), ['pack', 'record']);
   const lost = damages.filter((damage) => damage.lost);
   assert.deepEqual(
     lost.map(({ what, affects }) => [what, affects[0]?.id]),

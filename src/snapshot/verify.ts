@@ -58,6 +58,8 @@ const ROUNDS_MAX = 8;
 const PACKS_PER_TURN = 100;
 const COPIES_PER_TURN = 200;
 const INDEX_ID_KEY = 'index-id';
+/** Objects that are not of this store and are told of. */
+const STRANGERS_MAX = 100;
 
 /** Throws StoreError: 'damaged' when the master key is another store's, 'snapshot-not-found', 'aborted'; ObjectStoreError when the store cannot be listed. */
 export async function verify(options: VerifyOptions): Promise<VerifyReport> {
@@ -74,6 +76,7 @@ class Verification {
   readonly #badManifests = new Set<SnapshotId>();
   readonly #counts = { packs: 0, records: 0, chunks: 0, deltas: 0, nodes: 0, snapshots: 0 };
   readonly #ports: TreePorts;
+  readonly #strangers: string[] = [];
   #bytes = 0;
   #totalBytes = 0;
   #manifestBytes = 0;
@@ -126,7 +129,13 @@ class Verification {
       this.#catalog.copies(account, key).some(({ state }) => state === CopyState.whole),
     );
     const counts: VerifyCounts = { ...this.#counts };
-    return { counts, bytes: this.#bytes + this.#manifestBytes, damages, damageCount: this.#ledger.count };
+    return {
+      counts,
+      bytes: this.#bytes + this.#manifestBytes,
+      damages,
+      damageCount: this.#ledger.count,
+      strangers: this.#strangers,
+    };
   }
 
   /** The key check. A key of another store would make everything look damaged: that is told apart by the manifests. */
@@ -154,19 +163,10 @@ class Verification {
 
   /** Objects that are no packs and no manifests. */
   async #checkOthers(): Promise<void> {
-    for await (const { key, sizeBytes } of this.#options.objects.list('')) {
+    for await (const { key } of this.#options.objects.list('')) {
       if (key === REPOSITORY_KEY || parsePackObjectKey(key) !== null || parseManifestObjectKey(key) !== null) continue;
       if (key === INDEX_ID_KEY) await this.#checkIndexId();
-      else {
-        this.#ledger.add({
-          what: 'object',
-          object: key,
-          place: { offset: 0, length: sizeBytes },
-          message: 'no object of this store has such a name; it is not used',
-          record: null,
-          lost: false,
-        });
-      }
+      else if (this.#strangers.push(key) > STRANGERS_MAX) this.#strangers.pop();
     }
   }
 
