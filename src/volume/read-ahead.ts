@@ -8,6 +8,8 @@ interface Stream {
   next: number;
   /** Chunks that it is kept ahead. */
   window: number;
+  /** The last one that it needed. */
+  last: number;
 }
 
 /**
@@ -24,11 +26,13 @@ export class ReadAhead {
     const [stream] = at < 0 ? [] : this.#streams.splice(at, 1);
     if (stream === undefined) {
       if (this.#streams.length === STREAMS_MAX) this.#streams.shift();
-      this.#streams.push({ next: index + 1, window: 0 });
+      this.#streams.push({ next: index + 1, window: 0, last: index });
       return { first: index + 1, end: index + 1 };
     }
     this.#streams.push(stream);
-    if (index >= stream.next - 1) stream.window = Math.min(WINDOW_CHUNKS_MAX, Math.max(1, stream.window * 2));
+    // Not for a second look at the same chunk.
+    if (index > stream.last) stream.window = Math.min(WINDOW_CHUNKS_MAX, Math.max(1, stream.window * 2));
+    stream.last = Math.max(stream.last, index);
     const first = Math.max(stream.next, index + 1);
     stream.next = Math.max(first, index + 1 + stream.window);
     return { first, end: stream.next };
