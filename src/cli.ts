@@ -17,6 +17,7 @@ usage: varve COMMAND [options]
                          credentials as for the aws CLI, see docs/s3.md
       --s3-endpoint URL  of a store that is not Amazon's: http://host:port
       --s3-region NAME   of the bucket (default us-east-1)
+      --encrypt-volumes  encrypt the data files of new volumes (AES-256-XTS, a key for each)
       --tls-cert FILE, --tls-key FILE
                          speak HTTPS with this certificate (PEM)
       --nbd-tcp [HOST:]PORT
@@ -43,7 +44,7 @@ usage: varve COMMAND [options]
 
 Every command but rescue takes --data DIR (default ./${DATA_DEFAULT}): where the server keeps everything.
 Environment: VARVE_DATA, VARVE_HOST, VARVE_PORT, VARVE_REGION, VARVE_NBD_TCP,
-VARVE_TLS_CERT, VARVE_TLS_KEY, VARVE_STORE, VARVE_S3_ENDPOINT, VARVE_S3_REGION.
+VARVE_TLS_CERT, VARVE_TLS_KEY, VARVE_ENCRYPT_VOLUMES (1), VARVE_STORE, VARVE_S3_ENDPOINT, VARVE_S3_REGION.
 Exit codes: 0 done, 1 could not be done, 2 the command line is wrong.
 `;
 
@@ -62,6 +63,7 @@ const SERVE = {
   store: { type: 'string' },
   's3-endpoint': { type: 'string' },
   's3-region': { type: 'string' },
+  'encrypt-volumes': { type: 'boolean' },
   'tls-cert': { type: 'string' },
   'tls-key': { type: 'string' },
 } as const;
@@ -98,6 +100,7 @@ async function serveCommand(words: readonly string[]): Promise<void> {
     store: textOf(values, 'store'),
     s3Endpoint: textOf(values, 's3-endpoint'),
     s3Region: textOf(values, 's3-region'),
+    encryptVolumes: values['encrypt-volumes'] === true ? true : undefined,
     tlsCert: textOf(values, 'tls-cert'),
     tlsKey: textOf(values, 'tls-key'),
   };

@@ -16,6 +16,7 @@ import type { NbdTcp } from '#volume/host-settings.ts';
 import { HYDRATION_DEFAULT, type HydrationSettings } from '#volume/hydrations.ts';
 import { NbdGrants } from '#volume/nbd-grants.ts';
 import { LocalVolumeHost } from '#volume/local-host.ts';
+import { VolumeKeys } from '#volume/volume-key.ts';
 
 /** Threads that seal at once: one a processor. They give way to those that serve NBD. */
 const SEAL_THREADS_MAX = 8;
@@ -35,6 +36,8 @@ export async function composeHost(
     readonly s3?: S3Location | null;
     /** How restored volumes are filled in the background. */
     readonly hydration?: HydrationSettings;
+    /** Whether the data files of new volumes are encrypted. */
+    readonly encryptVolumes?: boolean;
     readonly clock: Clock;
     readonly random: Random;
     readonly log: Log;
@@ -68,6 +71,8 @@ export async function composeHost(
       store,
       nbdTcp: options.nbdTcp,
       grants,
+      keys: new VolumeKeys({ masterKey, random }),
+      encryptVolumes: options.encryptVolumes ?? false,
       clock,
       log,
     }),

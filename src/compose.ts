@@ -40,7 +40,7 @@ export async function compose(
   const supervisor = scope.use(
     await HostSupervisor.start({
       dataDirectory: config.dataDirectory,
-      settings: { nbdTcp: config.nbdTcp, s3: config.s3 },
+      settings: { nbdTcp: config.nbdTcp, s3: config.s3, encryptVolumes: config.encryptVolumes },
       build: version(),
       clock: systemClock,
       log,

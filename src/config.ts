@@ -24,6 +24,8 @@ export interface Config {
   readonly nbdTcp: { readonly host: string; readonly port: number } | null;
   /** The bucket that holds the objects; null: they are in the data directory. */
   readonly s3: S3Location | null;
+  /** Whether the data files of new volumes are encrypted. */
+  readonly encryptVolumes: boolean;
   /** Paths of PEM files; with them the API speaks HTTPS. */
   readonly tls: { readonly certPath: string; readonly keyPath: string } | null;
 }
@@ -37,6 +39,7 @@ export interface ConfigOptions {
   readonly store?: string | undefined;
   readonly s3Endpoint?: string | undefined;
   readonly s3Region?: string | undefined;
+  readonly encryptVolumes?: boolean | undefined;
   readonly tlsCert?: string | undefined;
   readonly tlsKey?: string | undefined;
 }
@@ -60,6 +63,7 @@ export function readConfig(options: ConfigOptions, environment: Readonly<Record<
     region: region.name,
     nbdTcp: nbdTcp === undefined || nbdTcp === '' ? null : parseAddress('--nbd-tcp', nbdTcp),
     s3: s3Of(options, environment),
+    encryptVolumes: options.encryptVolumes ?? environment['VARVE_ENCRYPT_VOLUMES'] === '1',
     tls: tlsOf(options.tlsCert ?? environment['VARVE_TLS_CERT'], options.tlsKey ?? environment['VARVE_TLS_KEY']),
   });
 }

@@ -1,6 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 
 import type { Random } from '#base/random.ts';
+import { SECTOR_BYTES, SectorCipher } from '#base/sector-cipher.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
 
 import { countBlocks, differingBlocks, isSubset, type BlockSet } from './block-set.ts';
@@ -22,17 +23,35 @@ export interface ReadChunk {
 export function readBatch(keys: AccountKeys, batch: SealBatch, memory: Buffer): readonly ReadChunk[] {
   const files = new Map<string, number>();
   try {
-    return batch.sources.map(({ path, offset }, index) => {
+    return batch.sources.map(({ path, offset, dataKey }, index) => {
       const file = files.get(path) ?? openSync(path, 'r');
       files.set(path, file);
       const plain = memory.subarray(index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES);
       readWhole(file, plain, path, offset);
+      if (dataKey !== null && dataKey !== undefined) {
+        cipherOf(dataKey).decrypt(offset / SECTOR_BYTES, plain, 0, CHUNK_BYTES);
+      }
       const isZero = !batch.keepZeroChunks && plain.equals(ZEROS);
       return { plain, key: isZero ? null : addressOf(keys, 'chunk', plain) };
     });
   } finally {
     for (const file of files.values()) closeSync(file);
   }
+}
+
+/** One cipher for the chunks of a volume, not one for each. */
+const ciphers = new Map<string, SectorCipher>();
+const CIPHERS_MAX = 64;
+
+function cipherOf(dataKey: Uint8Array): SectorCipher {
+  const name = Buffer.from(dataKey).toString('latin1');
+  let cipher = ciphers.get(name);
+  if (cipher === undefined) {
+    if (ciphers.size === CIPHERS_MAX) ciphers.clear();
+    cipher = new SectorCipher(dataKey);
+    ciphers.set(name, cipher);
+  }
+  return cipher;
 }
 
 /** A delta of more blocks than this gains little over a full record, and costs every reader of the chunk. */

@@ -7,6 +7,8 @@ import type { ChainLink } from './unseal.ts';
 export interface SealSource {
   readonly path: string;
   readonly offset: number;
+  /** What the file's sectors are encrypted with, each under its place in the file (SectorCipher); missing or null: nothing. */
+  readonly dataKey?: Uint8Array | null;
 }
 
 /** Chunks sealed in one go: enough that a message between threads costs nothing, few enough that progress moves. */

@@ -10,6 +10,8 @@ import type { TreeRoot } from './tree.ts';
 export interface ChunkSource {
   readonly path: string;
   readonly offset: number;
+  /** What the file's sectors are encrypted with, each under its place in the file (SectorCipher); missing or null: nothing. */
+  readonly dataKey?: Uint8Array | null;
 }
 
 export interface ChunkChange {

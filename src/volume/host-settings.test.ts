@@ -7,9 +7,9 @@ import { decodeSettings, encodeSettings } from './host-settings.ts';
 test('settings of a host: what is encoded is what is decoded, and equal settings are equal text', () => {
   const s3 = { bucket: 'b-1', prefix: 'a/b/', region: 'eu-west-1', endpoint: 'http://127.0.0.1:7480' };
   for (const value of [
-    { nbdTcp: null, s3: null },
-    { nbdTcp: { host: '::1', port: 10_809 }, s3 },
-    { nbdTcp: { host: '127.0.0.1', port: 0 }, s3: { ...s3, endpoint: null } },
+    { nbdTcp: null, s3: null, encryptVolumes: false },
+    { nbdTcp: { host: '::1', port: 10_809 }, s3, encryptVolumes: true },
+    { nbdTcp: { host: '127.0.0.1', port: 0 }, s3: { ...s3, endpoint: null }, encryptVolumes: false },
   ]) {
     assert.deepEqual(decodeSettings(encodeSettings(value)), value);
   }

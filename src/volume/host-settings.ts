@@ -14,6 +14,8 @@ export interface HostSettings {
   readonly nbdTcp: NbdTcp | null;
   /** The bucket that holds the objects; without it they are in the data directory. */
   readonly s3?: S3Location | null;
+  /** Whether the data files of new volumes are encrypted. */
+  readonly encryptVolumes?: boolean;
 }
 
 const location: Decode<S3Location> = record<S3Location>({
@@ -25,15 +27,16 @@ const location: Decode<S3Location> = record<S3Location>({
 const settings: Decode<Required<HostSettings>> = record<Required<HostSettings>>({
   nbdTcp: nullable(record<NbdTcp>({ host: text, port: count })),
   s3: (value, path) => nullable(location)(value ?? null, path),
+  encryptVolumes: (value) => value === true,
 });
 
 /** One text for one value, to compare and to pass on a command line. */
 export function encodeSettings(value: HostSettings): string {
-  const { s3 = null } = value;
+  const { s3 = null, encryptVolumes = false } = value;
   const nbdTcp = value.nbdTcp === null ? null : { host: value.nbdTcp.host, port: value.nbdTcp.port };
-  if (s3 === null) return JSON.stringify({ nbdTcp, s3 });
+  if (s3 === null) return JSON.stringify({ nbdTcp, s3, encryptVolumes });
   const { bucket, prefix, region, endpoint } = s3;
-  return JSON.stringify({ nbdTcp, s3: { bucket, prefix, region, endpoint } });
+  return JSON.stringify({ nbdTcp, s3: { bucket, prefix, region, endpoint }, encryptVolumes });
 }
 
 /** Throws DecodeError or SyntaxError. */

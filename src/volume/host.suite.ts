@@ -63,7 +63,9 @@ export function volumeHostSuite(name: string, start: (t: TestContext) => Promise
     using client = await PlainNbdClient.connect({ path: socketPath });
     await client.read(0, 1);
     const status = await host.status([closed, volume, newVolume()]);
-    assert.deepEqual(status, [{ volume, socketPath, clientCount: 1, epoch: 1, slotBytes: CHUNK_BYTES, failure: null, hydration: null }]);
+    assert.deepEqual(status, [
+      { volume, socketPath, clientCount: 1, epoch: 1, slotBytes: CHUNK_BYTES, failure: null, hydration: null },
+    ]);
   });
 
   fact('a volume with clients is not destroyed', async ({ host }) => {

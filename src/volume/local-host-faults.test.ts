@@ -16,6 +16,7 @@ import { PlainNbdClient } from './host-nbd.fake.ts';
 import { chunkOf, cutOf, newSnapshot, openVolume, rejectsAs } from './host-under-test.suite.ts';
 import { NbdGrants } from './nbd-grants.ts';
 import { LocalVolumeHost } from './local-host.ts';
+import { VolumeKeys } from './volume-key.ts';
 import { nodeVolumeFiles, type VolumeFile, type VolumeFiles } from './volume-files.ts';
 
 interface Syncing {
@@ -54,6 +55,8 @@ async function hostWith(t: TestContext, syncing: Syncing): Promise<LocalVolumeHo
     socketDirectory: directory,
     store: await openTestStore(new MemoryStore()),
     nbdTcp: null,
+    keys: new VolumeKeys({ masterKey: Buffer.alloc(32, 1), random: systemRandom }),
+    encryptVolumes: false,
     grants: await NbdGrants.open({
       path: join(directory, 'nbd-grants.json'),
       masterKey: Buffer.alloc(32, 1),

@@ -1,21 +1,29 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
+import { test, type TestContext } from 'node:test';
 
 import { systemClock } from '#base/clock.ts';
 import { silentLog } from '#base/log.ts';
 import { systemRandom } from '#base/random.ts';
 import { openRunDirectory } from '#base/run-directory.ts';
+import { SECTOR_KEY_BYTES } from '#base/sector-cipher.ts';
+import { CHUNK_BYTES } from '#domain/geometry.ts';
+import type { VolumeId } from '#domain/ids.ts';
 import { composeHost } from '#src/compose-host.ts';
 
 import { HostClient } from './host-client.ts';
 import { HostConnection } from './host-connection.ts';
 import { type Hello, HOST_PROTOCOL_VERSION } from './host-protocol.ts';
 import { HostServer } from './host-server.ts';
+import { PlainNbdClient } from './host-nbd.fake.ts';
+import { openVolume } from './host-under-test.suite.ts';
 import { volumeHostSuite } from './host.suite.ts';
+import { decodeVolumeRecord } from './volume-file.ts';
+import { VolumeKeys } from './volume-key.ts';
 
-async function local(t: TestContext) {
+async function local(t: TestContext, encryptVolumes = false) {
   const dataDirectory = mkdtempSync(join(tmpdir(), 'varve-host-'));
   mkdirSync(dataDirectory, { recursive: true });
   const scope = new AsyncDisposableStack();
@@ -24,12 +32,22 @@ async function local(t: TestContext) {
     rmSync(dataDirectory, { recursive: true });
   });
   const { socketDirectory } = openRunDirectory(dataDirectory);
-  const options = { dataDirectory, socketDirectory, nbdTcp: null, s3: null, clock: systemClock, random: systemRandom };
+  const options = {
+    dataDirectory,
+    socketDirectory,
+    nbdTcp: null,
+    s3: null,
+    encryptVolumes,
+    clock: systemClock,
+    random: systemRandom,
+  };
   const host = await composeHost({ ...options, log: silentLog }, scope);
   return { host, dataDirectory, socketDirectory };
 }
 
-volumeHostSuite('in this process', local);
+volumeHostSuite('in this process', (t) => local(t));
+
+volumeHostSuite('with encrypted volumes', (t) => local(t, true));
 
 volumeHostSuite('through the seam', async (t) => {
   const { host, dataDirectory, socketDirectory } = await local(t);
@@ -42,4 +60,25 @@ volumeHostSuite('through the seam', async (t) => {
     await server[Symbol.asyncDispose]();
   });
   return { host: new HostClient({ connection: async () => connection, log: silentLog }), dataDirectory };
+});
+
+test('nothing that a client writes to an encrypted volume is in its files, and another master key does not open it', async (t) => {
+  const { host, dataDirectory } = await local(t, true);
+  const { volume, socketPath } = await openVolume(host);
+  const marker = Buffer.from('what nobody else is to read, sixteen at a time. ');
+  using client = await PlainNbdClient.connect({ path: socketPath }, volume);
+  await client.write(CHUNK_BYTES - 1024, Buffer.alloc(64 * 1024, marker));
+  await client.flush();
+  assert((await client.read(CHUNK_BYTES - 1024, 48)).equals(marker.subarray(0, 48)));
+  const directory = join(dataDirectory, 'volumes', volume);
+  for (const name of readdirSync(directory)) {
+    const bytes = readFileSync(join(directory, name));
+    assert.equal(bytes.indexOf(marker.subarray(0, 16)), -1, name);
+  }
+  const record = decodeVolumeRecord(readFileSync(join(directory, 'volume.json')));
+  const other = new VolumeKeys({ masterKey: Buffer.alloc(32, 9), random: systemRandom });
+  assert.throws(() => other.open(volume, record.sealedKey ?? ''), /does not open with/);
+  const moved = new VolumeKeys({ masterKey: readFileSync(join(dataDirectory, 'master.key')), random: systemRandom });
+  assert.equal(moved.open(volume, record.sealedKey ?? '').length, SECTOR_KEY_BYTES);
+  assert.throws(() => moved.open('vol-00000000000000001' as VolumeId, record.sealedKey ?? ''), /does not open with/);
 });

@@ -39,6 +39,7 @@ import { Uploads } from './upload.ts';
 import { VolumeDevice } from './volume-device.ts';
 import type { VolumeRecord } from './volume-file.ts';
 import { nodeVolumeFiles, type VolumeFiles } from './volume-files.ts';
+import type { VolumeKeys } from './volume-key.ts';
 import { VolumeStore } from './volume-store.ts';
 
 export interface LocalVolumeHostOptions {
@@ -55,6 +56,10 @@ export interface LocalVolumeHostOptions {
   /** Where exports are served over TCP as well, with TLS, to who has a grant; port 0: any free one. Null: unix sockets only. */
   readonly nbdTcp: NbdTcp | null;
   readonly grants: NbdGrants;
+  /** Of encrypted volumes. */
+  readonly keys: VolumeKeys;
+  /** Whether the data files of new volumes are encrypted. */
+  readonly encryptVolumes: boolean;
   readonly clock: Clock;
   readonly log: Log;
   /** What volumes are written with; by default the file system's. */
@@ -84,6 +89,8 @@ export class LocalVolumeHost implements VolumeHost {
   /** Calls that are being served, those that wait for their turn included; none of them rejects. */
   readonly #calls = new Set<Promise<void>>();
   readonly #grants: NbdGrants;
+  readonly #keys: VolumeKeys;
+  readonly #encryptVolumes: boolean;
   /** Where it listens, with the port that it got. */
   #tcp: NbdTcp | null = null;
   readonly #closing = new AbortController();
@@ -94,6 +101,8 @@ export class LocalVolumeHost implements VolumeHost {
     this.#store = options.store;
     this.#log = options.log;
     this.#grants = options.grants;
+    this.#keys = options.keys;
+    this.#encryptVolumes = options.encryptVolumes;
     this.#files = options.files ?? nodeVolumeFiles;
     this.#exports = new NbdExportTable({
       socketDirectory: options.socketDirectory,
@@ -137,8 +146,9 @@ export class LocalVolumeHost implements VolumeHost {
       if (await this.#volumes.has(spec.volume)) return;
       const { volume, account, sizeBytes } = spec;
       const path = this.#volumes.pathOf(volume);
+      const sealedKey = this.#encryptVolumes ? this.#keys.make(volume) : null;
       if (spec.origin === null) {
-        await VolumeDevice.create(path, { volume, account, sizeBytes, origin: null }, this.#files);
+        await VolumeDevice.create(path, { volume, account, sizeBytes, origin: null, sealedKey }, this.#files);
         return;
       }
       // Held until the volume is on disk, where a collection finds it as a root of its own.
@@ -146,7 +156,7 @@ export class LocalVolumeHost implements VolumeHost {
       if (held.account !== account) throw new VolumeHostError('snapshot-not-found', `no snapshot ${spec.origin}`);
       const { root } = held;
       const origin = { snapshot: spec.origin, root, chunkCount: root.chunkCount };
-      await VolumeDevice.create(path, { volume, account, sizeBytes, origin }, this.#files);
+      await VolumeDevice.create(path, { volume, account, sizeBytes, origin, sealedKey }, this.#files);
     });
   }
 
@@ -163,6 +173,7 @@ export class LocalVolumeHost implements VolumeHost {
       const device = await VolumeDevice.open(this.#volumes.pathOf(volume), {
         generation,
         files: this.#files,
+        openKey: (id, sealed) => this.#keys.open(id, sealed),
         fetchOrigin: (index) => this.#fetchOrigin(device, index),
         readOrigin: (wanted, how) => this.#store.readChunks(device.account, rootOf(device), wanted, how),
         originPresence: (start, end) => this.#originPresence(device, start, end),

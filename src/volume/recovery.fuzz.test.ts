@@ -30,6 +30,7 @@ const RECORD: VolumeRecord = {
     chunkCount: 3,
   },
   generation: 1,
+  sealedKey: null,
 };
 
 function open(files: FragileFiles, bootId: string): Promise<VolumeDevice> {

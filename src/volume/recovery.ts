@@ -3,6 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 
 import { assert } from '#base/assert.ts';
 import type { Clock } from '#base/clock.ts';
+import type { SectorCipher } from '#base/sector-cipher.ts';
 import { systemRandom, uuid } from '#base/random.ts';
 import type { Generation } from '#domain/ids.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
@@ -40,6 +41,7 @@ export interface RecoveryOptions {
   readonly generation: Generation;
   readonly bootId: string;
   readonly clock: Clock;
+  readonly cipher: SectorCipher | null;
   readonly limits: JournalLimits;
   readonly onTrouble: (error: unknown) => void;
 }
@@ -60,7 +62,7 @@ export async function recover(
   const { reader, number } = await replayLogs(directory, { base, logs, replay, bootId });
   const voidSequence = replay.finish();
   await drainReleased(map);
-  const slotFile = await openSlots(directory, map, options.clock);
+  const slotFile = await openSlots(directory, map, options);
   const log = new MapLog(directory.files.open(directory.logPath(number), 'existing'), {
     number,
     end: reader.offset,
@@ -174,7 +176,7 @@ async function drainReleased(map: VolumeMap): Promise<void> {
   }
 }
 
-async function openSlots(directory: VolumeDirectory, map: VolumeMap, clock: Clock): Promise<SlotFile> {
+async function openSlots(directory: VolumeDirectory, map: VolumeMap, options: RecoveryOptions): Promise<SlotFile> {
   const file = directory.files.open(directory.dataPath, 'existing');
   try {
     const slots = new Slots(Math.floor(file.sizeBytes() / CHUNK_BYTES));
@@ -187,7 +189,7 @@ async function openSlots(directory: VolumeDirectory, map: VolumeMap, clock: Cloc
       pages += 1;
       if (pages % PAGES_A_TURN === 0) await setImmediate();
     }
-    return new SlotFile(file, slots, clock);
+    return new SlotFile({ ...options, file, slots });
   } catch (error) {
     file.close();
     throw error;

@@ -1,4 +1,5 @@
 import type { Clock } from '#base/clock.ts';
+import { SECTOR_BYTES, type SectorCipher } from '#base/sector-cipher.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
 
 import { ReadTemperature } from './read-temperature.ts';
@@ -8,7 +9,10 @@ import { asDeviceError, type VolumeFile } from './volume-files.ts';
 /** The file grows by so many slots at a time (sparse: they take no space). */
 const GROW_SLOTS = 64;
 
-/** The data file: slot k is the 512 KiB at k × 512 KiB, and which of them are in use. */
+/** Where sectors are put together and encrypted. Shared by all volumes: it is used within one call. */
+const scratch = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+
+/** The data file: slot k is the 512 KiB at k × 512 KiB, and which of them are in use. With a cipher, its sectors of 4 KiB are encrypted under their place in the file. */
 export class SlotFile {
   readonly slots: Slots;
   /** Something was written since the last sync began. */
@@ -17,22 +21,30 @@ export class SlotFile {
   tookFresh = false;
   readonly #file: VolumeFile;
   readonly #clock: Clock;
+  readonly #cipher: SectorCipher | null;
   readonly #temperature = new ReadTemperature();
   #laterCount = 0;
   #onIdle: (() => void) | null = null;
   /** Whole slots that the file spans. */
   #fileSlots: number;
 
-  constructor(file: VolumeFile, slots: Slots, clock: Clock) {
+  constructor(parts: {
+    readonly file: VolumeFile;
+    readonly slots: Slots;
+    readonly clock: Clock;
+    readonly cipher: SectorCipher | null;
+  }) {
+    const { file, slots, clock, cipher } = parts;
     this.#file = file;
     this.#clock = clock;
+    this.#cipher = cipher;
     this.slots = slots;
     this.#fileSlots = Math.floor(file.sizeBytes() / CHUNK_BYTES);
   }
 
   /** Of the data file, for threads that write slots; null where only this object may. */
   get descriptor(): number | null {
-    return this.#file.descriptor ?? null;
+    return this.#cipher === null ? (this.#file.descriptor ?? null) : null;
   }
 
   /**
@@ -48,6 +60,45 @@ export class SlotFile {
 
   /** Fills target[start, start + length) from `within` the slot. Throws DeviceError. */
   readNow(slot: number, within: number, target: Uint8Array, start: number, length: number): void {
+    if (this.#cipher === null) {
+      this.#load(slot, within, target, start, length);
+      return;
+    }
+    const sectors = sectorsOf(within, length);
+    if (sectors.length === length) {
+      this.#load(slot, within, target, start, length);
+      this.#cipher.decrypt(sectorAt(slot, within), target, start, length);
+      return;
+    }
+    this.#loadPlain(this.#cipher, slot, sectors.begin, sectors.length);
+    target.set(scratch.subarray(within - sectors.begin, within - sectors.begin + length), start);
+  }
+
+  /** Writes source[start, start + length) to `within` the slot. Throws DeviceError; then a part may have been written. */
+  write(slot: number, within: number, source: Uint8Array, start: number, length: number): void {
+    if (this.#cipher === null) {
+      this.#store(slot, within, source, start, length);
+      return;
+    }
+    const sectors = sectorsOf(within, length);
+    const sector = sectorAt(slot, sectors.begin);
+    if (sectors.length === length) {
+      this.#cipher.encrypt(sector, source, start, length, scratch, 0);
+    } else {
+      this.#loadPlain(this.#cipher, slot, sectors.begin, sectors.length);
+      scratch.set(source.subarray(start, start + length), within - sectors.begin);
+      this.#cipher.encrypt(sector, scratch, 0, sectors.length, scratch, 0);
+    }
+    this.#store(slot, sectors.begin, scratch, 0, sectors.length);
+  }
+
+  /** Sectors of a slot, as they are for the client, into `scratch`. */
+  #loadPlain(cipher: SectorCipher, slot: number, begin: number, length: number): void {
+    this.#load(slot, begin, scratch, 0, length);
+    cipher.decrypt(sectorAt(slot, begin), scratch, 0, length);
+  }
+
+  #load(slot: number, within: number, target: Uint8Array, start: number, length: number): void {
     try {
       let done = this.#file.read(target, start, length, slot * CHUNK_BYTES + within);
       while (done < length) {
@@ -64,6 +115,22 @@ export class SlotFile {
     this.slots.pin(slot);
     this.#laterCount += 1;
     try {
+      const sectors = this.#cipher === null ? { begin: within, length } : sectorsOf(within, length);
+      const isWhole = sectors.length === length;
+      const bytes = isWhole ? target : Buffer.allocUnsafeSlow(sectors.length);
+      const first = isWhole ? start : 0;
+      await this.#loadLater(slot, sectors.begin, bytes, first, sectors.length);
+      this.#cipher?.decrypt(sectorAt(slot, sectors.begin), bytes, first, sectors.length);
+      if (!isWhole) target.set(bytes.subarray(within - sectors.begin, within - sectors.begin + length), start);
+    } finally {
+      this.slots.unpin(slot);
+      this.#laterCount -= 1;
+      if (this.#laterCount === 0) this.#onIdle?.();
+    }
+  }
+
+  async #loadLater(slot: number, within: number, target: Uint8Array, start: number, length: number): Promise<void> {
+    try {
       for (let done = 0; done < length;) {
         const position = slot * CHUNK_BYTES + within + done;
         const count = await this.#file.readLater(target, start + done, length - done, position);
@@ -72,15 +139,10 @@ export class SlotFile {
       }
     } catch (error) {
       throw asDeviceError(error, `read slot ${slot}`);
-    } finally {
-      this.slots.unpin(slot);
-      this.#laterCount -= 1;
-      if (this.#laterCount === 0) this.#onIdle?.();
     }
   }
 
-  /** Writes source[start, start + length) to `within` the slot. Throws DeviceError; then a part may have been written. */
-  write(slot: number, within: number, source: Uint8Array, start: number, length: number): void {
+  #store(slot: number, within: number, source: Uint8Array, start: number, length: number): void {
     this.isDirty = true;
     try {
       let done = this.#file.write(source, start, length, slot * CHUNK_BYTES + within);
@@ -132,4 +194,15 @@ export class SlotFile {
     this.isDirty = true;
     this.#fileSlots = fileSlots;
   }
+}
+
+/** The sectors that a range of a slot touches. */
+function sectorsOf(within: number, length: number): { readonly begin: number; readonly length: number } {
+  const begin = within - (within % SECTOR_BYTES);
+  return { begin, length: Math.ceil((within + length) / SECTOR_BYTES) * SECTOR_BYTES - begin };
+}
+
+/** The number of a sector: its place in the file. */
+function sectorAt(slot: number, begin: number): number {
+  return (slot * CHUNK_BYTES + begin) / SECTOR_BYTES;
 }

@@ -191,7 +191,7 @@ function isPending(device: VolumeDevice, job: UploadJob): boolean {
 
 function* changesOf(device: VolumeDevice, job: UploadJob, sinceEpoch: Epoch): Generator<ChunkChange> {
   for (const { index, slotOffset, changedBlocks } of device.changes(job.cut, sinceEpoch)) {
-    const source = slotOffset === null ? null : { path: device.dataPath, offset: slotOffset };
+    const source = slotOffset === null ? null : { path: device.dataPath, offset: slotOffset, dataKey: device.dataKey };
     yield { index, source, changedBlocks };
   }
 }

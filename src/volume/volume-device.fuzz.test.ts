@@ -7,6 +7,7 @@ import { setImmediate } from 'node:timers/promises';
 
 import { type Clock, systemClock } from '#base/clock.ts';
 import { SeededRandom } from '#base/random.ts';
+import { SECTOR_KEY_BYTES, SectorCipher } from '#base/sector-cipher.ts';
 import { BLOCK_BYTES, CHUNK_BYTES } from '#domain/geometry.ts';
 import type { AccountId, CutId, SnapshotId, VolumeId } from '#domain/ids.ts';
 
@@ -63,6 +64,8 @@ class World {
   readonly #fetching = new Set<number>();
   /** Whether the volume can ask which chunks the origin holds. */
   readonly #tellsPresence: boolean;
+  /** Of an encrypted volume. */
+  readonly #dataKey: Buffer | null;
 
   /** By it, some reads are slow, so that those that follow are done by other threads. */
   readonly #clock: Clock = { ...systemClock, monotonicMs: () => (this.#nowMs += this.#random.below(3) === 0 ? 5 : 0) };
@@ -72,6 +75,7 @@ class World {
     this.#random = new SeededRandom(seedOfRun);
     this.#path = path;
     this.#tellsPresence = this.#random.below(2) === 0;
+    this.#dataKey = this.#random.below(2) === 0 ? this.#random.bytes(SECTOR_KEY_BYTES) : null;
     this.#origin = Buffer.alloc(BYTES);
     for (let index = 0; index < ORIGIN_CHUNKS; index += 1) {
       if (!isHole(index)) this.#pattern(this.#origin.subarray(index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES));
@@ -86,6 +90,7 @@ class World {
       account: '000000000001' as AccountId,
       sizeBytes: BYTES,
       origin: { snapshot: 'snap-00000001' as SnapshotId, root, chunkCount: ORIGIN_CHUNKS },
+      sealedKey: this.#dataKey === null ? null : 'sealed',
     });
     await this.#open();
     for (let step = 0; step < 150; step += 1) await this.#step();
@@ -110,6 +115,7 @@ class World {
       fetchOrigin: (index) => this.#fetch(index),
       ...(this.#tellsPresence ? { originPresence: (start, end) => this.#list(start, end) } : {}),
       clock: this.#clock,
+      openKey: () => this.#dataKey ?? assert.fail('only an encrypted volume needs a key'),
       onTrouble: (error) => {
         throw error;
       },
@@ -249,6 +255,7 @@ class World {
     assert(content.equals(this.#model), 'the volume');
     await this.#checkExtents();
     const data = await readFile(this.#open_.dataPath);
+    if (this.#dataKey !== null) new SectorCipher(this.#dataKey).decrypt(0, data, 0, data.length);
     for (const [at, { cut, epoch, view }] of this.#cuts.entries()) {
       assert(this.#viewSince(cut, 0, this.#origin, data).equals(view), `the view of ${cut}`);
       for (const older of [{ epoch: 0, view: this.#origin }, ...this.#history]) {

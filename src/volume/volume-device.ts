@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 
 import { assert } from '#base/assert.ts';
 import { type Clock, systemClock } from '#base/clock.ts';
+import { SectorCipher } from '#base/sector-cipher.ts';
 import {
   type BlockDevice,
   checkWanted,
@@ -59,6 +60,8 @@ export interface VolumeDeviceSpec {
   /** A whole number of chunks. */
   readonly sizeBytes: number;
   readonly origin: VolumeOrigin | null;
+  /** Its key, sealed, when it is to be encrypted. */
+  readonly sealedKey?: string | null;
 }
 
 export interface VolumeDeviceOptions {
@@ -73,6 +76,8 @@ export interface VolumeDeviceOptions {
   readonly bootId?: string;
   /** What tells how long a read took; the system's by default. */
   readonly clock?: Clock;
+  /** Opens the sealed key of an encrypted volume; without it, such a volume is not opened. */
+  readonly openKey?: (volume: VolumeId, sealed: string) => Uint8Array;
   /** Trouble that no request is told of: a rotation of the log that is tried again, a fetched chunk that could not be kept. */
   readonly onTrouble?: (error: unknown) => void;
   readonly files?: VolumeFiles;
@@ -88,6 +93,8 @@ export class VolumeDevice implements BlockDevice {
   readonly origin: VolumeOrigin | null;
   /** The data file; slots of a pending cut may be read from it by anyone. */
   readonly dataPath: string;
+  /** What the sectors of the data file are encrypted with; null: nothing. */
+  readonly dataKey: Uint8Array | null;
   readonly #journal: Journal;
   readonly #map: VolumeMap;
   readonly #slotFile: SlotFile;
@@ -104,6 +111,7 @@ export class VolumeDevice implements BlockDevice {
     this.origin = record.origin;
     this.generation = options.generation;
     this.dataPath = parts.dataPath;
+    this.dataKey = parts.dataKey;
     this.#journal = parts.journal;
     this.#map = parts.journal.map;
     this.#slotFile = parts.slotFile;
@@ -123,8 +131,8 @@ export class VolumeDevice implements BlockDevice {
    * simply called again, and a volume that is there stays as it is.
    */
   static async create(directory: string, spec: VolumeDeviceSpec, files: VolumeFiles = nodeVolumeFiles): Promise<void> {
-    const { volume, account, sizeBytes, origin } = spec;
-    await createVolumeDirectory(files, directory, { volume, account, sizeBytes, origin, generation: 0 });
+    const { volume, account, sizeBytes, origin, sealedKey = null } = spec;
+    await createVolumeDirectory(files, directory, { volume, account, sizeBytes, origin, generation: 0, sealedKey });
   }
 
   /**
@@ -140,10 +148,12 @@ export class VolumeDevice implements BlockDevice {
     }
     const record = { ...found, generation };
     if (generation > found.generation) await writeVolumeRecord(files, path, record);
+    const dataKey = dataKeyOf(record, options);
+    const cipher = dataKey === null ? null : new SectorCipher(dataKey);
     const directory = new VolumeDirectory(files, path, record.volume);
     const { bootId = machineBootId(), limits = JOURNAL_LIMITS, clock = systemClock } = options;
-    const recovered = await recover({ directory, record, generation, bootId, limits, clock, onTrouble });
-    return new VolumeDevice({ ...recovered, record, options, dataPath: directory.dataPath, onTrouble });
+    const recovered = await recover({ directory, record, generation, bootId, limits, clock, cipher, onTrouble });
+    return new VolumeDevice({ ...recovered, record, options, dataPath: directory.dataPath, dataKey, onTrouble });
   }
 
   /** What the volume reads through to; null: nothing. */
@@ -337,9 +347,17 @@ interface DeviceParts {
   readonly record: VolumeRecord;
   readonly options: VolumeDeviceOptions;
   readonly dataPath: string;
+  readonly dataKey: Uint8Array | null;
   readonly journal: Journal;
   readonly slotFile: SlotFile;
   readonly onTrouble: (error: unknown) => void;
+}
+
+function dataKeyOf({ volume, sealedKey }: VolumeRecord, { openKey }: VolumeDeviceOptions): Uint8Array | null {
+  if (sealedKey === null) return null;
+  if (openKey === undefined)
+    throw new VolumeHostError('internal', `volume ${volume} is encrypted, and no key is at hand`);
+  return openKey(volume, sealedKey);
 }
 
 function closed(): DeviceError {

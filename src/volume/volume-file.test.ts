@@ -18,11 +18,14 @@ const RECORD: VolumeRecord = {
     chunkCount: 8,
   },
   generation: 3,
+  sealedKey: null,
 };
 
 test('volume.json is read as it was written', () => {
   assert.deepEqual(decodeVolumeRecord(encodeVolumeRecord(RECORD)), RECORD);
   assert.deepEqual(decodeVolumeRecord(encodeVolumeRecord({ ...RECORD, origin: null })), { ...RECORD, origin: null });
+  const encrypted = { ...RECORD, sealedKey: 'QUJD' };
+  assert.deepEqual(decodeVolumeRecord(encodeVolumeRecord(encrypted)), encrypted);
 });
 
 test('no flipped bit and no cut in volume.json goes unnoticed', () => {

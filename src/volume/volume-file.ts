@@ -15,6 +15,8 @@ export interface VolumeRecord {
   readonly origin: VolumeOrigin | null;
   /** The newest writer that opened it; 0: nobody yet. */
   readonly generation: Generation;
+  /** Of an encrypted volume, its key as VolumeKeys seals it; null: it is not encrypted. */
+  readonly sealedKey: string | null;
 }
 
 const FORMAT = 'varve-volume';
@@ -62,6 +64,7 @@ export function decodeVolumeRecord(bytes: Uint8Array): VolumeRecord {
     sizeBytes,
     origin: json['origin'] === null ? null : decodeOrigin(json['origin']),
     generation: whole(json, 'generation'),
+    sealedKey: (json['sealedKey'] ?? null) === null ? null : text(json, 'sealedKey'),
   };
 }
 

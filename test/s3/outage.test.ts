@@ -16,6 +16,7 @@ import { VolumeHostError } from '#volume/host.ts';
 import { PlainNbdClient } from '#volume/host-nbd.fake.ts';
 import { LocalVolumeHost } from '#volume/local-host.ts';
 import { NbdGrants } from '#volume/nbd-grants.ts';
+import { VolumeKeys } from '#volume/volume-key.ts';
 
 import { requireTool } from '../clients.ts';
 import { runOk } from '../run.ts';
@@ -47,6 +48,8 @@ async function hostOn(t: TestContext, fake: FakeS3Server, giveUpMs: number): Pro
     socketDirectory: directory,
     store: await openTestStore(objects),
     nbdTcp: null,
+    keys: new VolumeKeys({ masterKey: Buffer.alloc(32, 1), random: systemRandom }),
+    encryptVolumes: false,
     grants: await NbdGrants.open({
       path: join(directory, 'nbd-grants.json'),
       masterKey: Buffer.alloc(32, 1),
