@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 
 /**
@@ -18,6 +19,15 @@ export function requireTool(t: TestContext, tool: string): boolean {
 /** The same for several tools at once. */
 export function requireTools(t: TestContext, tools: readonly string[]): boolean {
   return tools.every((tool) => requireTool(t, tool));
+}
+
+/** Whether this kernel lets file systems be served by programs; as `requireTool`. */
+export function requireFuse(t: TestContext): boolean {
+  if (existsSync('/dev/fuse')) return true;
+  const reason = 'there is no /dev/fuse: the kernel has no FUSE, or the container does not give it';
+  if (process.env['VARVE_REQUIRE_CLIENTS'] === '1') throw new Error(`${reason}, and it is required here`);
+  t.skip(reason);
+  return false;
 }
 
 const installed = new Map<string, boolean>();
