@@ -2,8 +2,8 @@ import { DamageError } from './errors.ts';
 import type { ObjectStore } from './object-store.ts';
 import { packObjectKey, type PackBuilder } from './pack.ts';
 
-/** Bytes read back at once. */
-const PIECE_BYTES = 1024 * 1024;
+/** Bytes read back at once: four requests for a pack, since of a bucket each is a wait. */
+const PIECE_BYTES = 4 * 1024 * 1024;
 /** A bad read is told from a bad object by reading again. */
 const READ_COUNT_MAX = 2;
 
@@ -28,25 +28,27 @@ export async function readBack(objects: ObjectStore, key: string, parts: readonl
   for (const [index, part] of parts.entries()) {
     group.push(part);
     groupBytes += part.length;
-    if (groupBytes < PIECE_BYTES && index < parts.length - 1) continue;
-    await comparePiece(objects, key, offset, group);
+    const isLast = index === parts.length - 1;
+    if (groupBytes < PIECE_BYTES && !isLast) continue;
+    await comparePiece(objects, key, offset, group, isLast);
     offset += groupBytes;
     group = [];
     groupBytes = 0;
   }
-  const beyond = await objects.getRange(key, offset, 1);
-  if (beyond?.length !== 0) throw await rejected(objects, key);
 }
 
+/** `isLast`: the object ends with these parts. */
 async function comparePiece(
   objects: ObjectStore,
   key: string,
   offset: number,
   parts: readonly Buffer[],
+  isLast: boolean,
 ): Promise<void> {
   const length = parts.reduce((sum, part) => sum + part.length, 0);
   for (let count = 0; count < READ_COUNT_MAX; count += 1) {
-    const found = await objects.getRange(key, offset, length);
+    // One byte more than there should be.
+    const found = await objects.getRange(key, offset, isLast ? length + 1 : length);
     if (found !== null && found.length === length && equalParts(found, parts)) return;
   }
   throw await rejected(objects, key);
