@@ -245,18 +245,22 @@ class World {
       this.#counts.failedUploads += 1;
       throw error;
     }
-    if (cut.isStored) return;
+    if (cut.isStored || cut.deleted !== 'no') return;
     cut.isStored = true;
     this.#counts.stored += 1;
     await this.#device?.release(cutOf(cut.snapshot));
   }
 
+  /** Also of one that is pending, or being uploaded; in the order in which control and the host do it. */
   async #delete(): Promise<void> {
-    const stored = this.#cuts.filter(({ isStored, deleted }) => isStored && deleted === 'no');
-    const cut = stored[this.#random.below(stored.length + 2)];
+    const living = this.#cuts.filter(({ isDurable, deleted }) => isDurable && deleted === 'no');
+    const cut = living[this.#random.below(living.length + 2)];
     if (cut === undefined) return;
     cut.deleted = 'asked';
+    await this.#uploads?.abortSnapshot(cut.snapshot);
     await this.#store?.deleteManifest(cut.snapshot);
+    await this.#uploads?.abortCut(VOLUME, cutOf(cut.snapshot));
+    await this.#device?.release(cutOf(cut.snapshot));
     cut.deleted = 'done';
     this.#counts.deleted += 1;
   }
@@ -283,6 +287,7 @@ class World {
       kept.push(cut);
       // What was asked for and not done stays as it is, and may be asked for again.
       if (cut.deleted === 'asked') cut.deleted = 'no';
+      cut.isStored &&= manifest !== null;
       cut.epoch = epoch ?? cut.epoch;
       cut.isDurable = true;
     }
