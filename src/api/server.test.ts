@@ -261,6 +261,28 @@ test('a refusal is the service’s own error; our trouble is its internal error,
   assert.equal(scene.broken.length, 1);
 });
 
+test('a full disk is told as such, whether it is the host’s or that of the metadata', async () => {
+  await using scene = await Scene.open({
+    GetDisks: async () => {
+      throw new VolumeHostError('no-space', 'append to the log of /srv/secret');
+    },
+    GetDisk: async () => {
+      throw new Error('insert', { cause: Object.assign(new Error('database or disk is full'), { errcode: 13 }) });
+    },
+  });
+  for (const [operation, input] of [
+    ['GetDisks', {}],
+    ['GetDisk', { diskName: 'xx' }],
+  ] as const) {
+    const reply = await scene.client.json(operation, input);
+    assert.equal(reply.status, 500);
+    assert.match(reply.text, /no space left/);
+    assert.doesNotMatch(reply.text, /secret/);
+  }
+  assert.equal(scene.errors().length, 2);
+  assert.deepEqual(scene.broken, []);
+});
+
 test('input that its model refuses never reaches a handler', async () => {
   let calls = 0;
   await using scene = await Scene.open({

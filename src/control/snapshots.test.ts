@@ -211,13 +211,22 @@ test('trouble that may pass keeps a snapshot pending, and it is tried again', as
   world.host.failUploads(new VolumeHostError('no-space', 'the store is full'));
   const report = await world.control.run('upload-snapshots');
   assert.equal(report.failed, 1);
-  assert.equal((await findSnapshot(world.ports, scope, id)).state, 'pending');
+  const waiting = await findSnapshot(world.ports, scope, id);
+  assert.equal(waiting.state, 'pending');
+  assert.match(waiting.stateMessage ?? '', /store is full/);
+  world.host.failUploads(new VolumeHostError('internal', "put a pack: EROFS, open '/srv/secret'"));
+  await world.clock.advance(1000);
+  await world.control.run('upload-snapshots');
+  const { stateMessage } = await findSnapshot(world.ports, scope, id);
+  assert.match(stateMessage ?? '', /EROFS/);
+  assert.doesNotMatch(stateMessage ?? '', /secret/, 'files of the server are not told');
   world.host.failUploads(null);
   await world.control.run('upload-snapshots');
   assert.equal((await findSnapshot(world.ports, scope, id)).state, 'pending', 'it waits before it tries again');
-  await world.clock.advance(1000);
+  await world.clock.advance(2000);
   await world.control.run('upload-snapshots');
-  assert.equal((await findSnapshot(world.ports, scope, id)).state, 'completed');
+  const completed = await findSnapshot(world.ports, scope, id);
+  assert.deepEqual([completed.state, completed.stateMessage], ['completed', null]);
 });
 
 test('a snapshot whose data are lost ends in error, with its operations, and the next of the volume goes on', async () => {

@@ -46,9 +46,11 @@ export async function uploadSnapshot(ports: ControlPorts, snapshot: Snapshot, si
 /** So that whoever looks at a snapshot that stays pending sees what it waits for. */
 async function sayWhy(ports: ControlPorts, id: SnapshotId, error: unknown): Promise<void> {
   if (isHostError(error, 'unavailable', 'aborted')) return; // The host is being started again; that takes a moment.
+  // The rest of the message is the log's: it may name files of the server.
+  const code = /\bE[A-Z]{3,12}\b/.exec(error instanceof Error ? error.message : '')?.[0];
   const stateMessage = isHostError(error, 'no-space')
     ? 'The snapshot store is full. The snapshot goes on when there is space.'
-    : `The snapshot could not be stored yet and is tried again: ${error instanceof Error ? error.message : String(error)}`;
+    : `The snapshot could not be stored yet${code === undefined ? '' : ` (${code})`}. It is tried again.`;
   try {
     await ports.meta.transact(async (tx) => {
       const current = await tx.snapshots.find(id);
