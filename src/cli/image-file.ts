@@ -7,6 +7,13 @@ import { syncDirectory } from '#base/atomic-file.ts';
 import { CommandError } from './command-error.ts';
 import type { ImageSink } from './image-copy.ts';
 
+/** A change of bytes [offset, offset + length); `edit` answers as many as it is given. */
+export interface FilePatch {
+  readonly offset: number;
+  readonly length: number;
+  readonly edit: (bytes: Buffer) => Buffer;
+}
+
 /**
  * A file that is being made under the name `<path>.partial` and gets its own name when it is complete and durable, so that
  * a file of that name is never half an image. Disposed of before that, it is removed.
@@ -47,6 +54,13 @@ export class PartialFile implements AsyncDisposable {
 
   async truncate(sizeBytes: number): Promise<void> {
     await this.#file.truncate(sizeBytes);
+  }
+
+  /** Changes bytes that are there. */
+  async patch({ offset, length, edit }: FilePatch): Promise<void> {
+    const { buffer, bytesRead } = await this.#file.read(Buffer.alloc(length), 0, length, offset);
+    const edited = edit(buffer.subarray(0, bytesRead));
+    await writeAll(this.#file, offset, edited);
   }
 
   /** Gives it its name, durably. */

@@ -105,7 +105,8 @@ export class NbdClient implements AsyncDisposable {
   async runs(offset: number, length: number): Promise<readonly NbdRun[]> {
     const runs: NbdRun[] = [];
     await this.#ask(COMMAND.blockStatus, offset, length, { what: 'map', runs });
-    if (runs.length === 0) throw new CommandError('the NBD server tells nothing of what the disk holds');
+    if (runs.every((run) => run.length === 0))
+      throw new CommandError('the NBD server does not say what the disk holds');
     return runs;
   }
 
@@ -115,7 +116,7 @@ export class NbdClient implements AsyncDisposable {
       this.#socket.end(encodeRequest({ command: COMMAND.disconnect, cookie: 0n }));
     }
     this.#socket.destroySoon();
-    if (!this.#socket.closed) await once(this.#socket, 'close');
+    if (!this.#socket.closed) await new Promise<void>((resolve) => this.#socket.once('close', () => resolve()));
   }
 
   async #ask(

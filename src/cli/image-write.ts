@@ -1,10 +1,11 @@
 import { fstatSync } from 'node:fs';
+import { basename } from 'node:path';
 
 import { systemClock } from '#base/clock.ts';
 
 import { CommandError } from './command-error.ts';
 import { copyImage, type ImageSource } from './image-copy.ts';
-import { PartialFile, StreamSink } from './image-file.ts';
+import { type FilePatch, PartialFile, StreamSink } from './image-file.ts';
 import { Progress } from './image-progress.ts';
 import { runQemuImg } from './image-qemu.ts';
 
@@ -50,10 +51,32 @@ export async function writeConverted(
       signal,
       onPercent: (percent) => progress.at((percent / 100) * from.sizeBytes),
     });
+    if (to.format === 'vmdk') await file.patch(renameExtent(basename(file.partialPath), basename(file.path)));
     await file.complete();
   } catch (error) {
     throw unfinished(file, error);
   }
+}
+
+/** Where QEMU puts the text that describes a sparse vmdk, behind the header's sector; zeros fill what is left of it. */
+const DESCRIPTOR_OFFSET = 512;
+const DESCRIPTOR_BYTES = 20 * 512;
+
+/** A vmdk names the file that it lies in; other programs than QEMU look for that name. */
+function renameExtent(from: string, to: string): FilePatch {
+  return {
+    offset: DESCRIPTOR_OFFSET,
+    length: DESCRIPTOR_BYTES,
+    edit: (bytes) => {
+      const text = bytes.toString('latin1').replace(/\0+$/, '');
+      const [before, after] = [from, to].map((name) => `"${Buffer.from(name).toString('latin1')}"`);
+      const renamed = Buffer.from(
+        text.replace(before ?? '', () => after ?? ''),
+        'latin1',
+      );
+      return Buffer.concat([renamed, Buffer.alloc(bytes.length - renamed.length)]);
+    },
+  };
 }
 
 /** Whether standard input is a file, and how large; null for a pipe or a terminal. */

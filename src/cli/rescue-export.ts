@@ -24,7 +24,7 @@ export async function exportRescued(place: StorePlace, wish: RescueExport): Prom
   const { signal } = interrupt;
   await using opened = await openRescue(place);
   const manifest = await findSnapshot(opened.store, wish.snapshot);
-  await using packs = await openPacks(opened.store, manifest);
+  await using packs = await openPacks(opened.store, manifest, signal);
   const damage: Damage[] = [];
   const image = new SnapshotImage({
     chunks: packs.chunks,

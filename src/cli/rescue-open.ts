@@ -19,6 +19,7 @@ import type { Manifest } from '#snapshot/manifest.ts';
 import { readConfig } from '#src/config.ts';
 
 import { CommandError } from './command-error.ts';
+import { Progress } from './image-progress.ts';
 
 /** The longest name that a socket gets in a scratch directory. */
 const SOCKET_NAME = 'nbd.sock';
@@ -58,9 +59,19 @@ export async function openRescue(place: StorePlace): Promise<OpenedRescue> {
 }
 
 /** The packs that a snapshot may lie in, or all of them; tells of those that are damaged. */
-export async function openPacks(store: RescueStore, manifest: Manifest | null): Promise<RescuedPacks> {
+export async function openPacks(
+  store: RescueStore,
+  manifest: Manifest | null,
+  signal: AbortSignal,
+): Promise<RescuedPacks> {
+  using progress = new Progress({ label: 'looking through packs', totalBytes: null, clock: systemClock });
+  let bytes = 0;
   const packs = await store.openPacks(
     manifest === null ? { kind: 'all' } : { kind: 'account', account: manifest.label.account },
+    (sizeBytes) => {
+      signal.throwIfAborted();
+      progress.at((bytes += sizeBytes));
+    },
   );
   for (const { objectKey, recordCount } of packs.salvaged) {
     warn(`${objectKey} is damaged; ${recordCount} of its records were found whole and are used`);

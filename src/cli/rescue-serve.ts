@@ -20,7 +20,7 @@ export async function serveRescued(
   await using opened = await openRescue(place);
   const manifest = await findSnapshot(opened.store, wish.snapshot);
   const socketPath = wish.socketPath === null ? scratchSocket(opened.scratchDirectory) : freePath(wish.socketPath);
-  await using packs = await openPacks(opened.store, manifest);
+  await using packs = await openPacks(opened.store, manifest, interrupt.signal);
   const image = new SnapshotImage({
     chunks: packs.chunks,
     manifest,

@@ -20,7 +20,7 @@ export async function verifyStore(place: StorePlace, snapshot: string | null): P
   const found = snapshot === null ? await allOf(store) : [await oneOf(store, snapshot)];
   const manifests = found.flatMap(({ manifest }) => (manifest === null ? [] : [manifest]));
   const only = snapshot === null ? null : (manifests[0] ?? null);
-  await using packs = await openPacks(store, only);
+  await using packs = await openPacks(store, only, interrupt.signal);
 
   const startedMs = systemClock.monotonicMs();
   const totalBytes = manifests.reduce((sum, { fullBytes }) => sum + fullBytes, 0);

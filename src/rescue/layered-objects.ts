@@ -26,17 +26,26 @@ export class LayeredObjects implements ObjectStore {
   readonly #below: ObjectStore;
   readonly #packs: PackChoice;
   readonly #hidden: ReadonlySet<string>;
+  readonly #onPack: (sizeBytes: number) => void;
   readonly #above = new Map<string, Buffer>();
   readonly #ends = new Map<string, PackEnds>();
 
-  /** `below` stays its owner's. `hidden`: objects that are there and are not shown, and then whole listings are empty. */
+  /**
+   * `below` stays its owner's. `hidden`: objects that are there and are not shown, and then whole listings are empty.
+   * `onPack` is called before a pack is handed out in a listing, and ends the listing by throwing.
+   */
   constructor(
     below: ObjectStore,
-    options: { readonly packs: PackChoice; readonly hidden?: readonly string[] | undefined },
+    options: {
+      readonly packs: PackChoice;
+      readonly hidden?: readonly string[] | undefined;
+      readonly onPack?: ((sizeBytes: number) => void) | undefined;
+    },
   ) {
     this.#below = below;
     this.#packs = options.packs;
     this.#hidden = new Set(options.hidden);
+    this.#onPack = options.onPack ?? (() => {});
   }
 
   async put(key: string, parts: readonly Uint8Array[], options: { readonly ifAbsent?: boolean } = {}): Promise<void> {
@@ -92,6 +101,7 @@ export class LayeredObjects implements ObjectStore {
   }
 
   *#giveOut(pack: { readonly key: string; readonly sizeBytes: number }): Generator<typeof pack> {
+    this.#onPack(pack.sizeBytes);
     yield pack;
     this.#ends.delete(pack.key);
   }

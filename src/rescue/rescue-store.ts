@@ -60,10 +60,10 @@ export class RescueStore {
     }
   }
 
-  /** Reads what the packs say of themselves, and answers their chunks. */
-  async openPacks(packs: PackChoice): Promise<RescuedPacks> {
+  /** Reads what the packs say of themselves, and answers their chunks. `onPack` hears of each before it is read, and may throw. */
+  async openPacks(packs: PackChoice, onPack?: (sizeBytes: number) => void): Promise<RescuedPacks> {
     const hidden = this.warning === null ? [] : [REPOSITORY_KEY];
-    const chunks = await openChunks(this.#options, { packs, hidden });
+    const chunks = await openChunks(this.#options, { packs, hidden, onPack });
     try {
       return new RescuedPacks(chunks, await salvagePacks(chunks));
     } catch (error) {
@@ -92,7 +92,7 @@ export class RescuedPacks implements AsyncDisposable {
 
 async function openChunks(
   options: RescueOptions,
-  layer: { readonly packs: PackChoice; readonly hidden?: readonly string[] },
+  layer: ConstructorParameters<typeof LayeredObjects>[1],
 ): Promise<ChunkStore> {
   return await ChunkStore.open({
     objects: new LayeredObjects(options.objects, layer),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test, type TestContext } from 'node:test';
 import { systemClock } from '#base/clock.ts';
@@ -111,6 +111,12 @@ test('qcow2 and vmdk images come in and go out', async (t) => {
     await assertSame(server, volume, out, format);
     const info = await runOk('qemu-img', ['info', '--output=json', out]);
     assert.equal((JSON.parse(info.stdout) as { readonly format: string }).format, format);
+    if (format === 'vmdk') {
+      // VMware's programs look for the name in the description.
+      const described = (await readFile(out)).subarray(0, 64 * 1024).toString('latin1');
+      assert.match(described, /SPARSE "out\.vmdk"/);
+      assert.doesNotMatch(described, /partial/);
+    }
     await rm(out);
   }
 });
