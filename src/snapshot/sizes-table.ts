@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs';
 
 import { assert } from '#base/assert.ts';
 import { Database, isDamagedDatabase, type Row } from '#chunk/database.ts';
+import { DamageError } from '#chunk/errors.ts';
 import type { AccountId } from '#domain/ids.ts';
 
 /**
@@ -171,7 +172,7 @@ export class SizesTable implements Disposable {
 
   item(id: number): Item {
     const row = this.#database.row('SELECT id, account, refs, length, base FROM item WHERE id = ?', id);
-    assert(row !== null, 'an item that is referred to is there');
+    if (row === null) throw new DamageError('a record that is counted is not there');
     return itemOf(row);
   }
 
@@ -207,7 +208,7 @@ export class SizesTable implements Disposable {
   /** Deletes a record that nothing refers to; it refers to nothing any more. In a transaction. */
   remove(id: number): void {
     const { refs, length, base } = this.item(id);
-    assert(refs === 0, 'what is referred to stays');
+    if (refs !== 0) throw new DamageError('a record that is needed was to be let go');
     for (const child of this.children(id)) this.#refer(child.id, -1);
     if (base !== 0) this.#refer(base, -1);
     this.#database.run('DELETE FROM item WHERE id = ?', id);

@@ -14,11 +14,11 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-import { assert, AssertionError } from '#base/assert.ts';
+import { AssertionError } from '#base/assert.ts';
 import type { ChunkStore } from '#chunk/chunk-store.ts';
 import { isDamagedDatabase } from '#chunk/database.ts';
 import { eachPack } from '#chunk/each-pack.ts';
-import { StoreError, throwIfAborted } from '#chunk/errors.ts';
+import { DamageError, StoreError, throwIfAborted } from '#chunk/errors.ts';
 import { MarkSet } from '#chunk/mark-set.ts';
 import { parseSnapshotId, type AccountId, type SnapshotId } from '#domain/ids.ts';
 
@@ -157,7 +157,7 @@ export class Sizes implements Disposable {
         await this.#removeUnneeded(signal);
         this.#table.setMeta('prepared', epoch);
       } catch (error) {
-        if (error instanceof AssertionError) throw error;
+        if (isBrokenTable(error)) throw error;
         this.#ports.chunks.log.warn('sizes not brought up to date', { error });
       }
     });
@@ -328,7 +328,7 @@ export class Sizes implements Disposable {
         ? neededBytes
         : await this.#exclusive(root.item, signal);
     if (!isCurrent) this.#table.setSizes(root.name, { neededBytes, exclusiveBytes, exclusiveVersion: version });
-    assert(exclusiveBytes <= neededBytes, 'what only a snapshot needs is a part of what it needs');
+    if (exclusiveBytes > neededBytes) throw new DamageError('a snapshot needs more for itself than in all');
     return {
       snapshot,
       fullBytes: root.fullBytes,
@@ -388,18 +388,27 @@ export class Sizes implements Disposable {
     throwIfAborted(signal);
   }
 
+  /** After whatever runs. Counts that cannot be are given up, and everything is counted anew, once. */
   #alone<R>(body: () => Promise<R>): Promise<R> {
-    const result = this.#last.then(body).catch((error: unknown) => {
-      if (isDamagedDatabase(error)) {
-        // The next one begins anew.
+    const result = this.#last.then(async () => {
+      try {
+        return await body();
+      } catch (error) {
+        if (!isBrokenTable(error)) throw error;
+        this.#ports.chunks.log.error('sizes are counted anew', { error });
         this[Symbol.dispose]();
         SizesTable.remove(this.#path);
+        return await body();
       }
-      throw error;
     });
     this.#last = result.catch(() => {}); // Whoever asked is told.
     return result;
   }
+}
+
+/** The file is derived: what it says wrong must not stop the process again and again. */
+function isBrokenTable(error: unknown): boolean {
+  return isDamagedDatabase(error) || error instanceof DamageError || error instanceof AssertionError;
 }
 
 const NEW_ROOT = {
