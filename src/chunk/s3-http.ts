@@ -76,7 +76,9 @@ export class S3Http implements Disposable {
     } catch (error) {
       outgoing.destroy();
       if (signal.aborted) throw signal.reason;
-      throw watch.error ?? error;
+      if (watch.error === null) throw error;
+      this.#dropIdle();
+      throw watch.error;
     } finally {
       watch.end();
       signal.removeEventListener('abort', onAbort);
@@ -85,6 +87,11 @@ export class S3Http implements Disposable {
 
   [Symbol.dispose](): void {
     this.#agent.destroy();
+  }
+
+  /** What is idle may be as dead as the connection that stalled (the store was restarted, a router forgot them): the next attempt begins anew. */
+  #dropIdle(): void {
+    for (const sockets of Object.values(this.#agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
   }
 
   #open(request: S3HttpRequest): ClientRequest {

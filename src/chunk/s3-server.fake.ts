@@ -39,6 +39,8 @@ export interface S3RequestSeen {
   readonly key: string;
   readonly query: URLSearchParams;
   readonly headers: IncomingMessage['headers'];
+  /** Of the connection that it came on: the first is 1. */
+  readonly connection: number;
 }
 
 /** How this store differs from a good one. */
@@ -86,6 +88,8 @@ export class FakeS3Server implements AsyncDisposable {
   #server: Server;
   #port = 0;
   readonly #sockets = new Set<Socket>();
+  readonly #connections = new WeakMap<Socket, number>();
+  connectionCount = 0;
   /** Keys that are known, with their secrets. */
   readonly secrets = new Map([[FAKE_ACCESS_KEY, FAKE_SECRET]]);
 
@@ -153,6 +157,10 @@ export class FakeS3Server implements AsyncDisposable {
       this.#serve(request, response).catch(() => request.socket.destroy()); // The client went away.
     };
     const server = this.#tls === null ? createServer(serve) : createSecureServer(this.#tls, serve);
+    // Of TLS the one inside, on which requests come.
+    server.on(this.#tls === null ? 'connection' : 'secureConnection', (socket: Socket) => {
+      this.#connections.set(socket, (this.connectionCount += 1));
+    });
     server.on('connection', (socket) => {
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
@@ -183,6 +191,7 @@ export class FakeS3Server implements AsyncDisposable {
       key: parts.join('/'),
       query: new URLSearchParams(head.query),
       headers: request.headers,
+      connection: this.#connections.get(request.socket) ?? 0,
     };
 
     const fault = this.fault(seen);

@@ -123,6 +123,23 @@ test('s3: a request that nobody answers is made again, and given up in the end a
   });
 });
 
+test('s3: connections that died silently cost one wait, not one each', async (t) => {
+  const fake = await started(t);
+  const stallMs = 300;
+  await using store = await open(fake, { stallMs });
+  await store.put('k', [Buffer.from('x')]);
+  fake.manners.latencyMs = 20;
+  await Promise.all(Array.from({ length: 20 }, () => store.get('k')));
+  fake.manners.latencyMs = 0;
+  const old = fake.connectionCount;
+  assert(old >= 20, `${old} connections`);
+  fake.fault = ({ connection }) => (connection <= old ? { kind: 'silence', done: false } : null);
+  const startMs = systemClock.monotonicMs();
+  assert.equal(String(await store.get('k')), 'x');
+  const tookMs = systemClock.monotonicMs() - startMs;
+  assert(tookMs < 3 * stallMs, `${tookMs} ms`);
+});
+
 test('s3: a store that is away for a while is waited for', async (t) => {
   const fake = await started(t);
   await using store = await open(fake);
