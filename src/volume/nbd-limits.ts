@@ -39,7 +39,7 @@ export const NBD_LIMITS: NbdLimits = {
   optionBytesMax: 32 * KIB,
   inFlightBytesMax: 16 * MIB,
   inFlightBytesTotalMax: 64 * MIB,
-  unsentBytesMax: 256 * KIB,
+  unsentBytesMax: 384 * KIB,
   stallMs: 60_000,
   lingerMs: 5_000,
 };
