@@ -3,9 +3,11 @@ import { test, type TestContext } from 'node:test';
 
 import { systemClock } from '#base/clock.ts';
 import { type Log, silentLog } from '#base/log.ts';
+import { isNoSpace } from '#base/no-space.ts';
 import { SeededRandom } from '#base/random.ts';
 
 import { TEST_ACCOUNT, openChunkStore, storeChunks } from './chunk-store.fixture.ts';
+import { StoreError } from './errors.ts';
 import { ObjectExistsError, type ObjectStore, ObjectStoreError } from './object-store.ts';
 import { objectStoreSuite } from './object-store.suite.ts';
 import { openS3Store } from './s3-open.ts';
@@ -195,6 +197,30 @@ test('s3: a missing bucket, and a 404 that is not S3’s, are not a missing obje
     await assert.rejects(store.get('k'), ObjectStoreError);
     await assert.rejects(store.getRange('k', 0, 10), ObjectStoreError);
   }
+});
+
+test('s3: a used-up quota is told as no room, at once, and what was written before stays', async (t) => {
+  const fake = await started(t);
+  await using objects = await open(fake);
+  await using chunks = await openChunkStore(objects);
+  const random = new SeededRandom(6);
+  const [before] = await storeChunks(chunks, [random.bytes(4096)]);
+  assert(before !== undefined);
+  for (const code of ['QuotaExceeded', 'InsufficientStorage']) {
+    fake.fault = ({ method }) => (method === 'PUT' ? { kind: 'error', status: 403, code } : null);
+    await assert.rejects(objects.put('k', [Buffer.from('x')]), (error) => {
+      assert(error instanceof ObjectStoreError);
+      assert.match(error.message, /^put k: the store has no room/);
+      return error.retryable && isNoSpace(error);
+    });
+    await assert.rejects(storeChunks(chunks, [random.bytes(4096)]), (error) => {
+      assert(error instanceof StoreError);
+      return error.kind === 'no-space';
+    });
+  }
+  fake.fault = () => null;
+  await storeChunks(chunks, [random.bytes(4096)]);
+  assert.equal((await chunks.readChunk(TEST_ACCOUNT, before)).length, 4096);
 });
 
 test('s3: a range that is not the one asked for is asked for again', async (t) => {

@@ -9,9 +9,9 @@ export interface S3Trouble {
   readonly why: string;
   /**
    * 'again': it may pass by itself; 'slow-down': it passes if asked less; 'credentials': read them anew, then once more;
-   * 'never': somebody has to change something.
+   * 'room': somebody has to make some; 'never': somebody has to change something.
    */
-  readonly remedy: 'again' | 'slow-down' | 'credentials' | 'never';
+  readonly remedy: 'again' | 'slow-down' | 'credentials' | 'room' | 'never';
   /** The request may have been done, or may be done yet. */
   readonly inDoubt: boolean;
   readonly code: string | null;
@@ -41,6 +41,14 @@ const STALE_CREDENTIALS = new Set([
   'InvalidAccessKeyId',
 ]);
 
+/** A quota is used up, or the store is full. */
+const NO_ROOM = new Set([
+  'QuotaExceeded',
+  'XMinioStorageFull',
+  'XMinioAdminBucketQuotaExceeded',
+  'InsufficientStorage',
+]);
+
 /** Of an answer whose status the caller did not expect. */
 export function troubleOfAnswer(answer: S3Answer, nowMs: number): S3Trouble {
   const { status } = answer;
@@ -58,6 +66,9 @@ export function troubleOfAnswer(answer: S3Answer, nowMs: number): S3Trouble {
     };
   if (status === 429 || (code !== null && SLOW_DOWN.has(code)) || (status === 503 && code === null)) {
     return { why, remedy: 'slow-down', inDoubt, code };
+  }
+  if (status === 507 || (code !== null && NO_ROOM.has(code))) {
+    return { why: `the store has no room (${why})`, remedy: 'room', inDoubt: false, code };
   }
   // What is not implemented will not be.
   if (status === 501) return { why, remedy: 'never', inDoubt: false, code };
@@ -130,9 +141,11 @@ export function troubleOfError(error: unknown): S3Trouble {
 
 /** `attempts`: made so far, when it was more than one. */
 export function toStoreError(doing: string, trouble: S3Trouble, attempts: number): ObjectStoreError {
+  // As a file system says it: whoever puts tells a full store from other trouble by this code.
+  const cause = trouble.remedy === 'room' ? Object.assign(new Error('no room'), { code: 'EDQUOT' }) : trouble.cause;
   const tries = attempts > 1 ? `, ${attempts} attempts` : '';
   return new ObjectStoreError(`${doing}${tries}: ${trouble.why}`, {
-    cause: trouble.cause,
+    cause,
     retryable: trouble.remedy !== 'never',
   });
 }
