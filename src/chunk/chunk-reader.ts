@@ -3,14 +3,13 @@ import type { AccountId } from '#domain/ids.ts';
 
 import type { RecordPlace } from './chunk-index.ts';
 import type { ChunkStore } from './chunk-store.ts';
-import { packObjectKey, type PackId } from './pack.ts';
+import { packObjectKey } from './pack.ts';
+import { holds, runsOf, type Run } from './record-runs.ts';
 import type { ChunkPlace, UnsealOrder } from './unseal-protocol.ts';
 import type { Unsealed, UnsealThreads } from './unseal-threads.ts';
 
 /** Chunks that are read and opened together. Written one after another, they mostly lie side by side in a pack: one read. */
 export const READ_COUNT_MAX = 8;
-/** What lies between two records is read along when it is no more: a read of its own costs more. */
-const GAP_BYTES_MAX = 64 * 1024;
 /** Batches at work at once for each thread: while one is opened, the next is read. Each has at most some 4 MiB in memory. */
 const BATCHES_PER_THREAD = 2;
 /** Of them, what those may have that nobody waits for. */
@@ -180,30 +179,6 @@ export class ChunkReader implements AsyncDisposable {
 }
 
 const FAILED: Unsealed = { kind: 'failed' };
-
-/** Bytes of a pack that are read in one go. */
-interface Run {
-  readonly pack: PackId;
-  readonly offset: number;
-  readonly length: number;
-}
-
-function runsOf(places: readonly RecordPlace[]): readonly Run[] {
-  const runs: Run[] = [];
-  const sorted = places.toSorted((a, b) => (a.pack === b.pack ? a.offset - b.offset : a.pack < b.pack ? -1 : 1));
-  for (const { pack, offset, length } of sorted) {
-    const last = runs.at(-1);
-    const end = last === undefined ? 0 : last.offset + last.length;
-    if (last !== undefined && last.pack === pack && offset <= end + GAP_BYTES_MAX) {
-      runs[runs.length - 1] = { ...last, length: Math.max(end, offset + length) - last.offset };
-    } else runs.push({ pack, offset, length });
-  }
-  return runs;
-}
-
-function holds(run: Run, { pack, offset, length }: RecordPlace): boolean {
-  return run.pack === pack && run.offset <= offset && offset + length <= run.offset + run.length;
-}
 
 /** Rejects with the signal's reason as soon as it is aborted; what `work` does then goes nowhere. */
 export async function unlessAborted<R>(signal: AbortSignal | null, work: () => Promise<R>): Promise<R> {

@@ -1,4 +1,4 @@
-import { assert, present } from '#base/assert.ts';
+import { assert } from '#base/assert.ts';
 import { isNoSpace } from '#base/no-space.ts';
 import type { AccountId } from '#domain/ids.ts';
 
@@ -7,17 +7,26 @@ import type { PlacedLink } from './chunk-index.ts';
 import type { ChunkStore } from './chunk-store.ts';
 import { DamageError, StoreError } from './errors.ts';
 import { PACK_BYTES_TARGET, PackBuilder, packObjectKey, type PackId } from './pack.ts';
+import { readRecords } from './record-runs.ts';
 import { DELTA_BLOCKS_MAX } from './seal-batch.ts';
 import type { SealOrder } from './seal-pool.ts';
 import { addressOf, NONCE_BYTES, sealRecord } from './seal.ts';
 import type { ChainLink } from './unseal.ts';
 import { putPackVerified } from './verified-put.ts';
 
-/** Deltas on top of each other: more cost a reader, fewer cost room (docs/formats/pack.md). */
+/** Deltas on top of each other: more cost a reader, fewer cost room (docs/decisions/deltas.md). */
 export const DELTA_DEPTH_MAX = 8;
 /** Of so many hints one is checked, chosen by the chunk's address. */
 const HINT_SAMPLE = 64;
-const FULL: Promise<SealOrder> = Promise.resolve({ type: 'full' });
+const FULL: SealOrder = { type: 'full' };
+
+interface Plan {
+  readonly order: SealOrder;
+  /** What is to be fetched for it. */
+  readonly links: readonly PlacedLink[];
+}
+
+const NONE: Plan = { order: { type: 'none' }, links: [] };
 
 /** A chunk that was read and addressed, and what it may be a delta of. */
 export interface SealWish {
@@ -76,13 +85,24 @@ export class ChunkWriter implements AsyncDisposable {
    * can bear one, a full record of the rest. `claim` for all of them is done when this returns; a promise follows because
    * bases may have to be fetched.
    */
-  order(wishes: readonly (SealWish | null)[]): Promise<readonly SealOrder[]> {
+  async order(wishes: readonly (SealWish | null)[]): Promise<readonly SealOrder[]> {
     const stored = this.claim(wishes.flatMap((wish) => (wish === null ? [] : [wish.key])))[Symbol.iterator]();
-    const orders = wishes.map((wish) => {
-      if (wish === null || stored.next().value === true) return Promise.resolve<SealOrder>({ type: 'none' });
-      return this.#orderNew(wish);
+    const plans = wishes.map((wish) => (wish === null || stored.next().value === true ? NONE : this.#plan(wish)));
+    const compared = plans.flatMap(({ links }) => links);
+    if (compared.length === 0) return plans.map(({ order }) => order);
+    const records = await readRecords(
+      this.#store.objects,
+      this.account,
+      compared.map(({ place }) => place),
+    );
+    let at = 0;
+    return plans.map(({ order, links }) => {
+      if (order.type !== 'delta' || links.length === 0) return order;
+      const chain = ownChain(links, records.slice(at, (at += links.length)));
+      // Its pack may have been rewritten just now; whole is right always.
+      const { type, base, fullBytes, changed } = order;
+      return chain === null ? FULL : { type, base, fullBytes, changed, chain };
     });
-    return Promise.all(orders);
   }
 
   /** The deltas of this writer may be wrong: whoever uploads such a chunk stores it anew. Resolves when that is durable. */
@@ -91,32 +111,17 @@ export class ChunkWriter implements AsyncDisposable {
     this.#store.index.suspectDeltas(this.#packs);
   }
 
-  #orderNew({ key, base, changed }: SealWish): Promise<SealOrder> {
+  #plan({ key, base, changed }: SealWish): Plan {
     const isTooMuch = changed !== null && countBlocks(changed) > DELTA_BLOCKS_MAX;
     const links = base === null || isTooMuch ? null : this.#store.index.claimBase(this.account, base, key);
     const last = links?.at(-1);
-    if (base === null || links === null || last === undefined || links.length > DELTA_DEPTH_MAX) return FULL;
-    const delta = { type: 'delta', base: new Uint8Array(base), fullBytes: last.place.length, changed } as const;
-    const isSample = key.readUInt8(0) % HINT_SAMPLE === 0;
-    if (changed !== null && !isSample) return Promise.resolve({ ...delta, chain: null });
-    return this.#fetch(links).then((chain) => (chain === null ? FULL : { ...delta, chain }));
-  }
-
-  /** In memory of its own, to be handed to a thread; null when it is not where it was said to be. */
-  async #fetch(links: readonly PlacedLink[]): Promise<readonly ChainLink[] | null> {
-    try {
-      const records = await this.#store.fetchLinks(this.account, links);
-      const memory = Buffer.allocUnsafeSlow(records.reduce((sum, { length }) => sum + length, 0));
-      let end = 0;
-      return links.map((link, at) => {
-        const start = end;
-        end += present(records[at], 'a record of each link').copy(memory, start);
-        return { key: new Uint8Array(link.key), record: memory.subarray(start, end) };
-      });
-    } catch (error) {
-      if (error instanceof DamageError) return null;
-      throw error;
+    if (base === null || links === null || last === undefined || links.length > DELTA_DEPTH_MAX) {
+      return { order: FULL, links: [] };
     }
+    const isCompared = changed === null || key.readUInt8(0) % HINT_SAMPLE === 0;
+    const fullBytes = last.place.length;
+    const order = { type: 'delta', base: Uint8Array.from(base), fullBytes, changed, chain: null } as const;
+    return { order, links: isCompared ? links : [] };
   }
 
   /** Adds a record that `claim` asked for. Waits while two packs are in memory. Throws what went wrong with an earlier pack. The record must not change. */
@@ -193,4 +198,19 @@ export class ChunkWriter implements AsyncDisposable {
   #throwFailure(): void {
     if (this.#failure !== null) throw this.#failure.error;
   }
+}
+
+/** In memory of its own, to be handed to a thread; null when a record is not where it was said to be. */
+function ownChain(links: readonly PlacedLink[], records: readonly (Buffer | null)[]): readonly ChainLink[] | null {
+  const memory = Buffer.allocUnsafeSlow(records.reduce((sum, record) => sum + (record?.length ?? 0), 0));
+  const chain: ChainLink[] = [];
+  let end = 0;
+  for (const [at, { key }] of links.entries()) {
+    const record = records[at] ?? null;
+    if (record === null) return null;
+    const start = end;
+    end += record.copy(memory, start);
+    chain.push({ key: Uint8Array.from(key), record: memory.subarray(start, end) });
+  }
+  return chain;
 }

@@ -11,7 +11,7 @@ import { BLOCK_BYTES, CHUNK_BYTES } from '#domain/geometry.ts';
 import { differingBlocks, emptyBlockSet, type BlockSet } from './block-set.ts';
 import { objectKeys, openChunkStore, storeChunks, TEST_ACCOUNT } from './chunk-store.fixture.ts';
 import type { ChunkStore } from './chunk-store.ts';
-import { DELTA_DEPTH_MAX } from './chunk-writer.ts';
+import { DELTA_DEPTH_MAX, type SealWish } from './chunk-writer.ts';
 import { StoreError } from './errors.ts';
 import { MarkSet } from './mark-set.ts';
 import { MemoryStore } from './memory-store.ts';
@@ -95,19 +95,35 @@ test('a chunk of which some blocks changed is stored as those blocks, with a hin
   assert.equal((await storeOn(store, 1, 0)).record, null);
 });
 
+class CountingStore extends MemoryStore {
+  readCount = 0;
+
+  override getRange(key: string, offset: number, length: number): Promise<Buffer | null> {
+    this.readCount += 1;
+    return super.getRange(key, offset, length);
+  }
+}
+
 test('a hint spares the reading of the base', async () => {
-  const objects = new MemoryStore();
+  const objects = new CountingStore();
   await using store = await openChunkStore(objects);
   await storeOn(store, 0, null);
-  let readCount = 0;
-  store.fetchLinks = async () => {
-    readCount += 1;
-    return [];
-  };
   // Of some hints one is checked, by the address: of these, none is.
   const ns = [1, 2, 3, 4].filter((n) => keyAt(store, n).readUInt8(0) % 64 !== 0);
-  for (const n of ns) await storeOn(store, n, 0, differingBlocks(contentAt(n), contentAt(0)));
-  assert.equal(readCount, 0);
+  await using writer = store.beginWrite(TEST_ACCOUNT);
+  const wish = (n: number, changed: BlockSet | null): SealWish => ({
+    key: keyAt(store, n),
+    base: keyAt(store, 0),
+    changed,
+  });
+  objects.readCount = 0;
+  const hinted = await writer.order(ns.map((n) => wish(n, differingBlocks(contentAt(n), contentAt(0)))));
+  assert.equal(objects.readCount, 0);
+  assert(hinted.every((order) => order.type === 'delta' && order.chain === null));
+  // Without hints the base of all of them is read once.
+  const orders = await writer.order([5, 6, 7].map((n) => wish(n, null)));
+  assert.equal(objects.readCount, 1);
+  for (const order of orders) assert(order.type === 'delta' && order.chain?.[0]?.record.length === order.fullBytes);
 });
 
 test('a chunk of which most changed, or that takes little room anyway, is stored whole', async () => {
