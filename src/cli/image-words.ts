@@ -39,7 +39,7 @@ export class Words {
     return missing.map((what, index) => this.#at(index, what)) as { readonly [K in keyof N]: string };
   }
 
-  /** One of these; the first when it is not given. */
+  /** One of these; undefined when it is not given. */
   choice<const C extends readonly string[]>(name: string, choices: C): C[number] | undefined {
     const value = this.text(name);
     if (value === undefined) return undefined;

@@ -46,13 +46,17 @@ export async function openRescue(place: StorePlace): Promise<OpenedRescue> {
   const objects = scope.use(await openObjects(place));
   const scratchDirectory = await makeScratchDirectory();
   scope.defer(() => rm(scratchDirectory, { recursive: true, force: true }));
-  const store = await RescueStore.open({ objects, masterKey, scratchDirectory, random: systemRandom }).catch(
-    (error: unknown) => {
-      if (error instanceof StoreError)
-        throw new CommandError(`${place.store}, with the key ${place.keyPath}`, { cause: error });
-      throw error;
-    },
-  );
+  const store = await RescueStore.open({
+    objects,
+    masterKey,
+    scratchDirectory,
+    random: systemRandom,
+    onUnreadable: (objectKey) => warn(`parts of ${objectKey} cannot be read from the disk; they count as damaged`),
+  }).catch((error: unknown) => {
+    if (error instanceof StoreError)
+      throw new CommandError(`${place.store}, with the key ${place.keyPath}`, { cause: error });
+    throw error;
+  });
   if (store.warning !== null) warn(`${store.warning}; going on, since the key proves itself by the snapshots`);
   const moved = scope.move();
   return { store, scratchDirectory, [Symbol.asyncDispose]: () => moved.disposeAsync() };

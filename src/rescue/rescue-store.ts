@@ -8,6 +8,7 @@ import type { ObjectStore } from '#chunk/object-store.ts';
 import { PACK_PREFIX } from '#chunk/pack.ts';
 import { MANIFEST_PREFIX } from '#snapshot/manifest.ts';
 
+import { FailingDisk } from './failing-disk.ts';
 import { LayeredObjects, type PackChoice } from './layered-objects.ts';
 import { Manifests } from './manifests.ts';
 import { salvagePacks, type SalvagedPack } from './salvage.ts';
@@ -22,6 +23,8 @@ export interface RescueOptions {
   /** A private directory for the index of the packs: derived, some 150 bytes a chunk, good for nothing afterwards. */
   readonly scratchDirectory: string;
   readonly random: Random;
+  /** Called once for each object of which the disk cannot read something; that counts as damaged. */
+  readonly onUnreadable: (objectKey: string) => void;
 }
 
 /**
@@ -41,7 +44,8 @@ export class RescueStore {
   }
 
   /** Proves the key. Throws StoreError 'damaged' when there is no store, or it is of another key, in words. */
-  static async open(options: RescueOptions): Promise<RescueStore> {
+  static async open(given: RescueOptions): Promise<RescueStore> {
+    const options = { ...given, objects: new FailingDisk(given.objects, given.onUnreadable) };
     const manifests = new Manifests(options.objects, options.masterKey);
     if (await isEmpty(options.objects)) {
       throw new StoreError('damaged', 'there is no object store of Varve: no "repository", no snapshots, no packs');

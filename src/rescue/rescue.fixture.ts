@@ -6,7 +6,7 @@ import { scratchDirectory } from '#base/scratch-directory.fixture.ts';
 import { TEST_MASTER_KEY } from '#chunk/chunk-store.fixture.ts';
 import { StoreError } from '#chunk/errors.ts';
 import { MemoryStore } from '#chunk/memory-store.ts';
-import type { ObjectStore } from '#chunk/object-store.ts';
+import { type ObjectStore, ObjectStoreError } from '#chunk/object-store.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
 import type { Manifest } from '#snapshot/manifest.ts';
 import { ContentFile, openTestStore, snapshotId, testWrite } from '#snapshot/snapshot-store.fixture.ts';
@@ -39,10 +39,35 @@ export class FrozenStore extends MemoryStore {
   }
 
   /** The same objects, to be damaged. */
-  async copy(): Promise<MemoryStore> {
-    const copy = new MemoryStore();
+  async copy<S extends MemoryStore>(copy: S): Promise<S> {
     for await (const { key } of this.list('')) await copy.put(key, [(await this.get(key)) ?? Buffer.alloc(0)]);
     return copy;
+  }
+}
+
+/** Objects on a disk that cannot read some bytes of one of them. */
+export class BadSectors extends MemoryStore {
+  readonly #bad: { readonly key: string; readonly start: number; readonly end: number };
+
+  constructor(bad: { readonly key: string; readonly start: number; readonly end: number }) {
+    super();
+    this.#bad = bad;
+  }
+
+  override async get(key: string): Promise<Buffer | null> {
+    this.#check(key, 0, Infinity);
+    return await super.get(key);
+  }
+
+  override async getRange(key: string, offset: number, length: number): Promise<Buffer | null> {
+    this.#check(key, offset, offset + length);
+    return await super.getRange(key, offset, length);
+  }
+
+  #check(key: string, start: number, end: number): void {
+    if (key !== this.#bad.key || end <= this.#bad.start || start >= this.#bad.end) return;
+    const cause = Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO' });
+    throw new ObjectStoreError(`get ${key}`, { cause, retryable: false });
   }
 }
 
@@ -85,12 +110,17 @@ export async function makeLineage(options: {
   return { objects, models };
 }
 
-export async function openRescued(objects: ObjectStore, masterKey: Uint8Array = TEST_MASTER_KEY): Promise<RescueStore> {
+export async function openRescued(
+  objects: ObjectStore,
+  masterKey: Uint8Array = TEST_MASTER_KEY,
+  onUnreadable: (objectKey: string) => void = () => {},
+): Promise<RescueStore> {
   return await RescueStore.open({
     objects,
     masterKey,
     scratchDirectory: mkdtempSync(join(scratch, 'index-')),
     random: new SeededRandom(1),
+    onUnreadable,
   });
 }
 

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { SeededRandom } from '#base/random.ts';
 import { TEST_ACCOUNT_OTHER, TEST_MASTER_KEY } from '#chunk/chunk-store.fixture.ts';
 import { StoreError } from '#chunk/errors.ts';
-import type { MemoryStore } from '#chunk/memory-store.ts';
+import { MemoryStore } from '#chunk/memory-store.ts';
 import { parsePackObjectKey, readPackEntries } from '#chunk/pack.ts';
 import { accountKeys } from '#chunk/seal.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
@@ -13,7 +13,7 @@ import { rootChild } from '#snapshot/tree.ts';
 
 import type { Damage } from './damage.ts';
 import type { RescueStore } from './rescue-store.ts';
-import { type Lineage, makeLineage, type Model, openRescued, readAll } from './rescue.fixture.ts';
+import { BadSectors, type Lineage, makeLineage, type Model, openRescued, readAll } from './rescue.fixture.ts';
 import { findRecords } from './salvage.ts';
 import { SnapshotImage } from './snapshot-image.ts';
 import { verifySnapshots } from './verify.ts';
@@ -105,14 +105,14 @@ test('another key opens nothing, and says so', async () => {
 
 test('a directory without anything of ours is no store', async () => {
   const { objects } = await makeLineage({ count: 1, chunkCount: 10, seed: 1 });
-  const copy = await objects.copy();
+  const copy = await objects.copy(new MemoryStore());
   for (const key of [...(await packKeys(copy)), `snapshots/${snapshotId(1)}`, 'repository']) await copy.delete(key);
   await assert.rejects(openRescued(copy), /no object store of Varve/);
 });
 
 test('a store whose mark is missing or damaged is read when its snapshots prove the key, and only then', async () => {
   const { objects, models } = await lineage();
-  const copy = await objects.copy();
+  const copy = await objects.copy(new MemoryStore());
   for (const damaged of ['', 'garbage\n', null]) {
     if (damaged === null) await copy.delete('repository');
     else await copy.put('repository', [Buffer.from(damaged)]);
@@ -125,7 +125,7 @@ test('a store whose mark is missing or damaged is read when its snapshots prove 
 
 test('a damaged manifest is told of and hides no other', async () => {
   const { objects } = await lineage();
-  const copy = await objects.copy();
+  const copy = await objects.copy(new MemoryStore());
   await change(copy, `snapshots/${snapshotId(2)}`, (bytes) => Buffer.from(bytes.toString().replace('vol-', 'vol_')));
   const found = [];
   for await (const one of (await openRescued(copy)).manifests.list()) found.push(one);
@@ -138,7 +138,7 @@ test('a damaged manifest is told of and hides no other', async () => {
 test('a pack without its footer gives up every record that is whole', async () => {
   const { objects, models } = await lineage();
   for (const bytesCut of [1, 32, 40]) {
-    const copy = await objects.copy();
+    const copy = await objects.copy(new MemoryStore());
     for (const key of await packKeys(copy)) await change(copy, key, (bytes) => bytes.subarray(0, -bytesCut));
     const store = await openRescued(copy);
     for (const [at, model] of models.entries()) await assertHolds(store, at + 1, model);
@@ -150,7 +150,7 @@ test('a pack without its footer gives up every record that is whole', async () =
 test('a missing pack costs what was in it: named in every snapshot that needs it, and the others are whole', async () => {
   const { objects, models } = await lineage();
   const key = (await packKeys(objects))[0] ?? '';
-  const copy = await objects.copy();
+  const copy = await objects.copy(new MemoryStore());
   await copy.delete(key);
   const store = await openRescued(copy);
   const { damage } = await verifyAll(store);
@@ -176,7 +176,7 @@ test('where the tree is damaged, every chunk below it is named, and reads as zer
   const manifest = await (await openRescued(objects)).manifests.read(snapshotId(1));
   const top = rootChild(manifest.root);
   assert.ok(top !== null);
-  const copy = await objects.copy();
+  const copy = await objects.copy(new MemoryStore());
   for (const key of await packKeys(copy)) {
     await change(copy, key, (bytes) => {
       const at = bytes.indexOf(top.key);
@@ -210,9 +210,34 @@ test('where the tree is damaged, every chunk below it is named, and reads as zer
   assert.deepEqual([page.blocks.length, page.blocks[0]?.index, page.next], [144, 256, 400]);
 });
 
+test('a sector that the disk cannot read costs the records in it, wherever it is, and the object is named', async () => {
+  const { objects, models } = await lineage();
+  const keys = await packKeys(objects);
+  for (const [round, key] of keys.entries()) {
+    const size = (await objects.get(key))?.length ?? 0;
+    // In the middle; in the footer; the header.
+    const start = [Math.floor(size / 2), size - 20, 10][round % 3] ?? 0;
+    const failing = await objects.copy(new BadSectors({ key, start, end: start + 1 }));
+    const unreadable: string[] = [];
+    const store = await openRescued(failing, TEST_MASTER_KEY, (object) => unreadable.push(object));
+    const { damage } = await verifyAll(store);
+    assert.deepEqual(unreadable, [key]);
+    for (const [at, model] of models.entries()) {
+      const { chunks } = await readAll(store, await store.manifests.read(snapshotId(at + 1)));
+      for (const [index, bytes] of chunks) assert.equal(contentNumber(bytes), model.get(index));
+      if (!damage.some(({ snapshot }) => snapshot === snapshotId(at + 1))) assert.equal(chunks.size, model.size);
+    }
+  }
+  const key = `snapshots/${snapshotId(3)}`;
+  const store = await openRescued(await objects.copy(new BadSectors({ key, start: 0, end: 1 })));
+  const found = [];
+  for await (const { snapshot, manifest } of store.manifests.list()) if (manifest === null) found.push(snapshot);
+  assert.deepEqual(found, [snapshotId(3)]);
+});
+
 test('the packs of one account are opened without those of another', async () => {
   const { objects, models } = await lineage();
-  const copy = await objects.copy();
+  const copy = await objects.copy(new MemoryStore());
   await copy.put(`packs/${TEST_ACCOUNT_OTHER}/${'0'.repeat(32)}`, [Buffer.from('not ours to read')]);
   const store = await openRescued(copy);
   await assertHolds(store, 5, models[4] ?? new Map());
@@ -232,7 +257,7 @@ test('damage anywhere: what is read is what was written, what is not is named, a
   const random = new SeededRandom(seed);
   for (let round = 0; round < 15; round += 1) {
     const context = `seed ${seed}, round ${round}`;
-    const copy = await objects.copy();
+    const copy = await objects.copy(new MemoryStore());
     const keys = await packKeys(copy);
     const key = keys[random.below(keys.length)] ?? '';
     await change(copy, key, (bytes) => {
