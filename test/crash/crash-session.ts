@@ -289,7 +289,8 @@ class CrashSession {
 
   async #cut(api: CrashApi): Promise<void> {
     const volume = this.#pick([...this.#volumes.values()].filter(({ isDoubtful }) => !isDoubtful));
-    if (volume === null || this.#snapshots.size >= SNAPSHOTS_MAX) return;
+    if (volume === null) return;
+    if (this.#snapshots.size >= SNAPSHOTS_MAX) await this.#deleteSnapshot(api); // There is always room for a cut.
     this.#names += 1;
     const description = `cut ${this.#names}`;
     const cut = volume.model.beginCut();
