@@ -106,6 +106,11 @@ export class Slots {
     return this.#endSlot - this.#free.count - this.#waiting.count - this.#committing.count;
   }
 
+  /** Slots that can be used again now. */
+  get freeCount(): number {
+    return this.#free.count;
+  }
+
   /** Whether slots were given back that no commit covers yet. */
   get isWaiting(): boolean {
     return this.#waiting.count > 0;
@@ -116,9 +121,11 @@ export class Slots {
     return this.#free.remove(slot);
   }
 
-  /** Forgets the free slots at the end: they are to be cut off the file. */
+  /** Forgets the free slots at the end: they are to be cut off the file. Not those that another thread reads. */
   trimEnd(): void {
-    while (this.#endSlot > 0 && this.#free.remove(this.#endSlot - 1)) this.#endSlot -= 1;
+    while (this.#endSlot > 0 && !this.#pins.has(this.#endSlot - 1) && this.#free.remove(this.#endSlot - 1)) {
+      this.#endSlot -= 1;
+    }
   }
 
   /** A slot that was used before, with anything in it; −1 when there is none. */

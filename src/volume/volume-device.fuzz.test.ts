@@ -151,6 +151,7 @@ class World {
     else if (choice < 84) this.#release();
     else if (choice < 88) this.#flights.push({ start: 0, end: 0, done: this.#open_.flush() });
     else if (choice < 96) for (let turns = this.#random.below(4); turns > 0; turns -= 1) await setImmediate();
+    else if (choice < 97) this.#flights.push({ start: 0, end: 0, done: this.#open_.compact() });
     else if (choice < 98) await this.#reopen();
     else await this.#checkAll();
   }

@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 
 import { DeviceError } from '#block/device.ts';
 import { deviceSuite } from '#block/device.suite.ts';
@@ -460,6 +461,44 @@ test('a cut tells which blocks were written, as long as nothing lies between it 
     'after a start nothing is known',
   );
   await again.close();
+});
+
+test('what is trimmed makes the data file shorter, and what lay behind it moves', async () => {
+  await using scene = await Scene.make({ sizeBytes: 64 * CHUNK_BYTES });
+  const device = await scene.open();
+  for (let index = 0; index < 64; index += 1) {
+    await device.write(index * CHUNK_BYTES, Buffer.alloc(CHUNK_BYTES, index + 1), { fua: false });
+  }
+  await device.flush();
+  await device.zero(0, 48 * CHUNK_BYTES, { fua: true, punch: true });
+  device.beginCut(named('a'));
+  await device.compact();
+  assert.equal((await stat(device.dataPath)).size, 64 * CHUNK_BYTES, 'not while a cut is pending');
+  await device.release(named('a'));
+  await device.compact();
+  assert.equal((await stat(device.dataPath)).size, 16 * CHUNK_BYTES);
+  const read = Buffer.alloc(CHUNK_BYTES);
+  for (let index = 0; index < 64; index += 1) {
+    await device.read(index * CHUNK_BYTES, read);
+    assert(read.equals(Buffer.alloc(CHUNK_BYTES, index < 48 ? 0 : index + 1)), `chunk ${index}`);
+  }
+  await device.write(5 * CHUNK_BYTES + 10, Buffer.from('x'), { fua: true });
+  await device.read(5 * CHUNK_BYTES, read);
+  assert.equal(read.indexOf('x'), 10);
+  assert.equal(read.filter((byte) => byte !== 0).length, 1, 'a place that was cut off is zeros when it is used again');
+});
+
+test('a volume gives storage back by itself when much of it is free', async () => {
+  await using scene = await Scene.make({ sizeBytes: 64 * CHUNK_BYTES });
+  const compaction = { freeSlotsMin: 16, freePartMin: 0.25, pauseMs: 0 };
+  const device = await scene.open({ compaction });
+  await device.write(0, Buffer.alloc(64 * CHUNK_BYTES, 7), { fua: true });
+  await device.zero(8 * CHUNK_BYTES, 40 * CHUNK_BYTES, { fua: true, punch: true });
+  for (let tries = 0; tries < 1000 && (await stat(device.dataPath)).size > 24 * CHUNK_BYTES; tries += 1) {
+    await device.flush();
+    await setImmediate();
+  }
+  assert.equal((await stat(device.dataPath)).size, 24 * CHUNK_BYTES);
 });
 
 function placesOf(changes: Iterable<Change>): readonly Pick<Change, 'index' | 'slotOffset'>[] {

@@ -17,6 +17,7 @@ import type { AccountId, CutId, Epoch, Generation, VolumeId } from '#domain/ids.
 import { ChunkIo } from './chunk-io.ts';
 import { SLOT_BASE } from './chunk-map.ts';
 import type { ListPresent } from './chunk-presence.ts';
+import { COMPACTION_LIMITS, Compaction, type CompactionLimits } from './compaction.ts';
 import { type ChunkKinds, ExtentScan, VolumeChunkKinds } from './extents.ts';
 import { VolumeHostError } from './host.ts';
 import { JOURNAL_LIMITS, type Journal, type JournalLimits } from './journal.ts';
@@ -82,6 +83,7 @@ export interface VolumeDeviceOptions {
   readonly onTrouble?: (error: unknown) => void;
   readonly files?: VolumeFiles;
   readonly limits?: JournalLimits;
+  readonly compaction?: CompactionLimits;
 }
 
 export class VolumeDevice implements BlockDevice {
@@ -101,6 +103,7 @@ export class VolumeDevice implements BlockDevice {
   readonly #origin: OriginChunks;
   readonly #kinds: ChunkKinds;
   readonly #io: ChunkIo;
+  readonly #compaction: Compaction;
   #isClosed = false;
 
   private constructor(parts: DeviceParts) {
@@ -124,6 +127,8 @@ export class VolumeDevice implements BlockDevice {
     });
     this.#kinds = new VolumeChunkKinds(this.#map.chunks, this.#origin);
     this.#io = new ChunkIo({ ...parts, origin: this.#origin });
+    const { clock = systemClock, compaction = COMPACTION_LIMITS } = options;
+    this.#compaction = new Compaction({ ...parts, clock, limits: compaction });
   }
 
   /**
@@ -224,6 +229,7 @@ export class VolumeDevice implements BlockDevice {
 
   flush(): Promise<void> {
     if (this.#isClosed) return Promise.reject(closed());
+    this.#compaction.consider();
     return this.#journal.flush();
   }
 
@@ -271,6 +277,13 @@ export class VolumeDevice implements BlockDevice {
     const table = this.#map.pending(cut);
     if (table === null) await this.#journal.flush();
     else await this.#journal.release(table);
+    this.#compaction.consider();
+  }
+
+  /** Moves what lies at the end of the data file to free places before it, and makes the file shorter. Throws DeviceError. */
+  async compact(): Promise<void> {
+    this.#check(0, 0);
+    await this.#compaction.run();
   }
 
   /** Flushes and closes. Requests that wait for the origin end with ESHUTDOWN. Throws DeviceError when the flush fails; closed it is all the same. */
@@ -278,7 +291,7 @@ export class VolumeDevice implements BlockDevice {
     if (this.#isClosed) return;
     this.#isClosed = true;
     try {
-      await this.#origin.close();
+      await Promise.all([this.#origin.close(), this.#compaction.close()]);
       await this.#journal.close();
     } finally {
       await this.#slotFile.close();

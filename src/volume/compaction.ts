@@ -1,0 +1,128 @@
+import { setImmediate } from 'node:timers/promises';
+
+import type { Clock } from '#base/clock.ts';
+import { CHUNK_BYTES } from '#domain/geometry.ts';
+
+import { PAGE_CHUNKS, SLOT_BASE } from './chunk-map.ts';
+import type { Journal } from './journal.ts';
+import type { SlotFile } from './slot-file.ts';
+
+export interface CompactionLimits {
+  /** Free slots that are left alone: they are used again soon. */
+  readonly freeSlotsMin: number;
+  /** Nor does a data file shrink for less than this part of it. */
+  readonly freePartMin: number;
+  /** Between the ends of two attempts. */
+  readonly pauseMs: number;
+}
+
+export const COMPACTION_LIMITS: CompactionLimits = { freeSlotsMin: 128, freePartMin: 0.25, pauseMs: 10_000 };
+
+/** Slots moved before other work gets its turn; about a millisecond. */
+const MOVES_A_TURN = 4;
+
+/**
+ * Gives storage back. What was trimmed leaves free slots anywhere in the data file, and a file can only be made shorter at
+ * its end: so slots at the end move to free places before it, one by one between other work, each by a record like any
+ * other, and then the end is cut off. While a cut is pending nothing moves, since sealing threads read where it lies.
+ */
+export class Compaction {
+  readonly #journal: Journal;
+  readonly #slotFile: SlotFile;
+  readonly #clock: Clock;
+  readonly #limits: CompactionLimits;
+  readonly #onTrouble: (error: unknown) => void;
+  #running: Promise<void> | null = null;
+  #notBeforeMs = 0;
+  #isClosed = false;
+
+  constructor(parts: {
+    readonly journal: Journal;
+    readonly slotFile: SlotFile;
+    readonly clock: Clock;
+    readonly limits: CompactionLimits;
+    readonly onTrouble: (error: unknown) => void;
+  }) {
+    this.#journal = parts.journal;
+    this.#slotFile = parts.slotFile;
+    this.#clock = parts.clock;
+    this.#limits = parts.limits;
+    this.#onTrouble = parts.onTrouble;
+  }
+
+  /** Begins in the background if it is worthwhile; called when slots may have come free. */
+  consider(): void {
+    if (this.#running !== null || this.#isClosed || !this.#isWorthwhile()) return;
+    if (this.#clock.monotonicMs() < this.#notBeforeMs) return;
+    this.#running = this.run()
+      .catch(this.#onTrouble)
+      .finally(() => {
+        this.#running = null;
+        this.#notBeforeMs = this.#clock.monotonicMs() + this.#limits.pauseMs;
+      });
+  }
+
+  /** Moves what it can and cuts the free end off; ends early when a cut begins. Throws DeviceError. */
+  async run(): Promise<void> {
+    const endSlot = this.#slotFile.slots.usedCount;
+    for (let pageIndex = 0; pageIndex < this.#journal.map.chunks.pageCount && this.#mayMove(); pageIndex += 1) {
+      if (this.#journal.map.chunks.pageAt(pageIndex) !== null) await this.#movePage(pageIndex, endSlot);
+    }
+    if (this.#isClosed || this.#journal.failure !== null) return;
+    // Places that were left come free, and can be cut off, once a commit covers that.
+    await this.#journal.flush();
+    if (!this.#isClosed) this.#slotFile.trimEnd();
+  }
+
+  /** Nothing is begun any more. Resolves when nothing runs. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#running;
+  }
+
+  #isWorthwhile(): boolean {
+    const { freeCount, endSlot } = this.#slotFile.slots;
+    return freeCount >= this.#limits.freeSlotsMin && freeCount >= endSlot * this.#limits.freePartMin && this.#mayMove();
+  }
+
+  #mayMove(): boolean {
+    return !this.#isClosed && this.#journal.failure === null && this.#journal.map.tables.length === 0;
+  }
+
+  async #movePage(pageIndex: number, endSlot: number): Promise<void> {
+    const { chunks } = this.#journal.map;
+    const end = Math.min(chunks.chunkCount, (pageIndex + 1) * PAGE_CHUNKS);
+    let moves = 0;
+    for (let index = pageIndex * PAGE_CHUNKS; index < end; index += 1) {
+      if (chunks.stateAt(index) - SLOT_BASE < endSlot) continue;
+      if (!this.#mayMove() || !this.#move(index)) return;
+      moves += 1;
+      if (moves % MOVES_A_TURN === 0) await setImmediate();
+    }
+  }
+
+  /** In one step. False: there is no free place before it. */
+  #move(index: number): boolean {
+    const { slots } = this.#slotFile;
+    const { chunks } = this.#journal.map;
+    const from = chunks.stateAt(index) - SLOT_BASE;
+    const to = slots.reuse();
+    if (to < 0) return false;
+    try {
+      if (to > from) {
+        slots.putBack(to);
+        return false;
+      }
+      this.#slotFile.readNow(from, 0, bytes, 0, CHUNK_BYTES);
+      this.#slotFile.write(to, 0, bytes, 0, CHUNK_BYTES);
+      this.#journal.put(index, 1, to + SLOT_BASE, chunks.epochAt(index));
+      return true;
+    } catch (error) {
+      slots.putBack(to);
+      throw error;
+    }
+  }
+}
+
+/** Shared by all volumes: it is used within one step. */
+const bytes = Buffer.allocUnsafeSlow(CHUNK_BYTES);
