@@ -17,9 +17,19 @@ export interface Target extends AsyncDisposable {
   readonly uri: string;
 }
 
-/** The product: `varve serve` on an empty data directory under `directory`, with one volume of `sizeGib`. */
-export async function startVarve(directory: string, sizeGib: number): Promise<Target> {
-  const server = await RunningServer.start({ data: join(directory, 'varve') });
+/** The product, and the volume of it that is measured. */
+export interface VarveTarget extends Target {
+  readonly server: RunningServer;
+  readonly volume: string;
+}
+
+/** The product: `varve serve` on an empty data directory under `directory`, with one volume of `sizeGib`. `args`: further options of the server. */
+export async function startVarve(
+  directory: string,
+  sizeGib: number,
+  args: readonly string[] = [],
+): Promise<VarveTarget> {
+  const server = await RunningServer.start({ data: join(directory, 'varve'), args });
   const stop = async (): Promise<void> => {
     const host = await server.hostProcessId();
     await server.stop();
@@ -30,7 +40,8 @@ export async function startVarve(directory: string, sizeGib: number): Promise<Ta
       ...['ec2', 'create-volume', '--size', String(sizeGib), '--availability-zone', 'us-east-1a'],
     ]);
     await untilAvailable(server, volume.VolumeId);
-    return { name: 'varve', uri: await server.uri(volume.VolumeId), [Symbol.asyncDispose]: stop };
+    const uri = await server.uri(volume.VolumeId);
+    return { name: 'varve', uri, server, volume: volume.VolumeId, [Symbol.asyncDispose]: stop };
   } catch (error) {
     await stop();
     throw error;

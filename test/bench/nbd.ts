@@ -17,13 +17,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { runOk } from '../run.ts';
+import { fill, type FioLoad, median, runFio, warm } from './fio.ts';
 import { startNbdkit, startQemu, startServerAlone, startVarve, type Target } from './nbd-servers.ts';
 
-interface Load {
+interface Load extends FioLoad {
   readonly name: string;
-  readonly mode: 'randread' | 'randwrite' | 'read' | 'write';
-  readonly blockBytes: number;
-  readonly depth: number;
 }
 
 const KIB = 1024;
@@ -64,31 +62,10 @@ const sizeGib = Number(values['size-gib']);
 
 /** Bytes a second that `target` does under `load`. */
 async function measure(target: Target, load: Load): Promise<number> {
-  const { stdout } = await runOk('fio', [
-    ...['--name=load', '--ioengine=nbd', `--uri=${target.uri}`, `--rw=${load.mode}`, `--bs=${load.blockBytes}`],
-    ...[`--iodepth=${load.depth}`, `--size=${sizeGib}G`, `--runtime=${seconds}`, '--time_based', '--randrepeat=0'],
-    ...['--ramp_time=0.3', '--output-format=json'],
+  const { bytesPerSecond } = await runFio(target.uri, load, [
+    ...[`--size=${sizeGib}G`, `--runtime=${seconds}`, '--time_based', '--ramp_time=0.3'],
   ]);
-  // fio's nbd engine announces itself before the report.
-  const report: unknown = JSON.parse(stdout.slice(stdout.indexOf('{')));
-  return bytesPerSecond(report, load.mode.endsWith('read') ? 'read' : 'write');
-}
-
-function bytesPerSecond(report: unknown, direction: 'read' | 'write'): number {
-  const { jobs } = report as { readonly jobs: readonly Record<'read' | 'write', { readonly bw_bytes: number }>[] };
-  const speed = jobs[0]?.[direction].bw_bytes ?? 0;
-  if (speed <= 0) throw new Error('fio did nothing');
-  return speed;
-}
-
-function median(numbers: readonly number[]): number {
-  const sorted = numbers.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? at(sorted, middle) : (at(sorted, middle - 1) + at(sorted, middle)) / 2;
-}
-
-function at(numbers: readonly number[], index: number): number {
-  return numbers[index] ?? Number.NaN;
+  return bytesPerSecond;
 }
 
 function summary(ratios: readonly number[]): { readonly min: number; readonly geomean: number } {
@@ -119,24 +96,6 @@ async function startOurs(directory: string, sizeGib: number): Promise<Target> {
   return await startServerAlone(directory, file, sizeGib);
 }
 
-/** Writes every block once, which fills the page cache as well, and reads it once. */
-async function fill(target: Target): Promise<void> {
-  for (const mode of ['write', 'read']) {
-    await runOk('fio', [
-      ...['--name=fill', '--ioengine=nbd', `--uri=${target.uri}`, `--rw=${mode}`, '--bs=1M', '--iodepth=4'],
-      ...[`--size=${sizeGib}G`, '--refill_buffers'],
-    ]);
-  }
-}
-
-/**
- * Reads all of it. Needed again before each round: a kernel may give up pages that were not used for a while though memory
- * is free, and then a run measures the disk of whoever was unlucky.
- */
-async function warm(target: Target): Promise<void> {
-  await runOk('nbdcopy', [target.uri, 'null:']);
-}
-
 const directory = await mkdtemp(join(values.directory, 'varve-bench-'));
 try {
   const rivalFile = join(directory, 'rival.img');
@@ -144,8 +103,8 @@ try {
   await using ours = await startOurs(directory, sizeGib);
   await using nbdkit = await startNbdkit(directory, rivalFile);
   await using qemu = await startQemu(directory, rivalFile);
-  await fill(ours);
-  await fill(nbdkit);
+  await fill(ours.uri, sizeGib);
+  await fill(nbdkit.uri, sizeGib);
   // What was written is on its way to the disk; it must not be so while something is measured.
   await runOk('sync', []);
   const toNbdkit: number[] = [];
@@ -154,8 +113,8 @@ try {
   for (const load of LOADS.filter(({ name }) => name.includes(values.load))) {
     const speeds: { readonly ours: number; readonly nbdkit: number; readonly qemu: number }[] = [];
     for (let round = 0; round < rounds; round += 1) {
-      await warm(ours);
-      await warm(nbdkit); // qemu-nbd serves the same file.
+      await warm(ours.uri);
+      await warm(nbdkit.uri); // qemu-nbd serves the same file.
       speeds.push({
         ours: await measure(ours, load),
         nbdkit: await measure(nbdkit, load),
