@@ -62,6 +62,7 @@ export interface SessionCounts extends LoadCounts {
   volumesRead: number;
   snapshotsRead: number;
   rests: number;
+  lostIndexes: number;
 }
 
 export function noSessionCounts(): SessionCounts {
@@ -76,6 +77,7 @@ export function noSessionCounts(): SessionCounts {
     volumesRead: 0,
     snapshotsRead: 0,
     rests: 0,
+    lostIndexes: 0,
   };
 }
 
@@ -396,6 +398,11 @@ class CrashSession {
   /** An ordinary stop, the files looked at while nobody has them open, and an ordinary start. */
   async #stopAndStart(): Promise<void> {
     await this.#checkSpace(false);
+    // The chunk index is derived from the packs, and may be lost.
+    if (this.#random.below(4) === 0) {
+      for (const suffix of ['', '-wal', '-shm']) await rm(join(this.#data, `index.db${suffix}`), { force: true });
+      this.#counts.lostIndexes += 1;
+    }
     await this.#restart(true);
   }
 
