@@ -115,7 +115,7 @@ async function openObjects(place: StorePlace): Promise<ObjectStore> {
   if (place.store.startsWith('s3://') || s3Endpoint !== undefined || s3Region !== undefined) {
     const { s3 } = readConfig({ store: place.store, s3Endpoint, s3Region }, process.env);
     if (s3 !== null) {
-      const log = jsonLog((line) => process.stderr.write(line));
+      const log = { ...jsonLog((line) => process.stderr.write(line)), info: () => {} };
       const common = { clock: systemClock, random: systemRandom, log, environment: process.env };
       return await openS3Store({ ...common, location: s3, readOnly: true });
     }

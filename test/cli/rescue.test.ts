@@ -51,25 +51,24 @@ async function makeRemains(): Promise<Remains> {
         { offset: 300 * 1024 * 1024 + n * 64 * 1024, length: 12_288 },
         { offset: GIB_BYTES - 4096 * (n + 1), length: 4096 },
       ];
-      for (const { offset, length } of writes) {
+      const commands: string[] = [];
+      for (const [at, { offset, length }] of writes.entries()) {
         const bytes = randomBytes(length);
         await file.write(bytes, 0, length, offset);
-        await writeFile(join(scratch, 'piece'), bytes);
-        await runOk('qemu-io', ['-f', 'raw', '-c', `write -s ${join(scratch, 'piece')} ${offset} ${length}`, uri]);
+        await writeFile(join(scratch, `piece-${at}`), bytes);
+        commands.push('-c', `write -s ${join(scratch, `piece-${at}`)} ${offset} ${length}`);
       }
-      await runOk('qemu-io', ['-f', 'raw', '-c', 'flush', uri]);
+      await runOk('qemu-io', ['-f', 'raw', ...commands, '-c', 'flush', uri]);
       const created = ['ec2', 'create-snapshot', '--volume-id', volume.VolumeId, '--description', `state ${n}`];
       const { SnapshotId: id } = await server.awsJson<{ readonly SnapshotId: string }>(created);
-      for (let state = ''; state !== 'completed';) {
-        const asked = await server.awsJson<{ readonly Snapshots: readonly { readonly State: string }[] }>([
-          ...['ec2', 'describe-snapshots', '--snapshot-ids', id],
-        ]);
-        state = asked.Snapshots[0]?.State ?? 'gone';
-        assert.match(state, /^(pending|completed)$/);
-        await systemClock.sleep(50);
+      // A snapshot is served once it is complete.
+      for (let served = false; !served; await systemClock.sleep(50)) {
+        const asked = await server.varve(['connect', id]);
+        served = asked.code === 0;
+        if (!served) assert.match(asked.stderr, /it is pending/);
       }
       const image = join(scratch, `state-${n}.raw`);
-      await runOk('cp', ['--sparse=always', model, image]);
+      await runOk('cp', [model, image]); // Holes stay holes.
       snapshots.push({ id, image });
     }
   }
@@ -141,11 +140,13 @@ test('with a copy of the objects and the key alone, every snapshot is listed, ve
   assert.equal(verified.code, 0, verified.stderr);
   assert.match(verified.stdout, /^5 snapshots /);
 
-  for (const { id, image } of left.snapshots) {
+  for (const [n, { id, image }] of left.snapshots.entries()) {
     const out = join(scratch, 'out.raw');
     const exported = await rescue(left, 'export', id, out);
     assert.equal(exported.code, 0, exported.stderr);
-    await runOk('cmp', [out, image]);
+    // Both compare every byte; cmp reads the holes, too.
+    if (n === SNAPSHOTS - 1) await runOk('cmp', [out, image]);
+    else await runOk('qemu-img', ['compare', '-f', 'raw', '-F', 'raw', out, image]);
     assert.ok((await stat(out)).blocks * 512 < 100 * 1024 * 1024, 'holes are holes');
     await rm(out);
   }
@@ -258,7 +259,7 @@ test('a damaged chunk is named with its bytes; an export stops there, or goes on
     }
     // The same but for zeros in the ranges that were named.
     const expected = join(scratch, 'expected.raw');
-    await runOk('cp', ['--sparse=always', image, expected]);
+    await runOk('cp', [image, expected]);
     await using hurt = await open(expected, 'r+');
     for (const { start, end } of own) await hurt.write(Buffer.alloc(end - start), 0, end - start, start);
     await runOk('qemu-img', ['compare', '-f', 'raw', '-F', 'raw', out, expected]);
