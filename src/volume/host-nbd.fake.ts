@@ -1,7 +1,13 @@
 import { once } from 'node:events';
 import { createConnection, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 
 import { COMMAND, INFO, OPTION, OPTION_REPLY, REQUEST_MAGIC, SIMPLE_REPLY_MAGIC } from '#wire/nbd/constants.ts';
+
+type Address = { readonly path: string } | { readonly host: string; readonly port: number };
+
+/** Fixed newstyle, no zeroes. */
+const CLIENT_FLAGS = Buffer.from([0, 0, 0, 3]);
 
 /** The plainest client of NBD: newstyle, simple replies, one request at a time. Errors of the server are thrown as `errno <n>`. */
 export class PlainNbdClient implements Disposable {
@@ -17,31 +23,54 @@ export class PlainNbdClient implements Disposable {
     this.sizeBytes = sizeBytes;
   }
 
-  static async connect(
-    address: { readonly path: string } | { readonly host: string; readonly port: number },
+  static async connect(address: Address, exportName = ''): Promise<PlainNbdClient> {
+    const socket = createConnection(address);
+    await once(socket, 'connect');
+    const client = PlainNbdClient.#on(socket);
+    await client.#take(18);
+    socket.write(CLIENT_FLAGS);
+    return await client.#open(exportName);
+  }
+
+  /** The same under TLS, with a pre-shared key. */
+  static async connectSecurely(
+    address: Address,
+    psk: { readonly identity: string; readonly key: Uint8Array },
     exportName = '',
   ): Promise<PlainNbdClient> {
     const socket = createConnection(address);
     await once(socket, 'connect');
+    await takeOnce(socket, 18);
+    socket.write(Buffer.concat([CLIENT_FLAGS, optionBytes(OPTION.startTls, Buffer.alloc(0))]));
+    const reply = (await takeOnce(socket, 20)).readUInt32BE(12);
+    if (reply !== OPTION_REPLY.ack) throw new Error(`refused: ${reply.toString(16)}`);
+    const secure = connectTls({
+      socket,
+      pskCallback: () => ({ psk: psk.key, identity: psk.identity }),
+      ciphers: 'TLS_AES_128_GCM_SHA256',
+      checkServerIdentity: () => undefined,
+    });
+    await once(secure, 'secureConnect');
+    return await PlainNbdClient.#on(secure).#open(exportName);
+  }
+
+  static #on(socket: Socket): PlainNbdClient {
     const input = socket[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
-    const early = new PlainNbdClient(socket, input, Buffer.alloc(0), 0);
-    await early.#take(18);
+    return new PlainNbdClient(socket, input, Buffer.alloc(0), 0);
+  }
+
+  async #open(exportName: string): Promise<PlainNbdClient> {
     const name = Buffer.from(exportName);
     const data = Buffer.alloc(4 + name.length + 2);
     data.writeUInt32BE(name.length, 0);
     name.copy(data, 4);
-    const option = Buffer.alloc(4 + 16);
-    option.writeUInt32BE(3, 0); // Fixed newstyle, no zeroes.
-    option.write('IHAVEOPT', 4, 'latin1');
-    option.writeUInt32BE(OPTION.go, 12);
-    option.writeUInt32BE(data.length, 16);
-    socket.write(Buffer.concat([option, data]));
+    this.#socket.write(optionBytes(OPTION.go, data));
     let sizeBytes = 0;
     for (;;) {
-      const reply = await early.#take(20);
-      const body = await early.#take(reply.readUInt32BE(16));
+      const reply = await this.#take(20);
+      const body = await this.#take(reply.readUInt32BE(16));
       const type = reply.readUInt32BE(12);
-      if (type === OPTION_REPLY.ack) return new PlainNbdClient(socket, input, early.#held, sizeBytes);
+      if (type === OPTION_REPLY.ack) return new PlainNbdClient(this.#socket, this.#input, this.#held, sizeBytes);
       if (type !== OPTION_REPLY.info) throw new Error(`refused: ${type.toString(16)}`);
       if (body.readUInt16BE(0) === INFO.export) sizeBytes = Number(body.readBigUInt64BE(2));
     }
@@ -90,6 +119,31 @@ export class PlainNbdClient implements Disposable {
     this.#held = this.#held.subarray(length);
     return taken;
   }
+}
+
+/** Bytes that come before anything else is read from the socket, and behind which nothing comes unasked. */
+async function takeOnce(socket: Socket, count: number): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  const enough = Promise.withResolvers<void>();
+  const take = (piece: Buffer): void => {
+    pieces.push(piece);
+    if (Buffer.concat(pieces).length >= count) enough.resolve();
+  };
+  socket.on('data', take);
+  socket.once('close', enough.resolve);
+  await enough.promise;
+  socket.removeListener('data', take);
+  const bytes = Buffer.concat(pieces);
+  if (bytes.length !== count) throw new Error('the server said something else');
+  return bytes;
+}
+
+function optionBytes(number: number, data: Uint8Array): Buffer {
+  const header = Buffer.alloc(16);
+  header.write('IHAVEOPT', 'latin1');
+  header.writeUInt32BE(number, 8);
+  header.writeUInt32BE(data.length, 12);
+  return Buffer.concat([header, data]);
 }
 
 function requestBytes(command: number, offset: number, length: number): Buffer {

@@ -16,6 +16,7 @@ import { CHUNK_BYTES, GIB_BYTES } from '#domain/geometry.ts';
 
 import type { VolumeHost } from './host.ts';
 import { PlainNbdClient } from './host-nbd.fake.ts';
+import { encodeSettings } from './host-settings.ts';
 import { HOST_LOCK_NAME, HostSupervisor, type HostSupervisorOptions } from './host-supervisor.ts';
 import {
   chunkOf,
@@ -174,21 +175,32 @@ test('a host of another build or with other settings is replaced in order', asyn
   assert.deepEqual(await client.read(0, CHUNK_BYTES), chunkOf(7));
 });
 
-test('the TCP port serves open volumes and completed snapshots by their ids', async (t) => {
+test('the TCP port serves volumes and snapshots to who has a grant for them, and nothing to others', async (t) => {
   const dataDirectory = temporary(t);
   const { host } = await supervised(t, dataDirectory, { settings: { nbdTcp: { host: '127.0.0.1', port: 0 } } });
-  const log = readFileSync(join(dataDirectory, 'volume-host.log'), 'utf8');
-  const port = Number(/nbd:\/\/127\.0\.0\.1:(\d+)\//.exec(log)?.[1]);
   const { volume } = await openVolume(host);
   await host.writeBlock(volume, 1, 0, chunkOf(1));
   const { snapshot } = await snapshotOf(host, volume);
   await host.writeBlock(volume, 1, 0, chunkOf(2));
-  for (const [name, byte] of [[volume, 2] as const, [snapshot, 1] as const]) {
-    using client = await PlainNbdClient.connect({ host: '127.0.0.1', port }, name);
+  const grants = await Promise.all([volume, snapshot].map((id) => host.issueGrant(id, null)));
+  const psk = (index: number) => {
+    const { grant, key } = present(grants[index], 'a grant was issued');
+    return { identity: grant.id, key: Buffer.from(key, 'hex') };
+  };
+  const address = { host: '127.0.0.1', port: present(grants[0], 'a grant was issued').port };
+  for (const [index, byte] of [2, 1].entries()) {
+    using client = await PlainNbdClient.connectSecurely(address, psk(index));
     assert.deepEqual(await client.read(0, 3), Buffer.alloc(3, byte));
   }
-  await assert.rejects(PlainNbdClient.connect({ host: '127.0.0.1', port }, newSnapshot()), /refused/);
-  await assert.rejects(PlainNbdClient.connect({ host: '127.0.0.1', port }), /refused/);
+  await assert.rejects(PlainNbdClient.connectSecurely(address, psk(0), snapshot), /refused/);
+  await assert.rejects(PlainNbdClient.connectSecurely(address, { ...psk(0), key: psk(1).key }));
+  await assert.rejects(PlainNbdClient.connect(address, volume), /refused/);
+  await assert.rejects(PlainNbdClient.connect(address), /refused/);
+  assert.equal((await host.grants(volume)).length, 1);
+  using cut = await PlainNbdClient.connectSecurely(address, psk(0));
+  assert.equal(await host.revokeGrant(psk(0).identity), true);
+  await assert.rejects(cut.read(0, 3));
+  await assert.rejects(PlainNbdClient.connectSecurely(address, psk(0)));
 });
 
 test('stopping in order leaves no process, no socket and no lock, and loses nothing', async (t) => {
@@ -213,7 +225,7 @@ test('stopping in order leaves no process, no socket and no lock, and loses noth
 test('SIGTERM stops a host in order', async (t) => {
   const dataDirectory = temporary(t);
   const entry = new URL('../volume-host.ts', import.meta.url).pathname;
-  const args = [entry, '--data', dataDirectory, '--settings', '{"nbdTcp":null}', '--build', 'test'];
+  const args = [entry, '--data', dataDirectory, '--settings', encodeSettings({ nbdTcp: null }), '--build', 'test'];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'] });
   t.after(() => child.kill('SIGKILL'));
   const exited = once(child, 'exit');

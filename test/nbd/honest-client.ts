@@ -17,13 +17,13 @@ export interface HonestFigures {
  */
 const parent = present(parentPort, 'this runs as a thread');
 const client = await PlainNbdClient.connect(workerData as { readonly path: string });
-let stopped = false;
-parent.once('message', () => (stopped = true));
-parent.postMessage('connected');
+const stopped = new AbortController();
+parent.once('message', () => stopped.abort());
+parent.postMessage('connected', []);
 
 let count = 0;
 let longestMs = 0;
-while (!stopped) {
+while (!stopped.signal.aborted) {
   const startMs = systemClock.monotonicMs();
   await client.read((count % 1000) * 4096, 4096);
   longestMs = Math.max(longestMs, systemClock.monotonicMs() - startMs);
@@ -32,4 +32,4 @@ while (!stopped) {
   if (count % 8 === 0) await systemClock.sleep(1);
 }
 client[Symbol.dispose]();
-parent.postMessage({ count, longestMs } satisfies HonestFigures);
+parent.postMessage({ count, longestMs } satisfies HonestFigures, []);

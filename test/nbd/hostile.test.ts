@@ -40,7 +40,7 @@ interface Attack {
   readonly count: number;
   readonly first: Buffer;
   /** Sent again and again afterwards, as long as the connection takes it. */
-  readonly then?: Buffer;
+  readonly again?: Buffer;
   /** Between two of them; 0: as fast as it goes. */
   readonly everyMs?: number;
 }
@@ -59,16 +59,16 @@ const flushes = Buffer.concat(Array.from({ length: 64 }, () => encodeRequest({ c
 const halfClientHello = Buffer.concat([Buffer.from([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]), Buffer.alloc(40)]);
 
 const ATTACKS: readonly Attack[] = [
-  { name: '32 connections ask for 32 MiB and read nothing', to: 'unix', count: 32, first: opened, then: reads },
-  { name: '64 connections do so in chunks', to: 'unix', count: 64, first: openedStructured, then: reads },
+  { name: '32 connections ask for 32 MiB and read nothing', to: 'unix', count: 32, first: opened, again: reads },
+  { name: '64 connections do so in chunks', to: 'unix', count: 64, first: openedStructured, again: reads },
   {
     name: '64 connections ask for 4 KiB without end and read nothing',
     to: 'unix',
     count: 64,
     first: opened,
-    then: smallReads,
+    again: smallReads,
   },
-  { name: '64 connections flush without end and read nothing', to: 'unix', count: 64, first: opened, then: flushes },
+  { name: '64 connections flush without end and read nothing', to: 'unix', count: 64, first: opened, again: flushes },
   { name: 'half a request', to: 'unix', count: 64, first: Buffer.concat([opened, read(4096).subarray(0, 14)]) },
   { name: 'silence', to: 'unix', count: 200, first: Buffer.alloc(0) },
   {
@@ -76,37 +76,37 @@ const ATTACKS: readonly Attack[] = [
     to: 'unix',
     count: 64,
     first: Buffer.concat([opened, write(0xffff_ffff)]),
-    then: Buffer.alloc(65_536),
+    again: Buffer.alloc(65_536),
   },
   {
     name: 'writes whose payload never ends',
     to: 'unix',
     count: 64,
     first: Buffer.concat([opened, write(32 * MIB), Buffer.alloc(300_000)]),
-    then: Buffer.of(0),
+    again: Buffer.of(0),
     everyMs: 20,
   },
-  { name: 'reads of 4 GiB', to: 'unix', count: 64, first: opened, then: read(0xffff_ffff) },
+  { name: 'reads of 4 GiB', to: 'unix', count: 64, first: opened, again: read(0xffff_ffff) },
   {
     name: 'an option of 4 GiB',
     to: 'unix',
     count: 200,
     first: Buffer.concat([hello, option(OPTION.go, Buffer.alloc(0), 0xffff_ffff)]),
-    then: Buffer.alloc(65_536),
+    again: Buffer.alloc(65_536),
   },
   {
     name: 'options of 64 KiB without end',
     to: 'unix',
     count: 200,
     first: hello,
-    then: option(4711, Buffer.alloc(65_536)),
+    again: option(4711, Buffer.alloc(65_536)),
   },
   {
     name: 'options that nobody knows, byte by byte',
     to: 'unix',
     count: 200,
     first: Buffer.concat([hello, option(4711)]),
-    then: Buffer.of(0x49),
+    again: Buffer.of(0x49),
     everyMs: 20,
   },
   { name: '10,000 connections', to: 'unix', count: 10_000, first: hello },
@@ -117,11 +117,11 @@ const ATTACKS: readonly Attack[] = [
     to: 'tcp',
     count: 1_000,
     first: startTls,
-    then: halfClientHello,
+    again: halfClientHello,
     everyMs: 50,
   },
-  { name: 'options without TLS, without end', to: 'tcp', count: 200, first: hello, then: go },
-  { name: 'garbage', to: 'tcp', count: 200, first: Buffer.alloc(65_536, 0x5a), then: Buffer.alloc(65_536, 0xa5) },
+  { name: 'options without TLS, without end', to: 'tcp', count: 200, first: hello, again: go },
+  { name: 'garbage', to: 'tcp', count: 200, first: Buffer.alloc(65_536, 0x5a), again: Buffer.alloc(65_536, 0xa5) },
 ];
 
 function statusBytes(pid: number, field: 'VmRSS' | 'VmHWM'): number {
@@ -139,7 +139,7 @@ async function honestClient(address: Address): Promise<() => Promise<HonestFigur
   const worker = new Worker(new URL('./honest-client.ts', import.meta.url), { workerData: address });
   await once(worker, 'message'); // It is connected.
   return async () => {
-    worker.postMessage('stop');
+    worker.postMessage('stop', []);
     const [figures] = (await once(worker, 'message')) as [HonestFigures];
     return figures;
   };
@@ -155,7 +155,7 @@ async function attack(one: Attack, target: Target, untilMs: number): Promise<rea
     socket.pause();
     socket.write(one.first);
     sockets.push(socket);
-    if (one.then !== undefined) sending.push(keepSending(socket, one.then, one.everyMs ?? 0, untilMs));
+    if (one.again !== undefined) sending.push(keepSending(socket, one.again, one.everyMs ?? 0, untilMs));
     // As many at once as a listening socket has room for.
     if (index % 100 === 99) await systemClock.sleep(1);
   }
@@ -226,10 +226,10 @@ test('a hostile client costs bounded memory and keeps nobody else waiting', asyn
       // And the disk that was attacked is served again.
       const deadlineMs = systemClock.monotonicMs() + 10_000;
       for (;;) {
-        const again = await PlainNbdClient.connect(target.unix).catch(() => null);
-        if (again !== null) {
-          assert.equal((await again.read(56 * MIB, 4096))[0], 0x5a); // Where no attack writes.
-          again[Symbol.dispose]();
+        const next = await PlainNbdClient.connect(target.unix).catch(() => null);
+        if (next !== null) {
+          assert.equal((await next.read(56 * MIB, 4096))[0], 0x5a); // Where no attack writes.
+          next[Symbol.dispose]();
           break;
         }
         assert.ok(systemClock.monotonicMs() < deadlineMs, 'the attacked disk can be opened again');
