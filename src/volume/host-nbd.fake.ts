@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createConnection, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
 
 import { COMMAND, INFO, OPTION, OPTION_REPLY, REQUEST_MAGIC, SIMPLE_REPLY_MAGIC } from '#wire/nbd/constants.ts';
 
@@ -38,20 +38,7 @@ export class PlainNbdClient implements Disposable {
     psk: { readonly identity: string; readonly key: Uint8Array },
     exportName = '',
   ): Promise<PlainNbdClient> {
-    const socket = createConnection(address);
-    await once(socket, 'connect');
-    await takeOnce(socket, 18);
-    socket.write(Buffer.concat([CLIENT_FLAGS, optionBytes(OPTION.startTls, Buffer.alloc(0))]));
-    const reply = (await takeOnce(socket, 20)).readUInt32BE(12);
-    if (reply !== OPTION_REPLY.ack) throw new Error(`refused: ${reply.toString(16)}`);
-    const secure = connectTls({
-      socket,
-      pskCallback: () => ({ psk: psk.key, identity: psk.identity }),
-      ciphers: 'TLS_AES_128_GCM_SHA256',
-      checkServerIdentity: () => undefined,
-    });
-    await once(secure, 'secureConnect');
-    return await PlainNbdClient.#on(secure).#open(exportName);
+    return await PlainNbdClient.#on(await connectSecurely(address, psk)).#open(exportName);
   }
 
   static #on(socket: Socket): PlainNbdClient {
@@ -119,6 +106,27 @@ export class PlainNbdClient implements Disposable {
     this.#held = this.#held.subarray(length);
     return taken;
   }
+}
+
+/** A connection that shook hands up to where options are sent under TLS. */
+export async function connectSecurely(
+  address: Address,
+  psk: { readonly identity: string; readonly key: Uint8Array },
+): Promise<TLSSocket> {
+  const socket = createConnection(address);
+  await once(socket, 'connect');
+  await takeOnce(socket, 18);
+  socket.write(Buffer.concat([CLIENT_FLAGS, optionBytes(OPTION.startTls, Buffer.alloc(0))]));
+  const reply = (await takeOnce(socket, 20)).readUInt32BE(12);
+  if (reply !== OPTION_REPLY.ack) throw new Error(`refused: ${reply.toString(16)}`);
+  const secure = connectTls({
+    socket,
+    pskCallback: () => ({ psk: psk.key, identity: psk.identity }),
+    ciphers: 'TLS_AES_128_GCM_SHA256',
+    checkServerIdentity: () => undefined,
+  });
+  await once(secure, 'secureConnect');
+  return secure;
 }
 
 /** Bytes that come before anything else is read from the socket, and behind which nothing comes unasked. */
