@@ -34,6 +34,19 @@ test('a record that puts several chunks into one slot, or one beyond the volume,
   }
 });
 
+test('what moves within the data file keeps its epoch, whatever the epoch is by then', () => {
+  const replay = replayOf();
+  for (const record of [
+    { kind: 'put', index: 3, count: 1, state: 9, epoch: 1 },
+    { kind: 'cut', epoch: 1, cut: 'a' as CutId },
+    { kind: 'release', epoch: 1 },
+    { kind: 'put', index: 3, count: 1, state: 2, epoch: 1 },
+  ] as const) {
+    assert(replay.take(record));
+  }
+  replay.finish();
+});
+
 test('records that no volume writes, with good checksums, are damage and no broken invariant', () => {
   const cut = { kind: 'cut', epoch: 1, cut: 'a' as CutId } as const;
   const wrong: Readonly<Record<string, readonly LogRecord[]>> = {

@@ -132,8 +132,10 @@ export class LogReplay {
     const { epoch, tables, chunks } = this.#map;
     switch (record.kind) {
       case 'put':
-        if (record.epoch !== 0 && record.epoch !== epoch)
+        // What moves within the data file keeps its epoch.
+        if (record.epoch !== 0 && record.epoch !== epoch && record.epoch !== chunks.epochAt(record.index)) {
           return `puts a chunk in epoch ${record.epoch} in epoch ${epoch}`;
+        }
         for (let at = record.index; at < record.index + record.count; at += 1) {
           if (chunks.stateAt(at) === record.state) return `puts chunk ${at} where it is`;
         }
