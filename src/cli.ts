@@ -18,6 +18,8 @@ usage: varve COMMAND [options]
       --s3-endpoint URL  of a store that is not Amazon's: http://host:port
       --s3-region NAME   of the bucket (default us-east-1)
       --encrypt-volumes  encrypt the data files of new volumes (AES-256-XTS, a key for each)
+      --hydration-rate N MiB a second with which a disk made from a snapshot is filled in
+                         the background (default 32; 0: only what is read is fetched)
       --tls-cert FILE, --tls-key FILE
                          speak HTTPS with this certificate (PEM)
       --nbd-tcp [HOST:]PORT
@@ -35,6 +37,8 @@ usage: varve COMMAND [options]
                        write a disk, volume or snapshot as an image: raw, qcow2 or vmdk
   snapshots            list all snapshots with their exact sizes in the store
       --json             in bytes
+  volumes              list all volumes, and how much of what they were made from is here
+      --json             in bytes
   verify [SNAPSHOT]    read and check every byte that is stored, or all of one snapshot
       --json             the report as JSON
   rescue list|verify|export|serve --store DIR --key FILE
@@ -44,7 +48,8 @@ usage: varve COMMAND [options]
 
 Every command but rescue takes --data DIR (default ./${DATA_DEFAULT}): where the server keeps everything.
 Environment: VARVE_DATA, VARVE_HOST, VARVE_PORT, VARVE_REGION, VARVE_NBD_TCP,
-VARVE_TLS_CERT, VARVE_TLS_KEY, VARVE_ENCRYPT_VOLUMES (1), VARVE_STORE, VARVE_S3_ENDPOINT, VARVE_S3_REGION.
+VARVE_TLS_CERT, VARVE_TLS_KEY, VARVE_ENCRYPT_VOLUMES (1), VARVE_STORE, VARVE_S3_ENDPOINT, VARVE_S3_REGION,
+VARVE_HYDRATION_RATE.
 Exit codes: 0 done, 1 could not be done, 2 the command line is wrong.
 `;
 
@@ -64,6 +69,7 @@ const SERVE = {
   's3-endpoint': { type: 'string' },
   's3-region': { type: 'string' },
   'encrypt-volumes': { type: 'boolean' },
+  'hydration-rate': { type: 'string' },
   'tls-cert': { type: 'string' },
   'tls-key': { type: 'string' },
 } as const;
@@ -101,6 +107,7 @@ async function serveCommand(words: readonly string[]): Promise<void> {
     s3Endpoint: textOf(values, 's3-endpoint'),
     s3Region: textOf(values, 's3-region'),
     encryptVolumes: values['encrypt-volumes'] === true ? true : undefined,
+    hydrationRate: textOf(values, 'hydration-rate'),
     tlsCert: textOf(values, 'tls-cert'),
     tlsKey: textOf(values, 'tls-key'),
   };
@@ -153,6 +160,10 @@ async function snapshotsCommand(words: readonly string[]): Promise<void> {
   await (await import('./cli/snapshots.ts')).snapshotsCommand(words);
 }
 
+async function volumesCommand(words: readonly string[]): Promise<void> {
+  await (await import('./cli/volumes.ts')).volumesCommand(words);
+}
+
 async function verifyCommand(words: readonly string[]): Promise<void> {
   await (await import('./cli/verify.ts')).verifyCommand(words);
 }
@@ -164,6 +175,7 @@ const HELP = new Map<string, () => Promise<string>>([
   ['import', async () => (await import('./cli/import.ts')).IMPORT_USAGE],
   ['export', async () => (await import('./cli/export.ts')).EXPORT_USAGE],
   ['snapshots', async () => (await import('./cli/snapshots.ts')).SNAPSHOTS_USAGE],
+  ['volumes', async () => (await import('./cli/volumes.ts')).VOLUMES_USAGE],
   ['verify', async () => (await import('./cli/verify.ts')).VERIFY_USAGE],
 ]);
 
@@ -176,6 +188,7 @@ const COMMANDS = new Map<string, (words: readonly string[]) => Promise<void>>([
   ['import', importCommand],
   ['export', exportCommand],
   ['snapshots', snapshotsCommand],
+  ['volumes', volumesCommand],
   ['verify', verifyCommand],
   ['version', versionCommand],
   ['--version', versionCommand],

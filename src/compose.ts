@@ -40,7 +40,12 @@ export async function compose(
   const supervisor = scope.use(
     await HostSupervisor.start({
       dataDirectory: config.dataDirectory,
-      settings: { nbdTcp: config.nbdTcp, s3: config.s3, encryptVolumes: config.encryptVolumes },
+      settings: {
+        nbdTcp: config.nbdTcp,
+        s3: config.s3,
+        encryptVolumes: config.encryptVolumes,
+        hydration: { bytesPerSecond: config.hydrationMib * 1024 ** 2 },
+      },
       build: version(),
       clock: systemClock,
       log,

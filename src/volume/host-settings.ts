@@ -1,6 +1,7 @@
 import type { S3Location } from '#chunk/s3-location.ts';
 
 import { type Decode, count, nullable, record, text } from './host-decode.ts';
+import { HYDRATION_DEFAULT, type HydrationSettings } from './hydrations.ts';
 
 /** An address to listen on. */
 export interface NbdTcp {
@@ -16,6 +17,8 @@ export interface HostSettings {
   readonly s3?: S3Location | null;
   /** Whether the data files of new volumes are encrypted. */
   readonly encryptVolumes?: boolean;
+  /** How restored volumes are filled in the background. */
+  readonly hydration?: HydrationSettings;
 }
 
 const location: Decode<S3Location> = record<S3Location>({
@@ -28,15 +31,17 @@ const settings: Decode<Required<HostSettings>> = record<Required<HostSettings>>(
   nbdTcp: nullable(record<NbdTcp>({ host: text, port: count })),
   s3: (value, path) => nullable(location)(value ?? null, path),
   encryptVolumes: (value) => value === true,
+  hydration: record<HydrationSettings>({ bytesPerSecond: count }),
 });
 
 /** One text for one value, to compare and to pass on a command line. */
 export function encodeSettings(value: HostSettings): string {
-  const { s3 = null, encryptVolumes = false } = value;
+  const { s3 = null, encryptVolumes = false, hydration: rate = HYDRATION_DEFAULT } = value;
+  const hydration = { bytesPerSecond: rate.bytesPerSecond };
   const nbdTcp = value.nbdTcp === null ? null : { host: value.nbdTcp.host, port: value.nbdTcp.port };
-  if (s3 === null) return JSON.stringify({ nbdTcp, s3, encryptVolumes });
+  if (s3 === null) return JSON.stringify({ nbdTcp, s3, encryptVolumes, hydration });
   const { bucket, prefix, region, endpoint } = s3;
-  return JSON.stringify({ nbdTcp, s3: { bucket, prefix, region, endpoint }, encryptVolumes });
+  return JSON.stringify({ nbdTcp, s3: { bucket, prefix, region, endpoint }, encryptVolumes, hydration });
 }
 
 /** Throws DecodeError or SyntaxError. */

@@ -30,7 +30,6 @@ export interface HydratedOrigin {
   /** Afterwards it is known what the origin holds in the chunk's page. Rejects when the store does. */
   learn(index: number): Promise<void>;
   presenceAt(index: number): 'present' | 'absent' | 'unknown' | null;
-  skipEmpty(index: number, until: number): number;
   /** Whether the chunk is still to be fetched, as far as that is known. */
   isNeeded(index: number): boolean;
   /** Fetches and keeps them. Rejects when one cannot be read. */

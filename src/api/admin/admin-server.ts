@@ -4,6 +4,7 @@ import { describeError } from '#base/log.ts';
 import { createAccount } from '#control/access.ts';
 import { addressOf, AmbiguousNameError, grantAccess, grantsOf } from '#control/operator.ts';
 import type { ControlPorts } from '#control/ports.ts';
+import { servedVolumes } from '#control/served-volumes.ts';
 import { sizedSnapshots } from '#control/snapshot-sizes.ts';
 import type { TaskReport } from '#control/tasks/task.ts';
 import { DomainError, type Failure } from '#domain/errors.ts';
@@ -31,6 +32,7 @@ interface Reply {
  * - `DELETE /grants?id=ID` → `{ revoked }`
  * - `POST /collect` → `{ done, failed, remaining }`: gives back what nothing needs, now; answered when it is done
  * - `GET /snapshots?after=N` → `{ snapshots, next }`: a page of all snapshots with their exact sizes
+ * - `GET /volumes?after=N` → `{ volumes, next }`: a page of all volumes, and how far they are hydrated
  * - `GET /store` → `{ snapshotCount, storedBytes, neededBytes, fullBytes }`
  * - `POST /accounts` → `{ AccountId, AccessKeyId, SecretAccessKey }`
  *
@@ -82,6 +84,7 @@ async function answer(
     }
     if (url.pathname === '/grants') return await answerGrants(ports, request.method ?? '', url.searchParams);
     if (verb === 'GET /snapshots') return await answerSnapshots(ports, Number(url.searchParams.get('after') ?? 0));
+    if (verb === 'GET /volumes') return await answerVolumes(ports, Number(url.searchParams.get('after') ?? 0));
     if (verb === 'GET /store') return { status: 200, body: { ...(await ports.host.storeSize()) } };
     if (verb === 'POST /collect') return { status: 200, body: { ...(await collect()) } };
     if (verb === 'POST /accounts') {
@@ -96,6 +99,25 @@ async function answer(
     ports.log.error('an operator request failed', { url: request.url, error });
     return { status: 500, body: { message: describeError(error) } };
   }
+}
+
+async function answerVolumes(ports: ControlPorts, after: number): Promise<Reply> {
+  if (!Number.isSafeInteger(after) || after < 0)
+    return { status: 400, body: { message: 'after is no number of a row' } };
+  const { volumes, next } = await servedVolumes(ports, after);
+  const views = volumes.map(({ volume, status }) => ({
+    id: volume.id,
+    name: volume.name,
+    account: volume.account,
+    region: volume.region,
+    sizeBytes: volume.sizeGib * GIB_BYTES,
+    state: volume.state,
+    clientCount: status?.clientCount ?? null,
+    ownBytes: status?.slotBytes ?? null,
+    failure: status?.failure ?? null,
+    hydration: status?.hydration ?? null,
+  }));
+  return { status: 200, body: { volumes: views, next } };
 }
 
 async function answerSnapshots(ports: ControlPorts, after: number): Promise<Reply> {
