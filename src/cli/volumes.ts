@@ -72,6 +72,7 @@ function tableLines(volumes: readonly ListedVolume[]): readonly string[] {
 }
 
 function cellsOf({ id, name, sizeBytes, state, ownBytes, failure, hydration }: ListedVolume): readonly string[] {
+  const reason = hydration?.reason ?? null;
   return [
     id,
     name ?? '-',
@@ -79,7 +80,7 @@ function cellsOf({ id, name, sizeBytes, state, ownBytes, failure, hydration }: L
     ownBytes === null ? '-' : formatBytes(ownBytes),
     hydration === null ? '-' : percentOf(hydration),
     hydration?.state === 'hydrating' ? `${formatBytes(hydration.bytesPerSecond)}/s` : '-',
-    failure ?? (hydration?.reason == null ? state : `${state}; hydration waits: ${hydration.reason}`),
+    failure ?? (reason === null ? state : `${state}; hydration waits: ${reason}`),
   ];
 }
 
