@@ -34,6 +34,8 @@ const BLOCKS_A_CHUNK = CHUNK_BYTES / BLOCK_BYTES;
 const BLOCKS = CHUNKS * BLOCKS_A_CHUNK;
 const VOLUME = 'vol-00000001' as VolumeId;
 const PATH = '/volume';
+/** Whenever there is a free slot. */
+const COMPACTION = { freeSlotsMin: 1, freePartMin: 0, pauseMs: 0 };
 const LIMITS = { logBytesMin: 900, logBytesMax: 900, uncommittedBytesMax: 400 };
 const LIVES = 5;
 
@@ -154,6 +156,7 @@ class World {
       files: this.#files.process(),
       bootId: `boot-${this.#boot}`,
       limits: LIMITS,
+      compaction: COMPACTION,
       fetchOrigin: async () => null,
     });
     const device = this.#device;

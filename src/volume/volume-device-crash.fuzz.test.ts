@@ -24,6 +24,8 @@ const ORIGIN_CHUNKS = 3;
 const BLOCKS_A_CHUNK = CHUNK_BYTES / BLOCK_BYTES;
 const BLOCKS = CHUNKS * BLOCKS_A_CHUNK;
 const PATH = '/volume';
+/** Whenever there is a free slot. */
+const COMPACTION = { freeSlotsMin: 1, freePartMin: 0, pauseMs: 0 };
 const LIMITS = { logBytesMin: 900, logBytesMax: 900, uncommittedBytesMax: 400 };
 
 const seed = Number(process.env['FUZZ_SEED'] ?? 1 + Math.floor(performance.timeOrigin % 1e9));
@@ -95,6 +97,8 @@ class World {
   #cuts: Cut[] = [];
   #pending = new Set<Promise<void>>();
   readonly #faults: boolean;
+  /** Nothing moves in the data file while a cut is pending. */
+  readonly #cutsMax: number;
   crashes = 0;
   powerLosses = 0;
   cutsKept = 0;
@@ -105,6 +109,7 @@ class World {
     this.#random = new SeededRandom(seedOfRun);
     this.#files = new FragileFiles(this.#random);
     this.#faults = faults;
+    this.#cutsMax = [0, 1, 4][this.#random.below(3)] as number;
   }
 
   async live(): Promise<void> {
@@ -175,6 +180,7 @@ class World {
           files: this.#files.process(),
           bootId: `boot-${this.#boot}`,
           limits: LIMITS,
+          compaction: COMPACTION,
           onTrouble: (error) => {
             if (!isCrash(error) && !this.#faults) this.#troubles.push(error);
           },
@@ -354,7 +360,7 @@ class World {
   }
 
   #cut(device: VolumeDevice): void {
-    if (this.#cuts.filter((cut) => cut.released === 'no').length >= 4) return;
+    if (this.#cuts.filter((cut) => cut.released === 'no').length >= this.#cutsMax) return;
     const versionCounts = this.#versionCounts();
     const view = Uint32Array.from(this.#versions, (versions) => versions.at(-1) as number);
     const name = `cut-${this.#nextVersion}` as CutId;
