@@ -41,8 +41,8 @@ It only reads, and may run beside the server. It believes no index and no metada
 Exit codes: 0 all is whole, 1 something is damaged or could not be read, 2 the command line is wrong.
 `;
 
-/** Packs are decrypted in threads of their own; a pack of 16 MiB is in memory for each, and one more. */
-const THREADS_MAX = 8;
+/** Packs are decrypted in threads of their own, which take some 100 MB each. */
+const THREADS_MAX = 4;
 
 /** `varve verify`. Throws ConfigError for a wrong command line, CommandError when something is damaged. */
 export async function verifyCommand(words: readonly string[]): Promise<void> {

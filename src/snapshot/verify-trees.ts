@@ -22,6 +22,8 @@ export interface TreePorts {
   readonly keysOf: (account: AccountId) => AccountKeys;
   /** The bytes of a copy; null: its pack is gone. Throws DamageError when they cannot be read. */
   readonly read: (copy: Copy) => Promise<Buffer | null>;
+  /** A node was read that nothing read before. */
+  readonly onNode: (copy: Copy) => void;
   readonly signal: AbortSignal;
 }
 
@@ -137,8 +139,10 @@ export class VerifyTrees {
         const node = TreeNode.parse(unsealRecord(keysOf(account), 'node', child.key, record), level);
         if (node.presentCount() !== child.count)
           throw new DamageError('the tree node counts other chunks than its parent says');
-        if (copy.state === CopyState.listed || copy.state === CopyState.wanted)
+        if (copy.state === CopyState.listed || copy.state === CopyState.wanted) {
+          this.#ports.onNode(copy);
           catalog.settle(copy, CopyState.whole, null);
+        }
         return node;
       } catch (error) {
         if (!(error instanceof DamageError)) throw error;

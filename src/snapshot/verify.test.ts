@@ -169,6 +169,7 @@ test('one snapshot is verified by what it needs alone', async () => {
   assert.deepEqual(clean.damages, []);
   assert.equal(clean.counts.chunks, entries.filter(({ entry }) => isNeededByFirst(entry)).length);
   assert.equal(clean.counts.deltas, 0);
+  assert.equal(clean.counts.nodes, 3);
   const ofSecond = await verifyTest(objects, { snapshot: second });
   assert.deepEqual([ofSecond.counts.chunks, ofSecond.counts.deltas], [2, 1]);
 

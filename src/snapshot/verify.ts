@@ -57,6 +57,8 @@ const PACK_BYTES_MAX = 4 * PACK_BYTES_TARGET;
 const ROUNDS_MAX = 8;
 const PACKS_PER_TURN = 100;
 const COPIES_PER_TURN = 200;
+/** Records of one snapshot that are read while another is checked. */
+const READS_AT_ONCE = 4;
 const INDEX_ID_KEY = 'index-id';
 /** Objects that are not of this store and are told of. */
 const STRANGERS_MAX = 100;
@@ -93,6 +95,10 @@ class Verification {
       ledger: this.#ledger,
       keysOf: (account) => this.#ring.of(account),
       read: (copy) => this.#readCopy(copy),
+      onNode: (copy) => {
+        this.#countRecord('node');
+        this.#bytes += copy.length;
+      },
       signal: options.signal,
     };
   }
@@ -309,11 +315,13 @@ class Verification {
     for (;;) {
       const copies = this.#catalog.todo(CopyState.wanted, COPIES_PER_TURN);
       if (copies.length === 0) return;
+      await using group = new TaskGroup({ limit: READS_AT_ONCE });
       for (const copy of copies) {
         throwIfAborted(this.#options.signal);
-        await this.#checkCopy(copy);
+        await group.add(() => this.#checkCopy(copy));
         this.#progress();
       }
+      await group.drain();
     }
   }
 
