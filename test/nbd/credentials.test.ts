@@ -100,6 +100,18 @@ test('keys are files of their owner, and nowhere else', async (t) => {
   ];
   assert.match(written[0] ?? '', new RegExp(exportId));
   for (const one of written) assert.ok(!one.includes(secret), 'no key is written');
+
+  // Where the user says; what is there stays, and a credential whose key went nowhere is taken back.
+  const directory = join(server.dataDirectory, 'elsewhere');
+  const words = ['connect', 'disk-2', '--tcp', '--psk-dir', directory];
+  const made = await server.varve(words);
+  assert.match(made.stdout, /^nbds:.*[/]elsewhere[/]keys\.psk\n$/);
+  assert.equal((await stat(join(directory, 'keys.psk'))).mode & 0o777, 0o600);
+  const again = await server.varve(words);
+  assert.equal(again.code, 1);
+  assert.match(again.stderr, /cannot be written; the credential was taken back/);
+  const list = await server.varve(['connect', '--list', 'disk-2', '--json']);
+  assert.equal((JSON.parse(list.stdout) as unknown[]).length, 1);
 });
 
 test('a revoked credential cuts its clients and lets nobody in; the others stay', async (t) => {
