@@ -33,7 +33,7 @@ test(
   { timeout: budgetMs * 10 + 60_000 },
   async () => {
     const startMs = performance.now();
-    for (let run = seed; performance.now() - startMs < budgetMs || marksSeen === 0; run += 1) {
+    for (let run = seed; performance.now() - startMs < budgetMs || seen.marks === 0; run += 1) {
       const path = await mkdtemp(join(tmpdir(), 'varve-volume-fuzz-'));
       try {
         await new World(run, join(path, 'volume')).live();
@@ -47,7 +47,8 @@ test(
 );
 
 const HISTORY_MAX = 6;
-let marksSeen = 0;
+/** How many chunks of cuts told which blocks changed. */
+const seen = { marks: 0 };
 
 class World {
   readonly #random: SeededRandom;
@@ -287,7 +288,7 @@ class World {
   #checkMarks(cut: CutId, sinceEpoch: number, base: Buffer, view: Buffer): void {
     for (const { index, slotOffset, changedBlocks } of this.#open_.changes(cut, sinceEpoch)) {
       if (slotOffset === null || changedBlocks === null) continue;
-      marksSeen += 1;
+      seen.marks += 1;
       for (let block = 0; block < CHUNK_BYTES / BLOCK_BYTES; block += 1) {
         if ((((changedBlocks[block >>> 5] as number) >>> (block & 31)) & 1) === 1) continue;
         const start = index * CHUNK_BYTES + block * BLOCK_BYTES;
