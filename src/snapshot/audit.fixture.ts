@@ -41,6 +41,8 @@ export class Audit {
   #recordsOf = '';
   /** Deltas seen so far. */
   deltaCount = 0;
+  /** Contents of the chunks that the records looked at last give. */
+  #whole: ReadonlyMap<string, ContentNumber> | null = null;
   /** Of the records that were looked at last. */
   readonly #chunks = new Map<string, AuditedChunk>();
   /** Packs never change, so each is read once. */
@@ -73,6 +75,7 @@ export class Audit {
       }
     }
     this.#chunks.clear();
+    this.#whole = null;
     return all;
   }
 
@@ -118,28 +121,24 @@ export class Audit {
   /** The content of a chunk; what any copy of it needs is added to `needed`. */
   #chunkOf(key: string, records: StoredRecords, needed: Set<string>): ContentNumber {
     const known = this.#chunks.get(key);
-    const chunk = known ?? this.#assemble(key, records, []);
-    assert(chunk !== null, `chunk ${key} is needed, and no copy of it is whole`);
+    const chunk = known ?? this.#assemble(key, records);
     this.#chunks.set(key, chunk);
     for (const name of chunk.needs) needed.add(name);
     return chunk.content;
   }
 
-  /** From whichever copies lead to a whole one; null when none does. */
-  #assemble(key: string, records: StoredRecords, above: readonly string[]): AuditedChunk | null {
-    if (above.includes(key)) return null;
-    let found: ContentNumber | null = null;
+  #assemble(key: string, records: StoredRecords): AuditedChunk {
+    this.#whole ??= wholeChunks(records);
+    const content = this.#whole.get(key);
+    assert(content !== undefined, `chunk ${key} is needed, and no copy of it is whole`);
     const needs = new Set([key]);
-    for (const copy of records.get(key)?.copies ?? []) {
-      if (copy.kind === 'chunk') found = copy.content;
-      if (copy.kind !== 'delta') continue;
-      const base = this.#assemble(copy.base, records, [...above, key]);
-      if (base === null) continue;
-      for (const name of base.needs) needs.add(name);
-      assert(base.content !== 0);
-      found = copy.content;
+    for (const name of needs) {
+      for (const copy of records.get(name)?.copies ?? []) {
+        // A set that is walked goes on with what is added meanwhile.
+        if (copy.kind === 'delta' && this.#whole.has(copy.base)) needs.add(copy.base);
+      }
     }
-    return found === null ? null : { content: found, needs };
+    return { content, needs };
   }
 
   async #readPack(objectKey: string): Promise<ReadonlyMap<string, StoredRecord>> {
@@ -182,4 +181,23 @@ export class Audit {
     assert(addressOf(this.#keys, 'chunk', plain).equals(key), 'a delta has the address of its chunk');
     return { kind: 'delta', base: header.delta.base.toString('hex'), content };
   }
+}
+
+/** Chunks that are stored as such, and those of which a copy rests on one of these. */
+function wholeChunks(records: StoredRecords): ReadonlyMap<string, ContentNumber> {
+  const whole = new Map<string, ContentNumber>();
+  for (let sizeBefore = -1; sizeBefore < whole.size;) {
+    sizeBefore = whole.size;
+    for (const [key, { copies }] of records) {
+      if (whole.has(key)) continue;
+      for (const copy of copies) {
+        if (copy.kind === 'chunk') whole.set(key, copy.content);
+        if (copy.kind === 'delta' && whole.has(copy.base)) {
+          assert(whole.get(copy.base) !== 0, 'a delta rests on a content that it was made of');
+          whole.set(key, copy.content);
+        }
+      }
+    }
+  }
+  return whole;
 }
