@@ -49,7 +49,7 @@ export async function openS3Store(options: S3OpenOptions): Promise<S3Store> {
   });
   try {
     const owner = options.readOnly === true ? null : await S3Owner.take(client, { clock, random, log });
-    return new S3Store({ client, clock, owner, conditionalPut });
+    return new S3Store({ client, owner, conditionalPut });
   } catch (error) {
     client[Symbol.dispose]();
     throw error;

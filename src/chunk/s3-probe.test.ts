@@ -63,6 +63,17 @@ test('probe: it says what the store honours, and leaves nothing behind', async (
   assert.deepEqual([...fake.objects.keys()], ['p/.owner']);
 });
 
+test('probe: a first put whose answer was lost does not hide that the store honours conditions', async (t) => {
+  const fake = await started(t);
+  let isFirst = true;
+  fake.fault = ({ method }) => {
+    if (method !== 'PUT' || !isFirst) return null;
+    isFirst = false;
+    return { kind: 'reset', done: true };
+  };
+  assert.equal((await findings(fake))['conditionalPut'], true);
+});
+
 test('probe: what an earlier one left is removed, and nothing else', async (t) => {
   const fake = await started(t);
   fake.objects.set('p/.probe-0123', Buffer.from('x'));

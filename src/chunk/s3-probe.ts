@@ -51,7 +51,8 @@ async function probe(client: S3Client, random: Random): Promise<S3Findings> {
   for (const left of await listProbes(client)) await deleteObject(client, left.key);
 
   const firstPut = await put(client, key, first, [['If-None-Match', '*']]);
-  const isKnown = firstPut.status === 200;
+  // The name is new: an object of it can only be from an attempt whose answer was lost.
+  const isKnown = firstPut.status === 200 || firstPut.status === 412;
   if (!isKnown) expectOk(await put(client, key, first, []));
   try {
     // It may be answered and do nothing.

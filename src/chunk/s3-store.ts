@@ -1,7 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import { assert } from '#base/assert.ts';
-import type { Clock } from '#base/clock.ts';
 import { KeyLock } from '#base/key-lock.ts';
 
 import { isObjectKey, ObjectExistsError, ObjectStoreError, type ObjectStore } from './object-store.ts';
@@ -15,13 +14,12 @@ const LIST_COUNT_MAX = 1000;
 const LIST_BYTES_MAX = 2 * 1024 * 1024;
 /** What an object may have when it is asked for whole: a pack. */
 const OBJECT_BYTES_MAX = 32 * 1024 * 1024;
-/** So long after the last byte of a put that got no answer the store may still do it; a deletion of that key waits. */
+/** So long after the last byte of a put that got no answer the store may still do it. */
 export const DOUBT_MS = 30_000;
 
 export interface S3StoreOptions {
   /** Taken over: disposed of with the store. */
   readonly client: S3Client;
-  readonly clock: Clock;
   /** Looked at before anything is changed; null: nothing is to be changed. */
   readonly owner: S3Owner | null;
   /** Whether the store refuses a put with `If-None-Match: *` where there is an object; the probe finds out. */
@@ -37,21 +35,19 @@ export interface S3StoreOptions {
  * a name of its own (a pack's is random, a manifest's is its snapshot's).
  *
  * A PUT WITHOUT AN ANSWER may have been done, or may be done yet. It is made again. Finding the object then is success when it
- * holds the same bytes. When it is given up, the key is in doubt for DOUBT_MS, and a deletion of it waits until
- * whatever was on its way has arrived: else a manifest could come back after its snapshot was deleted.
+ * holds the same bytes. When it is given up, it does not fail before DOUBT_MS have passed, in which whatever was on its way
+ * has arrived, and the object is looked for once more: a manifest that came after its put had failed would name records that a
+ * collection has deleted meanwhile, or would come back after its snapshot was deleted.
  */
 export class S3Store implements ObjectStore {
   readonly #client: S3Client;
-  readonly #clock: Clock;
   readonly #prefix: string;
   readonly #conditionalPut: boolean;
   readonly #owner: S3Owner | null;
   readonly #lock = new KeyLock();
-  readonly #doubts = new Map<string, number>();
 
   constructor(options: S3StoreOptions) {
     this.#client = options.client;
-    this.#clock = options.clock;
     this.#prefix = options.client.location.prefix;
     this.#conditionalPut = options.conditionalPut;
     this.#owner = options.owner;
@@ -65,8 +61,10 @@ export class S3Store implements ObjectStore {
       else if (this.#conditionalPut) await this.#put(key, parts, true);
       else await this.#lock.run(key, () => this.#putLookingFirst(key, parts));
     } catch (error) {
-      if (error instanceof S3RequestError && error.inDoubt) this.#doubt(key);
-      throw error;
+      if (!(error instanceof S3RequestError && error.inDoubt)) throw error;
+      // Until then it may be done yet. What fails must have no effect after it failed.
+      await this.#client.pause(DOUBT_MS);
+      if (!(await this.#holds(key, parts).catch(() => false))) throw error;
     }
   }
 
@@ -121,11 +119,6 @@ export class S3Store implements ObjectStore {
 
   async delete(key: string): Promise<void> {
     assert(isObjectKey(key), 'an object key is well-formed');
-    const doubtfulUntilMs = this.#doubts.get(key);
-    if (doubtfulUntilMs !== undefined) {
-      const waitMs = doubtfulUntilMs - this.#clock.monotonicMs();
-      if (waitMs > 0) await this.#client.pause(waitMs);
-    }
     await this.#checkOwner(`delete ${key}`);
     await this.#client.request({
       doing: `delete ${key}`,
@@ -133,7 +126,6 @@ export class S3Store implements ObjectStore {
       key: this.#prefix + key,
       accept: (answer) => answer.status === 204 || answer.status === 200 || isAbsent(answer),
     });
-    if (doubtfulUntilMs !== undefined) this.#doubts.delete(key);
   }
 
   /** To be called when a stop begins: nothing is waited for any more, at most a few seconds for what is on its way. */
@@ -186,12 +178,6 @@ export class S3Store implements ObjectStore {
     if (this.#owner === null)
       throw new ObjectStoreError(`${doing}: the store is open to be read only`, { retryable: false });
     await this.#owner.check();
-  }
-
-  #doubt(key: string): void {
-    const nowMs = this.#clock.monotonicMs();
-    for (const [other, untilMs] of this.#doubts) if (untilMs <= nowMs) this.#doubts.delete(other);
-    this.#doubts.set(key, nowMs + DOUBT_MS);
   }
 
   async #listPage(prefix: string, token: string | null): Promise<S3ListPage> {

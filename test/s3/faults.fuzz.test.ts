@@ -43,6 +43,8 @@ interface Known {
   state: 'there' | 'maybe' | 'gone';
   /** Something that may change its state runs. */
   isBusy: boolean;
+  /** Its deletion was asked for: nobody writes it again, and the deletion may be done yet. */
+  isDoomed: boolean;
 }
 
 class World {
@@ -70,6 +72,27 @@ class World {
     this.#fake.fault = () => null;
     if (this.random.below(3) === 0)
       for (const end of ['', '-wal', '-shm']) rmSync(this.#indexPath + end, { force: true });
+    await patiently(() => this.#open());
+    await patiently(() => this.#look());
+    for (let step = 0; step < STEPS_PER_LIFE; step += 1) {
+      this.#fake.fault = this.#faults();
+      await Promise.all(Array.from({ length: 1 + this.random.below(3) }, () => this.#step()));
+    }
+    this.#fake.fault = () => null;
+    await systemClock.sleep(LATER_MS);
+    await patiently(() => this.#check());
+    // Its end comes while something runs, and the bucket does not hear of it.
+    this.#fake.fault = this.#faults();
+    const running = [this.#step(), this.#step()];
+    this.#objects.hurry();
+    await this.#objects[Symbol.asyncDispose]();
+    await Promise.all(running);
+    await this.#store[Symbol.asyncDispose]();
+    // What is on its way when a process ends arrives before another has started.
+    await systemClock.sleep(LATER_MS);
+  }
+
+  async #open(): Promise<void> {
     this.#objects = await openS3Store({
       location: this.#fake.location('fuzz/'),
       environment: this.#fake.environment(),
@@ -84,23 +107,6 @@ class World {
       indexPath: this.#indexPath,
       seed: this.random.below(1_000_000_000),
     });
-    await this.#look();
-    for (let step = 0; step < STEPS_PER_LIFE; step += 1) {
-      this.#fake.fault = this.#faults();
-      await Promise.all(Array.from({ length: 1 + this.random.below(3) }, () => this.#step()));
-    }
-    this.#fake.fault = () => null;
-    await systemClock.sleep(LATER_MS);
-    await this.#check();
-    // Its end comes while something runs, and the bucket does not hear of it.
-    this.#fake.fault = this.#faults();
-    const running = [this.#step(), this.#step()];
-    this.#objects.hurry();
-    await this.#objects[Symbol.asyncDispose]();
-    await Promise.all(running);
-    await this.#store[Symbol.asyncDispose]();
-    // What is on its way when a process ends arrives before another has started.
-    await systemClock.sleep(LATER_MS);
   }
 
   /** Nothing is left over once all is well. */
@@ -115,7 +121,7 @@ class World {
     });
     await using store = await openTestStore(objects, { indexPath: this.#indexPath });
     this.#store = store;
-    await this.#check();
+    await patiently(() => this.#check());
     for (const snapshot of this.snapshots.keys()) await store.deleteManifest(snapshot);
     for (let count = 0; count < 2; count += 1) await store.collect({ extraRoots: () => [], signal: never });
     const left = [...this.#fake.objects.keys()].filter((key) => !/^fuzz\/(?:\.owner|repository|index-id)$/.test(key));
@@ -135,14 +141,14 @@ class World {
   }
 
   async #write(): Promise<void> {
-    const failed = [...this.snapshots].find(([, { state, isBusy }]) => state === 'maybe' && !isBusy);
+    const failed = [...this.snapshots].find(([, known]) => known.state === 'maybe' && !known.isBusy && !known.isDoomed);
     if (failed !== undefined && this.random.below(3) === 0) return await this.#writeNow(...failed);
     const chunks = new Map<number, number>();
     for (let count = this.random.below(8); count >= 0; count -= 1) {
       chunks.set(this.random.below(CHUNK_COUNT), 1 + this.random.below(CONTENT_COUNT - 1));
     }
     const snapshot = snapshotId((this.#count += 1));
-    const known: Known = { chunks, state: 'maybe', isBusy: false };
+    const known: Known = { chunks, state: 'maybe', isBusy: false, isDoomed: false };
     this.snapshots.set(snapshot, known);
     await this.#writeNow(snapshot, known);
   }
@@ -164,6 +170,7 @@ class World {
     if (some.length === 0) return;
     const [snapshot, known] = this.#pick(some);
     known.state = 'maybe';
+    known.isDoomed = true;
     known.isBusy = true;
     try {
       await this.#store.deleteManifest(snapshot);
@@ -223,6 +230,18 @@ class World {
 
   #pick<T>(items: readonly T[]): T {
     return items[this.random.below(Math.max(1, items.length))] as T;
+  }
+}
+
+/** Again, when it was only slow: the deadlines are short, and the machine may be busy. */
+async function patiently(work: () => Promise<void>): Promise<void> {
+  for (let count = 1; ; count += 1) {
+    try {
+      await work();
+      return;
+    } catch (error) {
+      if (!(error instanceof ObjectStoreError) || !error.retryable || count === 50) throw error;
+    }
   }
 }
 

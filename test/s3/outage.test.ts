@@ -37,7 +37,8 @@ async function hostOn(t: TestContext, fake: FakeS3Server, giveUpMs: number): Pro
   const objects = await openS3Store({
     location: fake.location('outage/'),
     environment: fake.environment(),
-    clock: systemClock,
+    // A put in doubt is waited for 0.3 s.
+    clock: { ...systemClock, sleep: (ms, signal) => systemClock.sleep(ms > 20_000 ? ms / 100 : ms, signal) },
     random: systemRandom,
     log: silentLog,
     stallMs: 150,
