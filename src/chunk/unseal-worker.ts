@@ -21,9 +21,12 @@ port.on('message', ({ id, account, orders }: ToUnsealWorker) => {
   for (const order of orders) {
     const plain = open(keys, order);
     if (plain === null) post({ type: 'failed', id }, []);
-    else if (order.place !== null && isWritten(plain, order.place)) post({ type: 'placed', id }, []);
-    else give(id, plain);
+    else if (order.place !== null && isWritten(plain, order.place)) {
+      post({ type: 'placed', id }, []);
+      if (isOwn(plain)) free(plain.buffer);
+    } else give(id, plain);
   }
+  for (const memory of new Set(orders.flatMap(({ chain }) => chain.map(({ record }) => record.buffer)))) free(memory);
 });
 post({ type: 'ready' }, []);
 
@@ -56,9 +59,18 @@ function isWritten(plain: Buffer, { descriptor, position }: ChunkPlace): boolean
   }
 }
 
+/** Whether it shares its memory with nothing else, or hardly anything. */
+function isOwn(plain: Buffer): boolean {
+  return plain.buffer.byteLength <= plain.length + SPARE_BYTES_MAX;
+}
+
+/** Now: left to the collector, megabytes come so quickly that it does little else than to look for them. */
+function free(memory: ArrayBufferLike): void {
+  if (memory instanceof ArrayBuffer) memory.transfer(0);
+}
+
 function give(id: number, plain: Buffer): void {
-  // Not where it shares its memory with others, or with much that is nothing.
-  const own = plain.buffer.byteLength <= plain.length + SPARE_BYTES_MAX ? plain : Uint8Array.from(plain);
+  const own = isOwn(plain) ? plain : Uint8Array.from(plain);
   post({ type: 'plain', id, bytes: own }, [own.buffer as ArrayBuffer]);
 }
 
