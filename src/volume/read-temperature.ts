@@ -1,7 +1,7 @@
 /** A read of a few blocks that takes longer came from the disk, however quick that is; from the page cache it takes a tenth. */
 const SLOW_MS = 0.04;
 /** What the page cache gives at least, so that long reads are not taken for slow ones. */
-const BYTES_PER_MS = 2 * 1024 * 1024;
+const BYTES_PER_MS = 1024 * 1024;
 /** Slow reads, less the quick ones between them, that make a file cold. */
 const COLD_SCORE = 4;
 const SLOW_SCORE = 2;
