@@ -45,7 +45,7 @@ async function readerOf(t: TestContext, threadCountMax: number) {
     await reader[Symbol.asyncDispose]();
     await store[Symbol.asyncDispose]();
   });
-  threads.start();
+  threads.start(threadCountMax);
   while (threads.readyCount < threadCountMax) await systemClock.sleep(5);
   objects.ranges = [];
   return { objects, store, plains, keys, reader, threads };

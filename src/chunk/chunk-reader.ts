@@ -76,7 +76,8 @@ export class ChunkReader implements AsyncDisposable {
       (background ? this.#waitingInBackground : this.#waiting).push(batch);
       promises.push(...batch.resolvers.map(({ promise }) => promise));
     }
-    if (orders.length > 1 || this.#runningCount > 0) this.#threads.start();
+    // What nobody waits for keeps one busy, and not the memory of many.
+    if (orders.length > 1 || this.#runningCount > 0) this.#threads.start(background ? 1 : Infinity);
     this.#dispatch();
     return promises;
   }

@@ -56,10 +56,11 @@ export class UnsealThreads implements AsyncDisposable {
     return count;
   }
 
-  /** Starts what is not started; they are ready some time later. */
-  start(): void {
-    if (this.#disposed || this.#threads.size > 0) return;
-    while (this.#threads.size < this.#options.threadCountMax) this.#startOne();
+  /** Starts so many, if they are not started, or as many as there may be; they are ready some time later. */
+  start(count: number): void {
+    const countMax = Math.min(count, this.#options.threadCountMax);
+    if (this.#disposed || this.#threads.size >= countMax) return;
+    while (this.#threads.size < countMax) this.#startOne();
     this.#endWhenIdle();
   }
 
