@@ -15,7 +15,7 @@ interface ColdTarget {
 }
 
 /** Reads of what is not in the page cache, against `nbdkit file`. What is under the file system may have a cache of its own, for both. */
-export async function benchCold(bench: VolumeBench): Promise<readonly Figure[]> {
+export async function* benchCold(bench: VolumeBench): AsyncGenerator<Figure> {
   await using varve = await startVarve(bench.directory, bench.sizeGib);
   const rivalFile = join(bench.directory, 'rival.img');
   await runOk('truncate', ['-s', `${bench.sizeGib}G`, rivalFile]);
@@ -24,7 +24,6 @@ export async function benchCold(bench: VolumeBench): Promise<readonly Figure[]> 
   const theirs = { uri: nbdkit.uri, file: rivalFile };
   for (const { uri } of [ours, theirs]) await fill(uri, bench.sizeGib);
   const left: number[] = [];
-  const figures: Figure[] = [];
   for (const { key, name, ...load } of LOADS) {
     const measure = async ({ uri, file }: ColdTarget): Promise<number> => {
       left.push(await dropCache(file));
@@ -38,11 +37,10 @@ export async function benchCold(bench: VolumeBench): Promise<readonly Figure[]> 
     );
     const [rival, own] = speedsText(load.blockBytes, pairs);
     const goal = key === 'random_read' ? { atLeast: 0.8 } : undefined;
-    figures.push({ key, name, value: medianRatio(pairs), unit: '', note: `${own} : nbdkit ${rival}`, goal });
+    yield { key, name, value: medianRatio(pairs), unit: '', note: `${own} : nbdkit ${rival}`, goal };
   }
   const note = 'median of what stayed in the cache before a run';
-  figures.push({ key: 'left_mb', name: 'left in the page cache', value: median(left) / 1e6, unit: 'MB', note });
-  return figures;
+  yield { key: 'left_mb', name: 'left in the page cache', value: median(left) / 1e6, unit: 'MB', note };
 }
 
 /** Writes a file back and has the kernel forget its pages, which asks for no privilege; the bytes that stayed. */

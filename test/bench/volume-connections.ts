@@ -17,7 +17,7 @@ const LOADS: readonly (Pick<FioLoad, 'mode' | 'blockBytes'> & { readonly key: st
  * Four connections to one volume, each of a process of its own, against one, the same number of requests in flight. Four
  * clients also cost the machine more than one: what nbdkit does with them stands beside.
  */
-export async function benchConnections(bench: VolumeBench): Promise<readonly Figure[]> {
+export async function* benchConnections(bench: VolumeBench): AsyncGenerator<Figure> {
   await using ours = await startVarve(bench.directory, bench.sizeGib);
   const file = join(bench.directory, 'rival.img');
   await runOk('truncate', ['-s', `${bench.sizeGib}G`, file]);
@@ -25,7 +25,6 @@ export async function benchConnections(bench: VolumeBench): Promise<readonly Fig
   await fill(ours.uri, bench.sizeGib);
   await fill(nbdkit.uri, bench.sizeGib);
   await runOk('sync', []);
-  const figures: Figure[] = [];
   for (const { key, name, mode, blockBytes } of LOADS) {
     const measure = async (target: Target, connections: number): Promise<number> => {
       const load = { mode, blockBytes, depth: DEPTH / connections, connections };
@@ -45,7 +44,6 @@ export async function benchConnections(bench: VolumeBench): Promise<readonly Fig
     const rivals = await pairsOf(nbdkit);
     const [one, four] = speedsText(blockBytes, pairs);
     const note = `${four} : ${one}; nbdkit ${medianRatio(rivals).toFixed(2)}`;
-    figures.push({ key, name, value: medianRatio(pairs), unit: '', note, goal: { atLeast: 1 } });
+    yield { key, name, value: medianRatio(pairs), unit: '', note, goal: { atLeast: 1 } };
   }
-  return figures;
 }

@@ -42,7 +42,7 @@ interface Cuts {
  * Once through the volume host's control socket, each writer with a connection of its own: that call is answered when the cut
  * is durable. And once with the device in this process, where the instant of the cut can be told from the flush after it.
  */
-export async function benchCut(bench: VolumeBench): Promise<readonly Figure[]> {
+export async function* benchCut(bench: VolumeBench): AsyncGenerator<Figure> {
   await using measured = await startHost(bench.directory, 'cut');
   const small = await makeVolume(measured, SMALL_BYTES, SMALL_BYTES / CHUNK_BYTES);
   const large = await makeVolume(measured, LARGE_BYTES, LARGE_CHUNKS);
@@ -59,12 +59,12 @@ export async function benchCut(bench: VolumeBench): Promise<readonly Figure[]> {
   );
   const instants = inside.map(([first, second]) => [first.instants, second.instants] as const);
   const durables = inside.map(([first, second]) => [first.durables, second.durables] as const);
-  return [
+  yield* [
     ...figuresOf('instant', 'cut of the device, until writers go on', instants, true),
     ...figuresOf('durable', 'cut of the device, until durable', durables, false),
     ...figuresOf('call', 'cut call to the host, answered when durable', calls, true),
-    ...(await listChangedFigures(bench)),
   ];
+  yield* listChangedFigures(bench);
 }
 
 function figuresOf(

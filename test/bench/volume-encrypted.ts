@@ -14,13 +14,12 @@ const LOADS: readonly (FioLoad & { readonly key: string; readonly name: string; 
 ];
 
 /** A volume of a server that encrypts its volumes against one of a server that does not. */
-export async function benchEncrypted(bench: VolumeBench): Promise<readonly Figure[]> {
+export async function* benchEncrypted(bench: VolumeBench): AsyncGenerator<Figure> {
   await using plain = await startVarve(join(bench.directory, 'plain'), bench.sizeGib);
   await using encrypted = await startVarve(join(bench.directory, 'encrypted'), bench.sizeGib, ['--encrypt-volumes']);
   await fill(plain.uri, bench.sizeGib);
   await fill(encrypted.uri, bench.sizeGib);
   await runOk('sync', []);
-  const figures: Figure[] = [];
   for (const { key, name, atLeast, ...load } of LOADS) {
     const measure = async (target: Target): Promise<number> => {
       const place = [`--size=${bench.sizeGib}G`, '--time_based', `--runtime=${bench.seconds}`, '--ramp_time=0.3'];
@@ -35,11 +34,10 @@ export async function benchEncrypted(bench: VolumeBench): Promise<readonly Figur
     );
     const [without, withKey] = speedsText(load.blockBytes, pairs);
     const note = `${withKey} : ${without}`;
-    figures.push({ key, name, value: medianRatio(pairs), unit: '', note, goal: { atLeast } });
+    yield { key, name, value: medianRatio(pairs), unit: '', note, goal: { atLeast } };
     if (load.blockBytes > 4096) {
       const value = median(pairs.map(([, second]) => second)) / 1e9;
-      figures.push({ key: `${key}_gb_s`, name: `${name}, encrypted`, value, unit: 'GB/s' });
+      yield { key: `${key}_gb_s`, name: `${name}, encrypted`, value, unit: 'GB/s' };
     }
   }
-  return figures;
 }

@@ -17,54 +17,54 @@ import { writeScattered } from './volume-scattered.ts';
 const GIB = 1024 ** 3;
 const IDLE_VOLUMES = 100;
 const MAPPED_BYTES = 1024 * GIB;
+/** Written again after a cut, in all pages of the map. Each is copied whole, so they take two gigabytes. */
+const COPIED_CHUNKS = 4096;
 const SMALL_BYTES = 64 * 1024 ** 2;
 /** Of the first and of the last snapshots whose times are compared. */
 const SAMPLE = 20;
 
 /** Memory of the volume host at rest, with many volumes, with a large one, and after many snapshots; and what those cost. */
-export async function benchMemory(bench: VolumeBench): Promise<readonly Figure[]> {
-  return [...(await idleVolumes(bench)), ...(await mappedVolume(bench)), ...(await manySnapshots(bench))];
+export async function* benchMemory(bench: VolumeBench): AsyncGenerator<Figure> {
+  yield* idleVolumes(bench);
+  yield* mappedVolume(bench);
+  yield* manySnapshots(bench);
 }
 
-async function idleVolumes(bench: VolumeBench): Promise<readonly Figure[]> {
+async function* idleVolumes(bench: VolumeBench): AsyncGenerator<Figure> {
   await using measured = await startHost(bench.directory, 'idle');
   const { host, pid } = measured;
-  const atRest = await memoryAtRest(pid);
+  yield memoryFigure('rest_mb', 'host at rest', await memoryAtRest(pid), 100);
   await using clients = new AsyncDisposableStack();
   for (let count = 0; count < IDLE_VOLUMES; count += 1) {
     const { socketPath } = await openVolume(host, { sizeBytes: GIB });
     clients.use(await NbdClient.connect(nbdUri('', socketPath)));
   }
-  const open = await memoryAtRest(pid);
-  return [
-    memoryFigure('rest_mb', 'host at rest', atRest, 100),
-    memoryFigure('idle_mb', `host with ${IDLE_VOLUMES} open volumes, a client each`, open, 600),
-  ];
+  const what = `host with ${IDLE_VOLUMES} open volumes, a client each`;
+  yield memoryFigure('idle_mb', what, await memoryAtRest(pid), 600);
 }
 
-async function mappedVolume(bench: VolumeBench): Promise<readonly Figure[]> {
+async function* mappedVolume(bench: VolumeBench): AsyncGenerator<Figure> {
   await using measured = await startHost(bench.directory, 'mapped');
   const { host, pid, dataDirectory } = measured;
   const { volume, socketPath } = await openVolume(host, { sizeBytes: MAPPED_BYTES });
-  const count = Math.floor(MAPPED_BYTES / CHUNK_BYTES / bench.stride);
-  const touch = (): Promise<void> =>
+  const touch = (count: number): Promise<void> =>
     writeScattered(nbdUri('', socketPath), { sizeBytes: MAPPED_BYTES, count, blockBytes: 4096 });
-  await touch();
-  const mapped = await memoryAtRest(pid);
+  await touch(Math.floor(MAPPED_BYTES / CHUNK_BYTES / bench.stride));
+  const what = `one chunk in ${bench.stride} of 1 TiB written`;
+  yield memoryFigure('mapped_mb', `host, ${what}`, await memoryAtRest(pid), 132);
   await host.cut([volume], cutOf(newSnapshot()));
-  await touch();
-  const cut = await memoryAtRest(pid);
+  await touch(COPIED_CHUNKS);
+  yield memoryFigure(
+    'mapped_cut_mb',
+    `as before, cut, ${COPIED_CHUNKS} chunks written again`,
+    await memoryAtRest(pid),
+    132,
+  );
   await host.close(volume, 1);
   await host.open(volume, 2);
-  const reopened = await memoryAtRest(pid);
+  yield memoryFigure('mapped_reopened_mb', 'as before, closed and opened', await memoryAtRest(pid), 132);
   const { size } = await stat(await newestMap(join(dataDirectory, 'volumes', volume)));
-  const what = `one chunk in ${bench.stride} of 1 TiB written`;
-  return [
-    memoryFigure('mapped_mb', `host, ${what}`, mapped, 132),
-    memoryFigure('mapped_cut_mb', 'as before, cut, and each chunk written again', cut, 132),
-    memoryFigure('mapped_reopened_mb', 'as before, closed and opened', reopened, 132),
-    { key: 'map_file_mb', name: 'its newest checkpoint of the map', value: size / 1e6, unit: 'MB' },
-  ];
+  yield { key: 'map_file_mb', name: 'its newest checkpoint of the map', value: size / 1e6, unit: 'MB' };
 }
 
 async function newestMap(volumeDirectory: string): Promise<string> {
@@ -77,7 +77,7 @@ interface Taken {
   readonly epoch: number;
 }
 
-async function manySnapshots(bench: VolumeBench): Promise<readonly Figure[]> {
+async function* manySnapshots(bench: VolumeBench): AsyncGenerator<Figure> {
   await using measured = await startHost(bench.directory, 'snapshots');
   const { host, pid, dataDirectory } = measured;
   const { volume, socketPath } = await openVolume(host, { sizeBytes: SMALL_BYTES });
@@ -121,7 +121,7 @@ async function manySnapshots(bench: VolumeBench): Promise<readonly Figure[]> {
   const grown = (after.resident - before.resident) / 1e6;
   const note = `${numberText(before.resident / 1e6)} before, ${numberText(after.resident / 1e6)} after`;
   const of = `${snapshotCount} snapshots, one block each`;
-  return [
+  yield* [
     { key: 'snapshots_grown_mb', name: `host grew by, over ${of}`, value: grown, unit: 'MB', note },
     memoryFigure('snapshots_mb', 'host after them', after, 100),
     { key: 'snapshot_first_ms', name: `a snapshot, median of the first ${SAMPLE}`, value: first, unit: 'ms' },

@@ -19,7 +19,7 @@ interface Round {
 }
 
 /** Random writes while a snapshot of the whole volume, filled with bytes that do not compress, is uploaded. */
-export async function benchUpload(bench: VolumeBench): Promise<readonly Figure[]> {
+export async function* benchUpload(bench: VolumeBench): AsyncGenerator<Figure> {
   const rounds: Round[] = [];
   for (let round = 0; round < bench.rounds; round += 1) rounds.push(await measure(bench));
   const of = (value: (round: Round) => number): number => median(rounds.map(value));
@@ -32,7 +32,7 @@ export async function benchUpload(bench: VolumeBench): Promise<readonly Figure[]
   const took = (ms: number): string => `${(gigabytes / (ms / 1000)).toFixed(2)} GB/s of ${gigabytes.toFixed(1)} GB`;
   const idleMs = of((round) => round.idleMs);
   const loadedMs = of((round) => round.loadedMs);
-  return [
+  yield* [
     {
       key: 'rate',
       name: '4 KiB random writes during an upload, rate',

@@ -24,7 +24,7 @@ import { type Figure, isMissed, lineOf, type VolumeBench } from './volume-figure
 import { benchMemory } from './volume-memory.ts';
 import { benchUpload } from './volume-upload.ts';
 
-const SECTIONS: Readonly<Record<string, (bench: VolumeBench) => Promise<readonly Figure[]>>> = {
+const SECTIONS: Readonly<Record<string, (bench: VolumeBench) => AsyncIterable<Figure>>> = {
   connections: benchConnections,
   upload: benchUpload,
   encrypted: benchEncrypted,
@@ -62,10 +62,13 @@ try {
     const sectionDirectory = join(directory, name);
     await mkdir(sectionDirectory);
     process.stdout.write(`\n${name}\n`);
-    const figures = await section({ directory: sectionDirectory, ...settings });
-    for (const figure of figures) process.stdout.write(lineOf(figure));
-    report[name] = Object.fromEntries(figures.map(({ key, value }) => [key, Number(value.toPrecision(3))]));
-    missed.push(...figures.filter(isMissed).map(({ key }) => `${name}.${key}`));
+    const found: Record<string, number> = {};
+    for await (const figure of section({ directory: sectionDirectory, ...settings })) {
+      process.stdout.write(lineOf(figure));
+      found[figure.key] = Number(figure.value.toPrecision(3));
+      if (isMissed(figure)) missed.push(`${name}.${figure.key}`);
+    }
+    report[name] = found;
     await rm(sectionDirectory, { recursive: true, force: true });
   }
   process.stdout.write(`${JSON.stringify({ ...report, missed, ...settings })}\n`);
