@@ -11,6 +11,8 @@ export const CopyState = {
   damaged: 2,
   /** Whole, in a pack whose header or footer is damaged: only an index that knows the place finds it. */
   stranded: 3,
+  /** A delta whose base is in no pack: damage only where something needs it. A dead record outlives its base as a rule. */
+  bereft: 4,
   /** To be read. */
   wanted: 5,
   /** A delta whose tag is right; whether it gives its chunk is still to be seen. */
@@ -148,28 +150,42 @@ export class VerifyCatalog implements Disposable {
       .map(copyOf);
   }
 
-  /** Numbers of the damages of a record's copies, and whether one copy is whole; null: there is no copy. */
+  /** Numbers of the damages of a record's copies, and whether there is nothing but bereft and damaged ones; null: there is no copy. */
   condition(
     account: AccountId,
     key: Uint8Array,
-  ): { readonly damages: readonly number[]; readonly hasWhole: boolean } | null {
+  ): { readonly damages: readonly number[]; readonly isBereft: boolean } | null {
     const rows = this.#database.rows(
-      'SELECT damage FROM copy WHERE account = ? AND key = ? ORDER BY damage',
+      'SELECT damage, state FROM copy WHERE account = ? AND key = ? ORDER BY damage',
       Number(account),
       key,
     );
     if (rows.length === 0) return null;
     const damages = rows.map((row) => row.integer('damage'));
-    if (damages.at(-1) === NO_DAMAGE) return FINE;
-    return { damages: damages.filter((damage) => damage !== NO_DAMAGE), hasWhole: damages[0] === NO_DAMAGE };
+    const isUndamaged = damages.at(-1) === NO_DAMAGE;
+    const states = rows.map((row) => row.integer('state'));
+    if (isUndamaged && !states.includes(CopyState.bereft)) return FINE;
+    return {
+      damages: damages.filter((damage) => damage !== NO_DAMAGE),
+      isBereft:
+        states.includes(CopyState.bereft) &&
+        states.every((state, at) => state === CopyState.bereft || damages[at] !== NO_DAMAGE),
+    };
   }
 
-  /** Copies in this state, in the order of packs and places, at most `countMax`. */
-  todo(state: typeof CopyState.wanted | typeof CopyState.unresolved, countMax: number): readonly Copy[] {
+  /** Copies in this state, in the order of packs and places, after `after`, at most `countMax`. */
+  todo(
+    state: typeof CopyState.wanted | typeof CopyState.unresolved,
+    countMax: number,
+    after: Pick<Copy, 'pack' | 'offset'> = { pack: 0, offset: 0 },
+  ): readonly Copy[] {
     return this.#database
       .rows(
-        `${COPIES} WHERE copy.state > 4 AND copy.state = ? ORDER BY copy.state, copy.pack, copy.offset LIMIT ?`,
+        `${COPIES} WHERE copy.state > 4 AND copy.state = ? AND (copy.pack, copy.offset) > (?, ?)
+         ORDER BY copy.state, copy.pack, copy.offset LIMIT ?`,
         state,
+        after.pack,
+        after.offset,
         countMax,
       )
       .map(copyOf);
@@ -211,7 +227,7 @@ export class VerifyCatalog implements Disposable {
   }
 }
 
-const FINE = { damages: [], hasWhole: true } as const;
+const FINE = { damages: [], isBereft: false } as const;
 
 function copyOf(row: Row): Copy {
   const damage = row.integer('damage');

@@ -14,41 +14,42 @@ const CHAIN_LENGTH_MAX = 1000;
  */
 export async function resolveDeltas(ports: TreePorts): Promise<void> {
   const { catalog, signal } = ports;
-  for (;;) {
-    const copies = catalog.todo(CopyState.unresolved, COPIES_PER_TURN);
-    let settledCount = 0;
+  // One pass: that others are settled gives none a base. Those that stay are passed over, however many they are.
+  for (let after: Copy | undefined; ;) {
+    const copies = catalog.todo(CopyState.unresolved, COPIES_PER_TURN, after);
+    if (copies.length === 0) return;
     for (const copy of copies) {
       throwIfAborted(signal);
-      if (await resolveDelta(ports, copy)) settledCount += 1;
+      await resolveDelta(ports, copy);
     }
-    if (settledCount === 0) return;
+    after = copies.at(-1);
   }
 }
 
-/** What is left when nothing more will be known: their bases are nowhere. */
-export function giveUpDeltas({ catalog, ledger }: TreePorts): void {
+/** What is left when nothing more will be known: their bases are nowhere. That is damage where something needs them. */
+export function giveUpDeltas({ catalog }: TreePorts): void {
   for (;;) {
     const copies = catalog.todo(CopyState.unresolved, COPIES_PER_TURN);
     if (copies.length === 0) return;
-    for (const copy of copies) {
-      const damage = ledger.add({ ...damageOfCopy(copy, 'its base is in no pack'), what: 'missing' });
-      catalog.settle(copy, CopyState.damaged, damage);
-    }
+    catalog.transact(() => {
+      for (const copy of copies) catalog.settle(copy, CopyState.bereft, null);
+    });
   }
 }
 
-async function resolveDelta(ports: TreePorts, copy: Copy): Promise<boolean> {
+/** Leaves a delta as it is when a record on its way is not known, or does not read any more. */
+async function resolveDelta(ports: TreePorts, copy: Copy): Promise<void> {
   const { catalog, ledger, keysOf, read } = ports;
   const chain: Copy[] = [copy];
   const links: ChainLink[] = [];
   let inherited: number | null = null;
   for (let at: Copy = copy; ;) {
     const record = await readable(read, at);
-    if (record === null) return false;
+    if (record === null) return;
     links.push({ key: at.key, record });
     if (at.base === null) break;
     const condition = catalog.condition(copy.account, at.base);
-    if (condition === null) return false;
+    if (condition === null) return;
     inherited ??= condition.damages[0] ?? null;
     const base: Copy | undefined = catalog
       .copies(copy.account, at.base)
@@ -56,7 +57,7 @@ async function resolveDelta(ports: TreePorts, copy: Copy): Promise<boolean> {
     if (base === undefined || chain.length >= CHAIN_LENGTH_MAX) {
       const own = inherited ?? ledger.add(damageOfCopy(copy, 'its bases have no end'));
       catalog.settle(copy, CopyState.damaged, own);
-      return true;
+      return;
     }
     chain.push(base);
     at = base;
@@ -71,7 +72,6 @@ async function resolveDelta(ports: TreePorts, copy: Copy): Promise<boolean> {
     catalog.settle(broken, CopyState.damaged, damage);
     if (broken !== copy) catalog.settle(copy, CopyState.damaged, damage);
   }
-  return true;
 }
 
 /** Null: gone, or it does not read; the pass over the packs told of that. */

@@ -100,7 +100,11 @@ export class VerifyTrees {
 
   /** Answers whether anything is wrong with the record, and remembers what. */
   #look(account: AccountId, key: Buffer): boolean {
-    const condition = this.#ports.catalog.condition(account, key);
+    let condition = this.#ports.catalog.condition(account, key);
+    if (condition?.isBereft === true) {
+      this.#tellBereft(account, key);
+      condition = this.#ports.catalog.condition(account, key);
+    }
     if (condition !== null && condition.damages.length === 0) return false;
     const name = nameOf(key);
     if (this.#bad.has(name)) return true;
@@ -109,6 +113,16 @@ export class VerifyTrees {
       this.#bad.set(name, [MISSING]);
     } else this.#bad.set(name, condition.damages);
     return true;
+  }
+
+  /** Deltas that are needed and whose bases are nowhere. */
+  #tellBereft(account: AccountId, key: Buffer): void {
+    const { catalog, ledger } = this.#ports;
+    for (const copy of catalog.copies(account, key)) {
+      if (copy.state !== CopyState.bereft) continue;
+      const damage = ledger.add({ ...damageOfCopy(copy, 'its base is in no pack'), what: 'missing' });
+      catalog.settle(copy, CopyState.damaged, damage);
+    }
   }
 
   async #affect(named: NamedRoot, child: Child, level: number, base: number): Promise<void> {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
@@ -16,7 +16,7 @@ import { BLOCK_BYTES, CHUNK_BYTES } from '#domain/geometry.ts';
 import type { SnapshotId } from '#domain/ids.ts';
 
 import { openTestStore, snapshotId, testLabel } from './snapshot-store.fixture.ts';
-import type { SnapshotStore } from './snapshot-store.ts';
+import type { ChunkChange, SnapshotStore } from './snapshot-store.ts';
 import type { TreeRoot } from './tree.ts';
 import { ThreadPackChecker } from './verify-pool.ts';
 import type { VerifyProgress } from './verify-report.ts';
@@ -273,6 +273,53 @@ test('beside a server that deletes, collects and rewrites packs, nothing whole i
   assert.deepEqual(report.damages, []);
   await store[Symbol.asyncDispose]();
   assert.deepEqual((await verifyTest(objects)).damages, []);
+});
+
+test('deltas that nothing needs and whose bases are gone are no damage, and hide no others', async () => {
+  const count = 210;
+  const blocks = 8;
+  const path = join(directory, String((fileCount += 1)));
+  const file = openSync(path, 'w');
+  const source = (version: number, index: number): { path: string; offset: number } => ({
+    path,
+    offset: (version * CHUNK_COUNT + index) * CHUNK_BYTES,
+  });
+  for (let index = 0; index < count; index += 1) {
+    const content = random.bytes(blocks * BLOCK_BYTES);
+    writeSync(file, content, 0, content.length, source(0, index).offset);
+    content.set(random.bytes(BLOCK_BYTES));
+    writeSync(file, content, 0, content.length, source(1, index).offset);
+  }
+  ftruncateSync(file, source(2, 0).offset);
+  closeSync(file);
+  const objects = new MemoryStore();
+  const store = await openTestStore(objects);
+  const all = [...Array(count).keys()];
+  const put = async (n: number, base: TreeRoot | null, items: readonly ChunkChange[]): Promise<TreeRoot> => {
+    const job = { label: testLabel(snapshotId(n), CHUNK_COUNT), base, keepZeroChunks: false };
+    const { signal } = new AbortController();
+    return (await store.write({ ...job, changes: { count: items.length, items }, signal, onProgress: () => {} })).root;
+  };
+  const noise = versionsOf(4).map((one, at) => ({ index: count + at, source: { path: one, offset: 0 } }));
+  const first = await put(
+    1,
+    null,
+    all.map((index) => ({ index, source: source(0, index) })),
+  );
+  const second = await put(2, first, [...all.map((index) => ({ index, source: source(1, index) })), ...noise]);
+  await put(
+    3,
+    second,
+    all.slice(0, -1).map((index) => ({ index, source: null })),
+  );
+  await store.deleteManifest(snapshotId(1));
+  await store.deleteManifest(snapshotId(2));
+  await store.collect({ extraRoots: () => [], signal: new AbortController().signal });
+  await store[Symbol.asyncDispose]();
+  const report = await verifyTest(objects);
+  assert.deepEqual(report.damages, []);
+  assert.equal(report.damageCount, 0);
+  assert.equal(report.counts.deltas, count, 'the dead ones are still in their pack');
 });
 
 test('threads find what the calling thread finds, and progress rises to the end', async () => {
