@@ -4,6 +4,7 @@ import {
   LEASE_MEDIUM_BYTES,
   LEASE_SMALL_BYTES,
   LEASES_LARGE_MAX,
+  READ_PIECE_BYTES_MAX,
   SEGMENT_BYTES,
   SEGMENT_LARGE_BYTES,
   SHARED_RECEIVE_BYTES,
@@ -12,6 +13,11 @@ import {
 /** A reply with a block of data. */
 const REPLY_BYTES = 4096 + 64;
 const REPLIES_FREE_MAX = 128;
+/** A reply with a whole piece of a long read. The memory of each is large enough to be the system's again as soon as it is collected, and to make collecting most of what a read costs that has to wait; so some are kept. */
+const REPLY_LARGE_BYTES = READ_PIECE_BYTES_MAX + 64;
+/** Shorter ones are not worth so much memory. */
+const REPLY_LARGE_BYTES_MIN = REPLY_LARGE_BYTES / 4;
+const REPLIES_LARGE_FREE_MAX = 16;
 /** How many free buffers of each size are kept for the next one who asks. */
 const FREE_COUNT_MAX = 8;
 
@@ -52,6 +58,7 @@ export class NbdBuffers {
   readonly #large: Buffer[] = [];
   readonly #segments: Buffer[] = [];
   readonly #replies: Buffer[] = [];
+  readonly #repliesLarge: Buffer[] = [];
   readonly #segmentsLarge: Buffer[] = [];
   #largeCount = 0;
 
@@ -81,6 +88,9 @@ export class NbdBuffers {
 
   /** Memory for one reply of `count` bytes that is put together while others are sent. */
   takeReply(count: number): Buffer {
+    if (count >= REPLY_LARGE_BYTES_MIN && count <= REPLY_LARGE_BYTES) {
+      return (this.#repliesLarge.pop() ?? Buffer.allocUnsafeSlow(REPLY_LARGE_BYTES)).subarray(0, count);
+    }
     if (count > REPLY_BYTES) return Buffer.allocUnsafeSlow(count);
     return (this.#replies.pop() ?? Buffer.allocUnsafeSlow(REPLY_BYTES)).subarray(0, count);
   }
@@ -89,6 +99,9 @@ export class NbdBuffers {
   giveReply(bytes: Buffer): void {
     if (bytes.buffer.byteLength === REPLY_BYTES && this.#replies.length < REPLIES_FREE_MAX) {
       this.#replies.push(Buffer.from(bytes.buffer));
+    }
+    if (bytes.buffer.byteLength === REPLY_LARGE_BYTES && this.#repliesLarge.length < REPLIES_LARGE_FREE_MAX) {
+      this.#repliesLarge.push(Buffer.from(bytes.buffer));
     }
   }
 

@@ -11,6 +11,8 @@ interface Unsent {
   readonly byteCount: number;
   /** Memory that it keeps: of a segment with few bytes in it, the whole segment. */
   readonly heldBytes: number;
+  /** The reply that it is, and goes back to the pool once sent. */
+  readonly reply: Buffer | null;
   /** Goes back to the pool once sent. */
   readonly segment: Buffer | null;
 }
@@ -107,7 +109,8 @@ export class NbdSender {
       return;
     }
     this.flushAll();
-    if (!this.#transport.send(bytes)) this.#queue(bytes.length, bytes.length, null);
+    if (this.#transport.send(bytes)) this.#buffers.giveReply(bytes);
+    else this.#queue(bytes.length, bytes.length, null, bytes);
   }
 
   /** Sends what was gathered, unless the client has something to take already: then it goes with what comes after. */
@@ -141,6 +144,7 @@ export class NbdSender {
     this.sentCount += 1;
     this.#hold(-oldest.heldBytes);
     if (oldest.segment !== null) this.#buffers.giveSegment(oldest.segment);
+    if (oldest.reply !== null) this.#buffers.giveReply(oldest.reply);
   }
 
   /** The connection is gone, and what was unsent with it. */
@@ -152,9 +156,9 @@ export class NbdSender {
     this.#hold(-this.heldBytes);
   }
 
-  #queue(byteCount: number, heldBytes: number, segment: Buffer | null): void {
+  #queue(byteCount: number, heldBytes: number, segment: Buffer | null, reply: Buffer | null = null): void {
     if (this.#closed) return;
-    this.#unsent.push({ byteCount, heldBytes, segment });
+    this.#unsent.push({ byteCount, heldBytes, segment, reply });
     this.unsentBytes += byteCount;
     this.#hold(heldBytes);
   }
