@@ -130,8 +130,9 @@ export function credentialsOf(text: string, from: string, tokenName = 'Token'): 
   let value: unknown;
   try {
     value = JSON.parse(text);
-  } catch (error) {
-    throw new CredentialsError(`${from} answers no JSON`, { cause: error, retryable: true });
+  } catch {
+    // What the parser says of it quotes it, and it may hold a secret.
+    throw new CredentialsError(`${from} answers no JSON`, { retryable: true });
   }
   const field = (name: string): string => {
     const found =

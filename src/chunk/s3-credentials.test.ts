@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { inspect } from 'node:util';
 
 import { systemClock } from '#base/clock.ts';
 import { silentLog } from '#base/log.ts';
@@ -100,11 +101,16 @@ test('credentials: a profile’s program prints them', async () => {
   };
   const output = file(JSON.stringify(printed));
   const config = file(
-    `[profile program]\ncredential_process = cat "${output}"\n[profile broken]\ncredential_process = echo secret; exit 3\n[profile silent]\ncredential_process = true\n`,
+    `[profile program]\ncredential_process = cat "${output}"\n[profile broken]\ncredential_process = echo secret; exit 3\n[profile silent]\ncredential_process = true\n[profile bare]\ncredential_process = echo wJalrXUtnFEMI\n`,
   );
   const environment = { AWS_CONFIG_FILE: config, PATH: process.env['PATH'] };
   assert.deepEqual(await found({ ...environment, AWS_PROFILE: 'program' }), ['AP', 'SP', 'TP']);
   await assert.rejects(found({ ...environment, AWS_PROFILE: 'silent' }), /answers no JSON/);
+  await assert.rejects(found({ ...environment, AWS_PROFILE: 'bare' }), (error) => {
+    assert.match(inspect(error), /answers no JSON/);
+    assert.doesNotMatch(inspect(error), /wJalr/, 'what it printed is not shown');
+    return true;
+  });
   await assert.rejects(found({ ...environment, AWS_PROFILE: 'broken' }), (error) => {
     assert(error instanceof CredentialsError);
     assert.equal(error.message, 'the program of credential_process ended with 3');
