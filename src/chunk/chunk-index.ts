@@ -187,18 +187,19 @@ export class ChunkIndex implements Disposable {
     this.sync();
   }
 
-  /** Makes all deltas that are read from these packs suspect. Durable. Looks at every row: for when something is wrong. */
-  suspectDeltas(packs: readonly PackId[]): void {
-    this.transact(() => {
-      for (const id of packs) {
-        this.#database.run(
-          'UPDATE record SET suspect = 1 WHERE pack = ? AND kind = ?',
-          this.#packNumber(id),
-          kindCode('delta'),
-        );
+  /**
+   * Makes those deltas of an account suspect that were stored or found again since an epoch began, of at most `countMax` rows
+   * after `after`. Answers the last key that was looked at; null: there are no more. Not durable before `sync`.
+   */
+  suspectDeltas(account: AccountId, sinceEpoch: number, after: Uint8Array, countMax: number): Buffer | null {
+    return this.transact(() => {
+      const rows = this.sweepRows(account, after, countMax);
+      for (const { key, kind, epoch } of rows) {
+        if (kind !== 'delta' || epoch < sinceEpoch) continue;
+        this.#database.run('UPDATE record SET suspect = 1 WHERE account = ? AND key = ?', Number(account), key);
       }
+      return rows.at(-1)?.key ?? null;
     });
-    this.sync();
   }
 
   /** Turns a record that is known to its copy in a pack that is known, durably. Answers false, and does nothing, when what that copy needs is not there. */

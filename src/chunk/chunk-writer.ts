@@ -1,3 +1,5 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
 import { assert } from '#base/assert.ts';
 import { isNoSpace } from '#base/no-space.ts';
 import type { AccountId } from '#domain/ids.ts';
@@ -6,7 +8,7 @@ import { countBlocks, type BlockSet } from './block-set.ts';
 import type { PlacedLink } from './chunk-index.ts';
 import type { ChunkStore } from './chunk-store.ts';
 import { DamageError, StoreError } from './errors.ts';
-import { PACK_BYTES_TARGET, PackBuilder, packObjectKey, type PackId } from './pack.ts';
+import { PACK_BYTES_TARGET, PackBuilder, packObjectKey } from './pack.ts';
 import { readRecords } from './record-runs.ts';
 import { DELTA_BLOCKS_MAX } from './seal-batch.ts';
 import type { SealOrder } from './seal-pool.ts';
@@ -18,6 +20,8 @@ import { putPackVerified } from './verified-put.ts';
 export const DELTA_DEPTH_MAX = 8;
 /** Of so many hints one is checked, chosen by the chunk's address. */
 const HINT_SAMPLE = 64;
+/** Looked at in one turn of the event loop: a few milliseconds. */
+const ROWS_PER_TURN = 250;
 const FULL: SealOrder = { type: 'full' };
 
 interface Plan {
@@ -55,7 +59,6 @@ export class ChunkWriter implements AsyncDisposable {
   #putting: Promise<void> = Promise.resolve();
   #failure: { readonly error: unknown } | null = null;
   #storedBytes = 0;
-  readonly #packs: PackId[] = [];
 
   constructor(store: ChunkStore, account: AccountId) {
     this.#store = store;
@@ -105,10 +108,19 @@ export class ChunkWriter implements AsyncDisposable {
     });
   }
 
-  /** The deltas of this writer may be wrong: whoever uploads such a chunk stores it anew. Resolves when that is durable. */
+  /**
+   * The deltas of this writer may be wrong, and those that it found, which an attempt before it may have stored: whoever
+   * uploads such a chunk stores it anew. All of them carry an epoch since this writer began; so may others, which then are
+   * stored anew for nothing. Resolves when that is durable. To be called when nothing more is claimed.
+   */
   async distrustDeltas(): Promise<void> {
     await this.#putting;
-    this.#store.index.suspectDeltas(this.#packs);
+    const { index } = this.#store;
+    for (let after: Buffer | null = Buffer.alloc(0); after !== null;) {
+      after = index.suspectDeltas(this.account, this.startEpoch, after, ROWS_PER_TURN);
+      await nextTurn();
+    }
+    index.sync();
   }
 
   #plan({ key, base, changed }: SealWish): Plan {
@@ -180,7 +192,6 @@ export class ChunkWriter implements AsyncDisposable {
     try {
       const sizeBytes = await putPackVerified(objects, builder);
       index.addPack(builder.name, sizeBytes, builder.entries);
-      this.#packs.push(builder.name.id);
       this.#storedBytes += sizeBytes;
       for (const entry of builder.entries) this.#pending.delete(entry.key.toString('hex'));
     } catch (error) {

@@ -95,6 +95,25 @@ test('a wrong hint is told loudly, and the snapshot is right all the same', asyn
   await assertContent(store, second.root, next);
 });
 
+test('wrong deltas that an interrupted upload stored are found out by the one that goes on', async () => {
+  const objects = new MemoryStore();
+  await using store = await openTestStore(objects, { pool });
+  const checked = present(numbers.find(isChecked), 'a content whose hint is checked');
+  const wanted = numbers.filter((n) => !isChecked(n)).slice(0, 20);
+  const from = new Map([...wanted, checked].map((_, at) => [at, present(numbers[at + 100], 'a content')]));
+  const base = (
+    await store.write(testWrite(content, { snapshot: snapshotId(1), chunkCount: CHUNK_COUNT, changes: from }))
+  ).root;
+  const unchecked = new Map(wanted.map((n, at) => [at, n]));
+  const options = { chunkCount: CHUNK_COUNT, base, changedBlocks: firstBlock };
+  // What it would have checked it did not come to; what it stored is found by the next.
+  await store.write(testWrite(content, { ...options, snapshot: snapshotId(9), changes: unchecked }));
+  await store.deleteManifest(snapshotId(9));
+  const all = new Map([...unchecked, [wanted.length, checked]]);
+  const { root } = await store.write(testWrite(content, { ...options, snapshot: snapshotId(2), changes: all }));
+  await assertContent(store, root, all);
+});
+
 /** One store, one thing at a time: snapshots on top of each other, damage on the disk, and what heals it. */
 class DamagedWorld {
   readonly random: SeededRandom;
