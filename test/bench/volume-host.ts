@@ -4,6 +4,7 @@ import { systemClock } from '#base/clock.ts';
 import { silentLog } from '#base/log.ts';
 import type { VolumeHost } from '#volume/host.ts';
 import { HostSupervisor } from '#volume/host-supervisor.ts';
+import { type Figure, numberText } from './volume-figures.ts';
 import { proportionalBytes, residentBytes } from '../running-server.ts';
 
 /** Long enough for garbage to be collected and for idle threads to end. */
@@ -53,4 +54,10 @@ export interface Memory {
 export async function memoryAtRest(pid: number): Promise<Memory> {
   await systemClock.sleep(REST_MS);
   return { resident: residentBytes(pid), proportional: proportionalBytes(pid) };
+}
+
+/** What counts is what is resident. `below` is in megabytes. */
+export function memoryFigure(key: string, name: string, { resident, proportional }: Memory, below: number): Figure {
+  const note = `PSS ${numberText(proportional / 1e6)} MB`;
+  return { key, name, value: resident / 1e6, unit: 'MB', note, goal: { below } };
 }

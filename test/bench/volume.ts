@@ -1,11 +1,11 @@
 /**
  * `npm run bench:volume`: what `bench:nbd` and `bench:snapshot` do not measure of the volumes of a running server.
  *
- *   --only NAMES    of connections,upload,encrypted,cold,cut,memory (default all)
+ *   --only NAMES    of connections,upload,encrypted,cold,cut,memory,snapshots (default all)
  *   --rounds N      how often each side of a comparison runs, in turns; the median of the rounds' ratios counts (default 5)
  *   --seconds S     how long a run is (default 3)
  *   --size-gib G    volumes that are filled (default 4)
- *   --snapshots N   snapshots of one volume, for the memory that they take (default 1000)
+ *   --snapshots N   in `snapshots`, of one volume (default 1000)
  *   --stride N      in `memory`, one chunk in N of 1 TiB is written; at most 4096, so that the whole map is made (default 16)
  *   --directory D   where everything lies (default: the system's temporary directory)
  *
@@ -22,6 +22,7 @@ import { benchCut } from './volume-cut.ts';
 import { benchEncrypted } from './volume-encrypted.ts';
 import { type Figure, isMissed, lineOf, type VolumeBench } from './volume-figures.ts';
 import { benchMemory } from './volume-memory.ts';
+import { benchSnapshots } from './volume-snapshots.ts';
 import { benchUpload } from './volume-upload.ts';
 
 const SECTIONS: Readonly<Record<string, (bench: VolumeBench) => AsyncIterable<Figure>>> = {
@@ -31,6 +32,7 @@ const SECTIONS: Readonly<Record<string, (bench: VolumeBench) => AsyncIterable<Fi
   cold: benchCold,
   cut: benchCut,
   memory: benchMemory,
+  snapshots: benchSnapshots,
 };
 
 const { values } = parseArgs({
