@@ -5,7 +5,7 @@ import { CHUNK_BYTES } from '#domain/geometry.ts';
 
 import { PAGE_CHUNKS, SLOT_BASE } from './chunk-map.ts';
 import type { Journal } from './journal.ts';
-import type { SlotFile } from './slot-file.ts';
+import { type SlotFile, TRIMMED_A_TURN } from './slot-file.ts';
 
 export interface CompactionLimits {
   /** Free slots that are left alone: they are used again soon. */
@@ -20,6 +20,8 @@ export const COMPACTION_LIMITS: CompactionLimits = { freeSlotsMin: 128, freePart
 
 /** Slots moved before other work gets its turn; about a millisecond. */
 const MOVES_A_TURN = 4;
+/** Pages of the map looked through before other work gets its turn. */
+const PAGES_A_TURN = 16;
 
 /**
  * Gives storage back. What was trimmed leaves free slots anywhere in the data file, and a file can only be made shorter at
@@ -67,11 +69,12 @@ export class Compaction {
     const endSlot = this.#slotFile.slots.usedCount;
     for (let pageIndex = 0; pageIndex < this.#journal.map.chunks.pageCount && this.#mayMove(); pageIndex += 1) {
       if (this.#journal.map.chunks.pageAt(pageIndex) !== null) await this.#movePage(pageIndex, endSlot);
+      if (pageIndex % PAGES_A_TURN === 0) await setImmediate();
     }
     if (this.#isClosed || this.#journal.failure !== null) return;
     // Places that were left come free, and can be cut off, once a commit covers that.
     await this.#journal.flush();
-    if (!this.#isClosed) this.#slotFile.trimEnd();
+    while (!this.#isClosed && this.#slotFile.trimEnd(TRIMMED_A_TURN)) await setImmediate();
   }
 
   /** Nothing is begun any more. Resolves when nothing runs. */

@@ -148,7 +148,7 @@ export class FragileFiles {
   /** 4 KiB blocks that files may take in all. */
   blocksMax = Infinity;
   /** An error that the next matching operation throws, once. */
-  failNext: { readonly kind: 'write' | 'sync'; readonly path: RegExp; readonly code: string } | null = null;
+  failNext: { readonly kind: Failing; readonly path: RegExp; readonly code: string } | null = null;
   /** Changing operations so far. */
   opCount = 0;
   syncCount = 0;
@@ -303,6 +303,7 @@ export class FragileFiles {
       },
       truncate: (sizeBytes) => {
         alive();
+        this.#fail('truncate', path);
         this.#changing(null);
         inode.apply({ kind: 'truncate', sizeBytes });
       },
@@ -360,7 +361,7 @@ export class FragileFiles {
     throw new CrashError('the process dies');
   }
 
-  #fail(kind: 'write' | 'sync', path: string): void {
+  #fail(kind: Failing, path: string): void {
     const fault = this.failNext;
     if (fault === null || fault.kind !== kind || !fault.path.test(path)) return;
     this.failNext = null;
@@ -387,6 +388,9 @@ function applyNames(names: Map<string, Node>, op: NameOp): void {
     else names.set(path, node);
   }
 }
+
+/** Operations that can be told to fail. */
+type Failing = 'write' | 'truncate' | 'sync';
 
 function failure(code: string, path: string): Error {
   return Object.assign(new Error(`${code}: ${path}`), { code });

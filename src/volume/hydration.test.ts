@@ -7,13 +7,14 @@ import { StoreError } from '#chunk/errors.ts';
 import { DeviceError } from '#block/device.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
 
+import { PRESENCE_PAGE_CHUNKS } from './chunk-presence.ts';
 import { FREE_BYTES_MIN, type HydratedOrigin, Hydration } from './hydration.ts';
 
 const RATE_CHUNKS = 8;
 
 /** An origin that holds `chunks` of 64, some of which cannot be read. */
 class FakeOrigin implements HydratedOrigin {
-  readonly chunkCount = 64;
+  chunkCount = 64;
   readonly fetched: number[] = [];
   readonly damaged = new Set<number>();
   isAsked = false;
@@ -54,13 +55,18 @@ function hydrationOf(
 ) {
   const clock = new VirtualClock();
   const abort = new AbortController();
+  const turns = { held: 0, taken: 0 };
   const hydration = new Hydration({
     origin,
     totalCount: options.total ?? 64,
     first: options.first ?? [],
     bytesPerSecond: RATE_CHUNKS * CHUNK_BYTES,
     freeBytes: async () => options.freeBytes?.() ?? Number.MAX_SAFE_INTEGER,
-    turn: async () => ({ [Symbol.dispose]: () => {} }),
+    turn: async () => {
+      turns.held += 1;
+      turns.taken += 1;
+      return { [Symbol.dispose]: () => (turns.held -= 1) };
+    },
     clock,
   });
   let isDone = false;
@@ -72,7 +78,7 @@ function hydrationOf(
       await setImmediate();
     }
   };
-  return { hydration, advance, abort, running, isDone: () => isDone };
+  return { hydration, advance, abort, running, turns, isDone: () => isDone };
 }
 
 const all = Array.from({ length: 64 }, (_, index) => index);
@@ -154,7 +160,7 @@ test('what could not be written is not taken for hydrated', async () => {
 test('a damaged chunk keeps no other one back, and is named', async () => {
   const origin = new FakeOrigin(all);
   origin.damaged.add(5);
-  const { hydration, advance, isDone } = hydrationOf(origin);
+  const { hydration, advance, isDone, turns } = hydrationOf(origin);
   await advance(20);
   assert.deepEqual(
     origin.fetched.toSorted((a, b) => a - b),
@@ -162,9 +168,21 @@ test('a damaged chunk keeps no other one back, and is named', async () => {
   );
   assert.ok(!isDone());
   assert.equal(hydration.status().reason, '1 chunks cannot be read: chunk 5');
+  assert.equal(turns.held, 0, 'while it waits to try again, others are hydrated');
+  assert.ok(turns.taken > 1);
   origin.damaged.clear();
   await advance(70);
   assert.ok(isDone());
+});
+
+test('where the origin holds nothing, other work has its turn all the same', async () => {
+  const origin = new FakeOrigin([]);
+  const pages = 40;
+  origin.chunkCount = pages * PRESENCE_PAGE_CHUNKS;
+  const { isDone } = hydrationOf(origin, { total: 0 });
+  let turns = 0;
+  for (; !isDone(); turns += 1) await setImmediate();
+  assert.ok(turns >= pages, `${turns} turns of the loop for ${pages} pages`);
 });
 
 test('it ends as soon as it is told to, whatever it waits for', async () => {

@@ -1,3 +1,5 @@
+import { setImmediate } from 'node:timers/promises';
+
 import type { Clock } from '#base/clock.ts';
 import { describeError } from '#base/log.ts';
 import { unlessAborted } from '#chunk/chunk-reader.ts';
@@ -57,7 +59,8 @@ export interface HydrationOptions {
  *   its turn → the first ones in their order → page after page, ascending → hydrated
  *
  * What is here is in the volume's map, so it goes on where it was after any end. What is in the way (readers, a full disk, a
- * store that is away) makes it wait. A damaged chunk is left for the end, and then tried again for as long as it takes.
+ * store that is away) makes it wait. A damaged chunk is left for the end, and then tried again for as long as it takes; each
+ * time in a turn of its own, so that others are not kept back by it.
  */
 export class Hydration {
   readonly #options: HydrationOptions;
@@ -96,19 +99,28 @@ export class Hydration {
 
   /** Resolves when everything is here. Rejects with the signal's reason. */
   async run(signal: AbortSignal): Promise<void> {
-    this.#wait('others are hydrated first');
-    using _turn = await this.#options.turn(signal);
-    await this.#fetchFirst(signal);
-    for (let retryMs = RETRY_MS_MIN; ; retryMs = Math.min(2 * retryMs, RETRY_MS_MAX)) {
-      this.#damaged.clear();
-      for (let page = 0; page < this.#pageCount; page += 1) await this.#fetchPage(page, signal);
+    for (let retryMs = RETRY_MS_MIN; !(await this.#goThrough(signal)); retryMs = Math.min(2 * retryMs, RETRY_MS_MAX)) {
       const [damaged] = this.#damaged.values();
-      if (damaged === undefined) break;
       this.#wait(`${this.#damaged.size} chunks cannot be read: ${damaged}`);
       await this.#clock.sleep(retryMs, signal);
     }
     this.#state = 'hydrated';
     this.#reason = null;
+  }
+
+  /** One turn. False when there are damaged chunks. */
+  async #goThrough(signal: AbortSignal): Promise<boolean> {
+    if (this.#damaged.size === 0) this.#wait('others are hydrated first');
+    using _turn = await this.#options.turn(signal);
+    this.#damaged.clear();
+    await this.#fetchFirst(signal);
+    for (let page = 0; page < this.#pageCount; page += 1) {
+      await this.#fetchPage(page, signal);
+      // Where nothing is to be fetched, nothing was waited for.
+      await setImmediate();
+      signal.throwIfAborted();
+    }
+    return this.#damaged.size === 0;
   }
 
   async #fetchFirst(signal: AbortSignal): Promise<void> {

@@ -14,7 +14,7 @@ import { VolumeHostError } from './host.ts';
 import { Journal, type JournalLimits } from './journal.ts';
 import { LogReplay } from './log-replay.ts';
 import { LogReader, MapLog } from './map-log.ts';
-import { SlotFile } from './slot-file.ts';
+import { SlotFile, TRIMMED_A_TURN } from './slot-file.ts';
 import { Slots } from './slots.ts';
 import { mapShape, type VolumeDirectory } from './volume-directory.ts';
 import type { VolumeRecord } from './volume-file.ts';
@@ -82,7 +82,7 @@ export async function recover(
       checkpointNumber: base,
     });
     await journal.open(options.generation, voidSequence);
-    slotFile.trimEnd();
+    while (slotFile.trimEnd(TRIMMED_A_TURN)) await setImmediate();
     return { journal, slotFile };
   } catch (error) {
     log[Symbol.dispose]();

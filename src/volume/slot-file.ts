@@ -8,6 +8,8 @@ import { asDeviceError, type VolumeFile } from './volume-files.ts';
 
 /** The file grows by so many slots at a time (sparse: they take no space). */
 const GROW_SLOTS = 64;
+/** What `trimEnd` cuts off at most before other work gets its turn: to give 512 MiB back takes a file system some two milliseconds. */
+export const TRIMMED_A_TURN = 1024;
 
 /** Where sectors are put together and encrypted. Shared by all volumes: it is used within one call. */
 const scratch = Buffer.allocUnsafeSlow(CHUNK_BYTES);
@@ -171,11 +173,22 @@ export class SlotFile {
     await this.#file.sync();
   }
 
-  /** Cuts the free end off the file: slots there are fresh afterwards. Nothing durable may point there. */
-  trimEnd(): void {
-    this.slots.trimEnd();
-    this.#file.truncate(this.slots.endSlot * CHUNK_BYTES);
+  /**
+   * Cuts the free end off the file, `countMax` slots of it at most: they are fresh afterwards. Nothing durable may point
+   * there. Answers whether there may be more to cut off. Throws DeviceError, and then nothing has changed.
+   */
+  trimEnd(countMax: number): boolean {
+    const endBefore = this.slots.endSlot;
+    this.slots.trimEnd(countMax);
+    try {
+      this.#file.truncate(this.slots.endSlot * CHUNK_BYTES);
+    } catch (error) {
+      // They are not zeros, so they must not be taken for fresh ones.
+      while (this.slots.endSlot < endBefore) this.slots.putBack(this.slots.extend());
+      throw asDeviceError(error, 'cut the end off the data file');
+    }
     this.#fileSlots = this.slots.endSlot;
+    return endBefore - this.slots.endSlot === countMax;
   }
 
   /** Closes once no other thread reads any more; nothing else may be begun. */

@@ -36,3 +36,15 @@ test('a slot that another thread reads is passed over until it has done so', () 
   assert.equal(slots.reuse(), 1);
   assert.equal(slots.usedCount, 3);
 });
+
+test('the free end is forgotten in parts, and up to a slot that another thread reads', () => {
+  const slots = freed(10);
+  slots.trimEnd(3);
+  assert.equal(slots.endSlot, 7);
+  slots.pin(4);
+  slots.trimEnd(100);
+  assert.equal(slots.endSlot, 5);
+  slots.unpin(4);
+  slots.trimEnd(100);
+  assert.deepEqual([slots.endSlot, slots.reuse(), slots.usedCount], [0, -1, 0]);
+});

@@ -121,9 +121,11 @@ export class Slots {
     return this.#free.remove(slot);
   }
 
-  /** Forgets the free slots at the end: they are to be cut off the file. Not those that another thread reads. */
-  trimEnd(): void {
-    while (this.#endSlot > 0 && !this.#pins.has(this.#endSlot - 1) && this.#free.remove(this.#endSlot - 1)) {
+  /** Forgets the free slots at the end, so many at most: they are to be cut off the file. Not those that another thread reads. */
+  trimEnd(countMax: number): void {
+    const endMin = this.#endSlot - countMax;
+    while (this.#endSlot > Math.max(0, endMin) && !this.#pins.has(this.#endSlot - 1)) {
+      if (!this.#free.remove(this.#endSlot - 1)) return;
       this.#endSlot -= 1;
     }
   }

@@ -195,6 +195,20 @@ test('a commit that cannot be appended fails the flush, not the volume', async (
   assert.equal(await byteAt(await scene.open(), 0), 1);
 });
 
+test('an end of the data file that could not be cut off is not taken for zeros', async () => {
+  const { scene, device } = await made();
+  for (let index = 0; index < 4; index += 1) await device.write(index * CHUNK_BYTES, chunkOf(7), NO_FUA);
+  await device.zero(0, 4 * CHUNK_BYTES, { fua: true, punch: true });
+  scene.files.failNext = { kind: 'truncate', path: /data/, code: 'EIO' };
+  await assert.rejects(device.compact(), isErrno('EIO'));
+  for (let index = 0; index < 4; index += 1) {
+    await device.write(index * CHUNK_BYTES, Buffer.from('x'), NO_FUA);
+    assert.equal(await byteAt(device, index), 0);
+  }
+  assert.equal(device.slotBytes, 4 * CHUNK_BYTES);
+  await device.close();
+});
+
 test('a full disk leaves room to commit and to release', async () => {
   const { scene, device } = await made();
   for (let index = 0; index < 4; index += 1) await device.write(index * CHUNK_BYTES, chunkOf(1), NO_FUA);
