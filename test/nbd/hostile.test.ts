@@ -19,7 +19,7 @@ import type { HonestFigures } from './honest-client.ts';
  */
 
 const MIB = 1024 * 1024;
-const GROWTH_BYTES_MAX = 64 * MIB;
+const GROWTH_BYTES_MAX = 128 * MIB;
 /** Of all attacks one after another: what was freed is not given back to the system at once. Beyond that it does not grow. */
 const TOTAL_GROWTH_BYTES_MAX = 256 * MIB;
 /** On a machine that runs other things besides. An honest client of a server that is taken down waits for seconds, or for ever. */
