@@ -7,7 +7,10 @@ import type { CutId, VolumeId } from '#domain/ids.ts';
 import { cutOf, newSnapshot, openVolume } from '#volume/host-under-test.suite.ts';
 import { nbdUri } from '#volume/nbd-uri.ts';
 import { VolumeDevice } from '#volume/volume-device.ts';
-import { median, startFio } from './fio.ts';
+import { NbdClient } from '#src/cli/image-nbd-client.ts';
+import { runOk } from '../run.ts';
+import { fill, median, startFio } from './fio.ts';
+import { startNbdkit } from './nbd-servers.ts';
 import { type Figure, inPairs, numberText, percentile, type VolumeBench } from './volume-figures.ts';
 import { listChangedFigures } from './volume-list-changed.ts';
 import { startHost, type MeasuredHost } from './volume-host.ts';
@@ -64,6 +67,15 @@ export async function* benchCut(bench: VolumeBench): AsyncGenerator<Figure> {
     ...figuresOf('durable', 'cut of the device, until durable', durables, false),
     ...figuresOf('call', 'cut call to the host, answered when durable', calls, true),
   ];
+  const flushes: number[] = [];
+  for (let round = 0; round < bench.rounds; round += 1) flushes.push(...(await flushesOfFile(bench)));
+  yield {
+    key: 'file_flush_ms',
+    name: 'for comparison: a flush of nbdkit file, 1 GiB, median',
+    value: median(flushes),
+    unit: 'ms',
+    note: `p99 ${numberText(percentile(flushes, 0.99))} ms, ${flushes.length} flushes, the same writers`,
+  };
   yield* listChangedFigures(bench);
 }
 
@@ -85,9 +97,9 @@ function figuresOf(
     note: `p99 ${numberText(percentile(values, 0.99))} ms, ${values.length} cuts`,
     goal: hasGoal ? { below: 10 } : undefined,
   }));
-  const ratio = median(pairs.map(([small, large]) => median(large) / median(small)));
+  const [small = Number.NaN, large = Number.NaN] = figures.map(({ value }) => value);
   const goal = hasGoal ? { below: 1.5 } : undefined;
-  return [...figures, { key: `${key}_ratio`, name: `${name}, 16 TiB : 1 GiB`, value: ratio, unit: '', goal }];
+  return [...figures, { key: `${key}_ratio`, name: `${name}, 16 TiB : 1 GiB`, value: large / small, unit: '', goal }];
 }
 
 async function makeVolume({ host }: MeasuredHost, sizeBytes: number, chunkCount: number): Promise<Cuttable> {
@@ -98,24 +110,49 @@ async function makeVolume({ host }: MeasuredHost, sizeBytes: number, chunkCount:
 
 /** Milliseconds of each call. */
 async function cutsThroughHost({ host }: MeasuredHost, of: Cuttable, seconds: number): Promise<readonly number[]> {
-  const load = startFio(
-    nbdUri('', of.socketPath),
-    { mode: 'randwrite', blockBytes: 4096, depth: 1, connections: WRITERS },
-    [`--size=${AREA_BYTES}`, `--offset_increment=${of.sizeBytes / WRITERS}`],
-  );
-  await systemClock.sleep(BEGIN_MS);
-  const tookMs: number[] = [];
-  const untilMs = systemClock.monotonicMs() + seconds * 1000;
-  while (systemClock.monotonicMs() < untilMs) {
+  return await whileWriting(nbdUri('', of.socketPath), of.sizeBytes, seconds, async () => {
     const cut = newCut();
     const beganMs = systemClock.monotonicMs();
     await host.cut([of.volume], cut);
-    tookMs.push(systemClock.monotonicMs() - beganMs);
+    const tookMs = systemClock.monotonicMs() - beganMs;
     await host.release(of.volume, cut);
+    return tookMs;
+  });
+}
+
+/** What it costs on this disk to make as much durable as a cut has to. */
+async function flushesOfFile({ directory, seconds }: VolumeBench): Promise<readonly number[]> {
+  const file = join(directory, 'flushed.img');
+  await runOk('truncate', ['-s', String(SMALL_BYTES), file]);
+  await using target = await startNbdkit(directory, file);
+  await fill(target.uri, SMALL_BYTES / 1024 ** 3);
+  await using client = await NbdClient.connect(target.uri);
+  return await whileWriting(target.uri, SMALL_BYTES, seconds, async () => {
+    const beganMs = systemClock.monotonicMs();
+    await client.flush();
+    return systemClock.monotonicMs() - beganMs;
+  });
+}
+
+/** What `measure` answers each time, with 16 writers, each with a connection of its own. */
+async function whileWriting(
+  uri: string,
+  sizeBytes: number,
+  seconds: number,
+  measure: () => Promise<number>,
+): Promise<readonly number[]> {
+  const load = { mode: 'randwrite', blockBytes: 4096, depth: 1, connections: WRITERS } as const;
+  const place = [`--size=${AREA_BYTES}`, `--offset_increment=${sizeBytes / WRITERS}`];
+  const writing = startFio(uri, load, place);
+  await systemClock.sleep(BEGIN_MS);
+  const found: number[] = [];
+  const untilMs = systemClock.monotonicMs() + seconds * 1000;
+  while (systemClock.monotonicMs() < untilMs) {
+    found.push(await measure());
     await systemClock.sleep(BETWEEN_CUTS_MS);
   }
-  await load.stop();
-  return tookMs;
+  await writing.stop();
+  return found;
 }
 
 /** The same on the device itself, which the host has let go of, with 16 loops of writes in this process. */
