@@ -56,6 +56,10 @@ export interface S3Request {
   readonly headers?: HeaderList;
   readonly body?: readonly Uint8Array[];
   readonly answerBytes?: number;
+  /** Asked before each attempt. Throws ObjectStoreError when none may be made any more; an S3RequestError is trouble of the attempt. */
+  readonly allowed?: () => Promise<void>;
+  /** Part of an attempt of another request, in whose turn it is made, and which is made again if need be. */
+  readonly isPart?: boolean;
   /** Answers that are given back; every other is trouble. */
   readonly accept: (answer: S3Answer) => boolean;
 }
@@ -82,7 +86,7 @@ export class S3RequestError extends ObjectStoreError {
 /**
  * Signed requests to one bucket, each made again until it is answered or given up.
  *
- *   wait for a turn → sign → one attempt → answered: done
+ *   wait for a turn → still allowed? → sign → one attempt → answered: done
  *                       ↑                → may pass: pause (full jitter, growing), unless `giveUpMs` are over
  *                       └────────────────→ credentials are stale: read them anew, once
  *
@@ -117,6 +121,7 @@ export class S3Client implements Disposable {
 
   /** Throws S3RequestError. */
   async request(request: S3Request): Promise<S3Result> {
+    if (request.isPart === true) return await this.#untilAnswered(request);
     const turns = request.body === undefined ? this.#others : this.#puts;
     return await turns.run(() => this.#untilAnswered(request));
   }
@@ -158,6 +163,9 @@ export class S3Client implements Disposable {
       }
       const { trouble } = outcome;
       inDoubt ||= trouble.inDoubt;
+      if (request.isPart === true) {
+        throw new S3RequestError(toStoreError(request.doing, trouble, attempts), trouble, inDoubt);
+      }
       if (trouble.remedy === 'credentials' && !isRenewed) {
         this.#options.credentials.forget();
         isRenewed = true;
@@ -179,6 +187,7 @@ export class S3Client implements Disposable {
   async #attempt(request: S3Request): Promise<{ readonly answer: S3Answer } | { readonly trouble: S3Trouble }> {
     const signal = this.#closing.signal;
     try {
+      await request.allowed?.();
       const { target, headers } = await this.#signed(request);
       const { method, body = [], answerBytes = 0 } = request;
       const answer = await this.#http.send({ method, target, headers, body, answerBytes }, signal);
@@ -186,6 +195,9 @@ export class S3Client implements Disposable {
       return { trouble: troubleOfAnswer(answer, this.#options.clock.nowMs()) };
     } catch (error) {
       if (signal.aborted) throw signal.reason;
+      // Nothing was asked yet.
+      if (error instanceof S3RequestError) return { trouble: { ...error.trouble, inDoubt: false } };
+      if (error instanceof ObjectStoreError) throw error;
       if (error instanceof CredentialsError) {
         const remedy = error.retryable ? 'again' : 'never';
         return { trouble: { why: error.message, remedy, inDoubt: false, code: null, cause: error.cause } };

@@ -19,9 +19,9 @@ const OWNER_BYTES_MAX = 1024;
  *
  * A bucket has no locks. Two servers that have one installation's key (its data directory was copied, or restored on another
  * machine while the first still ran) would collect each other's packs. So whoever opens the store writes its name into it,
- * and looks before each put and deletion whether it is still there: the one that was there before changes nothing any more.
- * Between the look and the change there are milliseconds in which another may open the store; an open lists and reads
- * for longer than that before it changes anything.
+ * and looks before each attempt at a put or a deletion whether it is still there: the one that was there before changes
+ * nothing any more, also when it was cut off in the middle of its attempts. Between the look and the change there are
+ * milliseconds in which another may open the store; an open lists and reads for longer than that before it changes anything.
  */
 export class S3Owner {
   readonly #client: S3Client;
@@ -41,7 +41,7 @@ export class S3Owner {
     const since = new Date(options.clock.nowMs()).toISOString();
     const owner = options.random.bytes(16).toString('hex');
     const content = `{"owner":"${owner}","host":"${host}","pid":${process.pid},"since":"${since}"}\n`;
-    const before = await read(client);
+    const before = await read(client, {});
     if (before !== null) options.log.info('s3.taken-over', { from: describe(before) });
     const body = [Buffer.from(content)];
     await client.request({
@@ -58,11 +58,11 @@ export class S3Owner {
     return new S3Owner(client, content);
   }
 
-  /** Throws ObjectStoreError, not retryable, when another has taken over. */
+  /** Within a turn of the client's. Throws S3RequestError when it cannot be found out now; ObjectStoreError, not retryable, when another has taken over. */
   async check(): Promise<void> {
     // A bad read is told from another's name by reading again.
-    if ((await read(this.#client)) === this.#content) return;
-    const found = await read(this.#client);
+    if ((await read(this.#client, PART)) === this.#content) return;
+    const found = await read(this.#client, PART);
     if (found === this.#content) return;
     const who = found === null ? 'nobody (its object .owner is gone)' : describe(found);
     throw new ObjectStoreError(`the store now belongs to ${who}: this server changes nothing in it any more`, {
@@ -71,8 +71,11 @@ export class S3Owner {
   }
 }
 
-async function read(client: S3Client): Promise<string | null> {
+const PART = { isPart: true } as const;
+
+async function read(client: S3Client, how: { readonly isPart?: boolean }): Promise<string | null> {
   const { answer } = await client.request({
+    ...how,
     doing: 'look who has the store',
     method: 'GET',
     key: client.location.prefix + OWNER_NAME,

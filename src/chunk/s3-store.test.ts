@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 
-import { systemClock } from '#base/clock.ts';
+import { present } from '#base/assert.ts';
+import { type Clock, systemClock } from '#base/clock.ts';
 import { type Log, silentLog } from '#base/log.ts';
 import { isNoSpace } from '#base/no-space.ts';
 import { SeededRandom } from '#base/random.ts';
@@ -11,9 +12,16 @@ import { StoreError } from './errors.ts';
 import { ObjectExistsError, type ObjectStore, ObjectStoreError } from './object-store.ts';
 import { objectStoreSuite } from './object-store.suite.ts';
 import { openS3Store } from './s3-open.ts';
+import { DOUBT_MS } from './s3-store.ts';
 import { FAKE_ACCESS_KEY, FAKE_SECRET, FakeS3Server, type S3Fault, type S3RequestSeen } from './s3-server.fake.ts';
 
 const PREFIX = 'one/installation/';
+
+/** What is in doubt is so for a shorter time. */
+const impatientClock: Clock = {
+  ...systemClock,
+  sleep: async (ms, signal) => await systemClock.sleep(ms === DOUBT_MS ? 100 : ms, signal),
+};
 
 async function open(
   fake: FakeS3Server,
@@ -22,7 +30,7 @@ async function open(
   return await openS3Store({
     location: fake.location(options.prefix ?? PREFIX),
     environment: fake.environment(),
-    clock: systemClock,
+    clock: impatientClock,
     random: new SeededRandom(1),
     log: options.log ?? silentLog,
     stallMs: options.stallMs ?? 2_000,
@@ -185,6 +193,46 @@ test('s3: a put that fails has no effect after it failed, and is no failure when
   await fake.down();
   await assert.rejects(store.delete('snapshots/t'), ObjectStoreError);
   assert.equal(waitedMs, 0);
+});
+
+test('s3: what is deleted does not come back by an attempt that got no answer', async (t) => {
+  const fake = await started(t);
+  const sleep = async (ms: number, signal?: AbortSignal): Promise<void> =>
+    await systemClock.sleep(ms === DOUBT_MS ? 600 : ms, signal);
+  await using store = await openS3Store({
+    location: fake.location(),
+    environment: fake.environment(),
+    clock: { ...systemClock, sleep },
+    random: new SeededRandom(1),
+    log: silentLog,
+    stallMs: 5_000,
+  });
+  fake.fault = once({ kind: 'done-later', ms: 300 }, ({ method }) => method === 'PUT');
+  await store.put('snapshots/s', [Buffer.from('m')], { ifAbsent: true });
+  await store.delete('snapshots/s');
+  await systemClock.sleep(500);
+  assert.equal(await store.get('snapshots/s'), null);
+});
+
+test('s3: attempts end when another takes the store over between them', async (t) => {
+  const fake = await started(t);
+  await using first = await open(fake);
+  await first.put('k', [Buffer.from('x')]);
+  const mine = present(fake.objects.get(`${PREFIX}.owner`), 'a name');
+  for (const change of [() => first.put('l', [Buffer.from('y')], { ifAbsent: true }), () => first.delete('k')]) {
+    let isCutOff = false;
+    fake.fault = ({ method, key }) => {
+      if (isCutOff || method === 'GET' || key.includes('.')) return null;
+      isCutOff = true;
+      fake.objects.set(`${PREFIX}.owner`, Buffer.from('{"owner":"somebody"}\n'));
+      return { kind: 'reset', done: false };
+    };
+    await assert.rejects(change(), /the store now belongs to somebody unknown/);
+    assert(isCutOff);
+    assert.deepEqual([...fake.objects.keys()].sort(), [`${PREFIX}.owner`, `${PREFIX}k`]);
+    fake.fault = () => null;
+    fake.objects.set(`${PREFIX}.owner`, mine);
+  }
 });
 
 test('s3: a missing bucket, and a 404 that is not S3’s, are not a missing object', async (t) => {

@@ -37,7 +37,8 @@ export interface S3StoreOptions {
  * A PUT WITHOUT AN ANSWER may have been done, or may be done yet. It is made again. Finding the object then is success when it
  * holds the same bytes. When it is given up, it does not fail before DOUBT_MS have passed, in which whatever was on its way
  * has arrived, and the object is looked for once more: a manifest that came after its put had failed would name records that a
- * collection has deleted meanwhile, or would come back after its snapshot was deleted.
+ * collection has deleted meanwhile, or would come back after its snapshot was deleted. For the same reason what was put in
+ * more than one attempt is deleted only once none of them can come any more.
  */
 export class S3Store implements ObjectStore {
   readonly #client: S3Client;
@@ -45,6 +46,8 @@ export class S3Store implements ObjectStore {
   readonly #conditionalPut: boolean;
   readonly #owner: S3Owner | null;
   readonly #lock = new KeyLock();
+  /** Of objects whose put took more than one attempt, one of which may be done yet: when none can any more. */
+  readonly #doubts = new Map<string, Promise<void>>();
 
   constructor(options: S3StoreOptions) {
     this.#client = options.client;
@@ -55,7 +58,6 @@ export class S3Store implements ObjectStore {
 
   async put(key: string, parts: readonly Uint8Array[], options: { readonly ifAbsent?: boolean } = {}): Promise<void> {
     assert(isObjectKey(key), 'an object key is well-formed');
-    await this.#checkOwner(`put ${key}`);
     try {
       if (options.ifAbsent !== true) await this.#put(key, parts, false);
       else if (this.#conditionalPut) await this.#put(key, parts, true);
@@ -119,8 +121,11 @@ export class S3Store implements ObjectStore {
 
   async delete(key: string): Promise<void> {
     assert(isObjectKey(key), 'an object key is well-formed');
-    await this.#checkOwner(`delete ${key}`);
+    const allowed = this.#allowed(`delete ${key}`);
+    // Or an attempt that got no answer brings it back.
+    await this.#doubts.get(key);
     await this.#client.request({
+      allowed,
       doing: `delete ${key}`,
       method: 'DELETE',
       key: this.#prefix + key,
@@ -145,6 +150,7 @@ export class S3Store implements ObjectStore {
     ];
     if (ifAbsent) headers.push(['If-None-Match', '*']);
     const { answer, inDoubt } = await this.#client.request({
+      allowed: this.#allowed(`put ${key}`),
       doing: `put ${key}`,
       method: 'PUT',
       key: this.#prefix + key,
@@ -155,6 +161,17 @@ export class S3Store implements ObjectStore {
     if (answer.status === 412 && !(inDoubt && (await this.#holds(key, parts)))) {
       throw new ObjectExistsError(`object ${key} exists`);
     }
+    if (inDoubt) this.#doubt(key);
+  }
+
+  #doubt(key: string): void {
+    const over = this.#client
+      .pause(DOUBT_MS)
+      .catch(() => {}) // The store is being closed.
+      .finally(() => {
+        if (this.#doubts.get(key) === over) this.#doubts.delete(key);
+      });
+    this.#doubts.set(key, over);
   }
 
   async #putLookingFirst(key: string, parts: readonly Uint8Array[]): Promise<void> {
@@ -174,10 +191,11 @@ export class S3Store implements ObjectStore {
     return at === found.length;
   }
 
-  async #checkOwner(doing: string): Promise<void> {
-    if (this.#owner === null)
-      throw new ObjectStoreError(`${doing}: the store is open to be read only`, { retryable: false });
-    await this.#owner.check();
+  /** What is looked at before each attempt to change something. */
+  #allowed(doing: string): () => Promise<void> {
+    const owner = this.#owner;
+    if (owner === null) throw new ObjectStoreError(`${doing}: the store is open to be read only`, { retryable: false });
+    return () => owner.check();
   }
 
   async #listPage(prefix: string, token: string | null): Promise<S3ListPage> {
