@@ -135,6 +135,22 @@ test('once it is aborted, what waits for the store ends at once and is written n
   assert.equal(readFileSync(path).length, 0);
 });
 
+test('what waits behind the reads of others ends at once, too, when it is aborted', async (t) => {
+  const { plains, objects, keys, reader } = await readerOf(t, 1);
+  const gate = Promise.withResolvers<void>();
+  objects.gate = gate.promise;
+  const orders = keys.map((key) => ({ key, place: null }));
+  const others = Promise.all([0, 1].flatMap(() => reader.read(TEST_ACCOUNT, orders, FOREGROUND)));
+  const abort = new AbortController();
+  const options = { background: false, signal: abort.signal };
+  const own = Promise.allSettled(reader.read(TEST_ACCOUNT, orders, options));
+  await systemClock.sleep(20);
+  abort.abort(new Error('closed'));
+  for (const read of await own) assert.ok(read.status === 'rejected' && /closed/.test(String(read.reason)));
+  gate.resolve();
+  assert.equal((await others).length, 2 * plains.length);
+});
+
 test('a thread that ends leaves its chunks to the store', async (t) => {
   const { plains, keys, reader, threads } = await readerOf(t, 1);
   const orders = keys.map((key) => ({ key, place: null }));

@@ -31,6 +31,8 @@ interface Batch {
   readonly orders: readonly ReadOrder[];
   readonly resolvers: readonly PromiseWithResolvers<ChunkRead>[];
   readonly signal: AbortSignal | null;
+  /** Listens to the signal while the batch waits. */
+  readonly leave: () => void;
 }
 
 export interface ReadChunksOptions {
@@ -72,8 +74,15 @@ export class ChunkReader implements AsyncDisposable {
     for (let at = 0; at < orders.length; at += READ_COUNT_MAX) {
       const part = orders.slice(at, at + READ_COUNT_MAX);
       const resolvers = part.map(() => Promise.withResolvers<ChunkRead>());
-      const batch: Batch = { account, orders: part, resolvers, signal };
-      (background ? this.#waitingInBackground : this.#waiting).push(batch);
+      const waiting = background ? this.#waitingInBackground : this.#waiting;
+      const leave = (): void => {
+        waiting.splice(waiting.indexOf(batch), 1);
+        for (const { reject } of resolvers) reject(signal?.reason);
+      };
+      const batch: Batch = { account, orders: part, resolvers, signal, leave };
+      waiting.push(batch);
+      if (signal?.aborted === true) leave();
+      else signal?.addEventListener('abort', leave, { once: true });
       promises.push(...batch.resolvers.map(({ promise }) => promise));
     }
     // What nobody waits for keeps one busy, and not the memory of many.
@@ -91,6 +100,7 @@ export class ChunkReader implements AsyncDisposable {
       const isBackground = this.#waiting.length === 0 && this.#backgroundCount < BACKGROUND_BATCHES_MAX;
       const batch = isBackground ? this.#waitingInBackground.shift() : this.#waiting.shift();
       if (batch === undefined) return;
+      batch.signal?.removeEventListener('abort', batch.leave);
       this.#runningCount += 1;
       if (isBackground) this.#backgroundCount += 1;
       void this.#readBatch(batch).finally(() => {
