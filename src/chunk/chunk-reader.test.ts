@@ -151,6 +151,17 @@ test('what waits behind the reads of others ends at once, too, when it is aborte
   assert.equal((await others).length, 2 * plains.length);
 });
 
+test('what is read in the background goes on while others read all the time', async (t) => {
+  const { keys, reader } = await readerOf(t, 1);
+  const orders = keys.map((key) => ({ key, place: null }));
+  let doneCount = 0;
+  const others = [0, 1, 2, 3, 4, 5].flatMap(() => reader.read(TEST_ACCOUNT, orders, FOREGROUND));
+  const counted = Promise.all(others.map((other) => other.then(() => (doneCount += 1))));
+  await Promise.all(reader.read(TEST_ACCOUNT, orders.slice(0, 1), { background: true }));
+  assert.ok(doneCount < others.length / 2, `${doneCount} of ${others.length} came before it`);
+  await counted;
+});
+
 test('a thread that ends leaves its chunks to the store', async (t) => {
   const { plains, keys, reader, threads } = await readerOf(t, 1);
   const orders = keys.map((key) => ({ key, place: null }));

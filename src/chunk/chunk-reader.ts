@@ -12,7 +12,7 @@ import type { Unsealed, UnsealThreads } from './unseal-threads.ts';
 export const READ_COUNT_MAX = 8;
 /** Batches at work at once for each thread: while one is opened, the next is read. Each has at most some 4 MiB in memory. */
 const BATCHES_PER_THREAD = 2;
-/** Of them, what those may have that nobody waits for. */
+/** Beside them, those that nobody waits for. They go on when others are busy, too: somebody may have come who waits. */
 const BACKGROUND_BATCHES_MAX = 1;
 
 export interface ReadOrder {
@@ -50,7 +50,7 @@ export interface ReadChunksOptions {
 export class ChunkReader implements AsyncDisposable {
   readonly #store: ChunkStore;
   readonly #threads: UnsealThreads;
-  readonly #batchesMax: number;
+  readonly #foregroundMax: number;
   readonly #waiting: Batch[] = [];
   readonly #waitingInBackground: Batch[] = [];
   #runningCount = 0;
@@ -64,7 +64,7 @@ export class ChunkReader implements AsyncDisposable {
   }) {
     this.#store = options.store;
     this.#threads = options.threads;
-    this.#batchesMax = Math.max(1, options.threadCountMax) * BATCHES_PER_THREAD + BACKGROUND_BATCHES_MAX;
+    this.#foregroundMax = Math.max(1, options.threadCountMax) * BATCHES_PER_THREAD;
   }
 
   /** One answer an order, in their order. Each rejects as ChunkStore.readChunk does. */
@@ -96,8 +96,10 @@ export class ChunkReader implements AsyncDisposable {
   }
 
   #dispatch(): void {
-    while (this.#runningCount < this.#batchesMax) {
-      const isBackground = this.#waiting.length === 0 && this.#backgroundCount < BACKGROUND_BATCHES_MAX;
+    for (;;) {
+      const foregroundCount = this.#runningCount - this.#backgroundCount;
+      const isBackground = this.#waiting.length === 0 || foregroundCount >= this.#foregroundMax;
+      if (isBackground && this.#backgroundCount >= BACKGROUND_BATCHES_MAX) return;
       const batch = isBackground ? this.#waitingInBackground.shift() : this.#waiting.shift();
       if (batch === undefined) return;
       batch.signal?.removeEventListener('abort', batch.leave);
