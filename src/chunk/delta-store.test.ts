@@ -15,10 +15,10 @@ import { DELTA_DEPTH_MAX, type SealWish } from './chunk-writer.ts';
 import { StoreError } from './errors.ts';
 import { MarkSet } from './mark-set.ts';
 import { MemoryStore } from './memory-store.ts';
-import { packObjectKey } from './pack.ts';
+import { PackBuilder, packObjectKey } from './pack.ts';
 import { adoptUnknown } from './reconcile.ts';
 import { sealAsOrdered, type Sealed } from './seal-batch.ts';
-import { addressOf } from './seal.ts';
+import { addressOf, NONCE_BYTES, sealDelta, sealRecord, type AccountKeys } from './seal.ts';
 import { sweep } from './sweep.ts';
 
 const random = new SeededRandom(11);
@@ -342,6 +342,33 @@ test('of two copies an index made anew takes the whole one, so that two deltas n
     await sweep(store, { marks: new MarkSet(), bound: 0, signal: never });
     await assertReads(store, 0, 1);
   }
+});
+
+test('an index made anew finds the copies that read, though those that rest on lost bases come first', async () => {
+  const objects = new MemoryStore();
+  let keys: AccountKeys;
+  {
+    await using store = await openChunkStore(objects);
+    keys = store.keysOf(TEST_ACCOUNT);
+  }
+  const nonce = (): Buffer => random.bytes(NONCE_BYTES);
+  const address = (n: number): Buffer => addressOf(keys, 'chunk', contentAt(n));
+  const deltaOf = (n: number, base: number): Buffer =>
+    sealDelta({
+      ...{ keys, key: address(n), plain: contentAt(n), base: address(base), nonce: nonce() },
+      changed: differingBlocks(contentAt(n), contentAt(base)),
+    });
+  const whole = sealRecord({ keys, kind: 'chunk', key: address(5), plain: contentAt(5), nonce: nonce() });
+  // In the order in which they are read. Content 0 is lost.
+  const records = [deltaOf(1, 0), deltaOf(2, 0), deltaOf(3, 0), deltaOf(3, 2), deltaOf(2, 1), deltaOf(1, 5), whole];
+  for (const [at, record] of records.entries()) {
+    const builder = new PackBuilder({ account: TEST_ACCOUNT, id: String(at).padStart(32, '0') });
+    builder.add(record);
+    await objects.put(packObjectKey(builder.name), builder.finish());
+  }
+  await using store = await openChunkStore(objects);
+  await assertReads(store, 3, 2, 1, 5);
+  assert.deepEqual(store.index.claim(TEST_ACCOUNT, [address(3)]), [true]);
 });
 
 test('a delta whose base is gone is damage, counts as absent, and reads again once the base is back', async () => {

@@ -1,8 +1,8 @@
 import { mapAhead } from '#base/map-ahead.ts';
 
-import type { IndexedPack, SpareCopy } from './chunk-index.ts';
+import type { IndexedPack } from './chunk-index.ts';
 import type { ChunkStore } from './chunk-store.ts';
-import { checkSpareCopies } from './copies.ts';
+import { settleSpareCopies, type AccountCopies } from './copies.ts';
 import { eachPack } from './each-pack.ts';
 import { DamageError } from './errors.ts';
 import {
@@ -87,7 +87,7 @@ async function forgetMissing(store: ChunkStore): Promise<boolean> {
  * must do. A pack that is damaged is told of and left alone: it is never deleted, and its records count as absent.
  */
 export async function adoptUnknown(store: ChunkStore, options: { readonly checkRecords: boolean }): Promise<void> {
-  const spares: { readonly name: PackName; readonly copies: readonly SpareCopy[] }[] = [];
+  const spares: AccountCopies[] = [];
   const { checkRecords } = options;
   const taking = new Set<PackId>();
   const read = async ({ name, sizeBytes }: UnknownPack): Promise<UnknownPack & { readonly found: FoundEntries }> => {
@@ -102,7 +102,7 @@ export async function adoptUnknown(store: ChunkStore, options: { readonly checkR
         store.log.error('pack damaged', { pack: packObjectKey(name), why: found.message });
       } else {
         const copies = store.index.addPack(name, sizeBytes, found);
-        if (copies.length > 0) spares.push({ name, copies });
+        if (copies.length > 0) spares.push({ account: name.account, copies });
       }
       taking.delete(name.id);
       store.packsInFlight.delete(name.id);
@@ -112,7 +112,7 @@ export async function adoptUnknown(store: ChunkStore, options: { readonly checkR
   }
   // A second copy is there because the first was damaged, or by a crash: only reading tells, and a delta reads only once the
   // pack with what it needs is taken in.
-  for (const { name, copies } of spares) await checkSpareCopies(store, name.account, copies);
+  await settleSpareCopies(store, spares);
 }
 
 interface UnknownPack {

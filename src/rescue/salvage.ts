@@ -1,6 +1,5 @@
 import type { ChunkStore } from '#chunk/chunk-store.ts';
-import type { SpareCopy } from '#chunk/chunk-index.ts';
-import { checkSpareCopies } from '#chunk/copies.ts';
+import { settleSpareCopies, type AccountCopies } from '#chunk/copies.ts';
 import { DamageError } from '#chunk/errors.ts';
 import {
   PACK_HEADER_BYTES,
@@ -40,18 +39,20 @@ export interface SalvagedPack {
  */
 export async function salvagePacks(chunks: ChunkStore): Promise<readonly SalvagedPack[]> {
   const salvaged: SalvagedPack[] = [];
-  const spares: { readonly name: PackName; readonly copies: readonly SpareCopy[] }[] = [];
+  const spares: AccountCopies[] = [];
   for await (const { key, sizeBytes } of chunks.objects.list(PACK_PREFIX)) {
     const name = parsePackObjectKey(key);
     if (name === null || chunks.index.hasPack(name.id)) continue;
     const pack = await chunks.objects.get(key);
     if (pack === null) continue;
     const entries = findRecords(chunks.keysOf(name.account), name, pack);
-    if (entries.length > 0) spares.push({ name, copies: chunks.index.addPack(name, sizeBytes, entries) });
+    if (entries.length > 0) {
+      spares.push({ account: name.account, copies: chunks.index.addPack(name, sizeBytes, entries) });
+    }
     salvaged.push({ objectKey: key, recordCount: entries.length });
   }
   // Of two copies, the better one is read; which that is, only reading tells.
-  for (const { name, copies } of spares) await checkSpareCopies(chunks, name.account, copies);
+  await settleSpareCopies(chunks, spares);
   return salvaged;
 }
 
