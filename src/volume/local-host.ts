@@ -289,10 +289,9 @@ export class LocalVolumeHost implements VolumeHost {
 
   async revokeGrant(grantId: string): Promise<boolean> {
     return await this.#serving('revoke a credential', async () => {
-      const revoking = this.#grants.revoke(grantId);
+      const revoking = this.#grants.revoke(grantId); // Nobody gets in by it from here on.
       this.#exports.disconnect(grantId);
       const found = await revoking;
-      this.#exports.disconnect(grantId); // Who was let in before the first, and opened after.
       if (found) this.#log.info('nbd.revoke', { grant: grantId });
       return found;
     });

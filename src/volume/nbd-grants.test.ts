@@ -79,6 +79,23 @@ test('grants issued at once are all kept', async () => {
   for (const { grant, key } of issued) assert.ok(again.keyOf(grant.id)?.equals(key));
 });
 
+test('what is revoked or forgotten while another change is being written is gone at once, and stays so', async () => {
+  const { options, grants } = await opened();
+  const { grant } = await grants.issue(VOLUME, null);
+  const issuing = grants.issue(SNAPSHOT, null);
+  const revoking = grants.revoke(grant.id);
+  assert.equal(grants.keyOf(grant.id), null);
+  const { grant: late } = await issuing;
+  assert.equal(grants.keyOf(grant.id), null);
+  assert.equal(await revoking, true);
+  assert.equal(grants.keyOf(grant.id), null);
+
+  const again = grants.issue(VOLUME, null);
+  await grants.forget(VOLUME);
+  await again;
+  for (const one of [grants, await NbdGrants.open(options)]) assert.deepEqual(one.list(null), [late]);
+});
+
 test('a damaged file is an error, not a file without grants', async () => {
   const { path, options, grants } = await opened();
   const { grant } = await grants.issue(VOLUME, null);

@@ -42,6 +42,8 @@ export class NbdGrants {
   readonly #random: Random;
   readonly #lock = new KeyLock();
   #grants: ReadonlyMap<string, NbdGrant>;
+  /** Being revoked: they wait for their turn to change the file, and count as gone. */
+  readonly #revoking = new Set<string>();
 
   private constructor(options: GrantOptions, grants: ReadonlyMap<string, NbdGrant>) {
     this.#path = options.path;
@@ -84,12 +86,16 @@ export class NbdGrants {
 
   /** From its start on nobody gets in by it any more; durable when it resolves. False when there was none. */
   async revoke(grantId: string): Promise<boolean> {
-    return await this.#change((grants) => grants.delete(grantId));
+    this.#revoking.add(grantId);
+    try {
+      return await this.#change((grants) => grants.delete(grantId));
+    } finally {
+      this.#revoking.delete(grantId);
+    }
   }
 
   /** The export is gone for good; its grants with it. */
   async forget(id: VolumeId | SnapshotId): Promise<void> {
-    if (![...this.#grants.values()].some((grant) => grant.exportId === id)) return;
     await this.#change((grants) => {
       for (const grant of grants.values()) if (grant.exportId === id) grants.delete(grant.id);
     });
@@ -98,7 +104,8 @@ export class NbdGrants {
   /** The grant that an identity names, if it may be used now. */
   find(identity: string): NbdGrant | null {
     const grant = this.#grants.get(identity);
-    return grant === undefined || isOver(grant, this.#clock.nowMs()) ? null : grant;
+    if (grant === undefined || this.#revoking.has(identity)) return null;
+    return isOver(grant, this.#clock.nowMs()) ? null : grant;
   }
 
   /** The key of an identity that may connect now, or null. */
@@ -116,6 +123,7 @@ export class NbdGrants {
     return await this.#lock.run('file', async () => {
       const grants = new Map(this.#grants);
       const result = change(grants);
+      if (grants.size === this.#grants.size && [...grants.keys()].every((id) => this.#grants.has(id))) return result;
       this.#grants = new Map([...this.#grants].filter(([id]) => grants.has(id)));
       await writeFileAtomic(this.#path, encodeGrants([...grants.values()]), { mode: 0o600 });
       this.#grants = grants;
