@@ -249,10 +249,15 @@ export class ChunkIndex implements Disposable {
     return spares;
   }
 
-  /** Takes in a pack that holds copies from others: their records are from now on read from it. Records deleted meanwhile stay deleted. */
-  movePack(name: PackName, sizeBytes: number, entries: readonly PackEntry[], from: ReadonlySet<PackId>): void {
+  /** Takes in a pack that holds copies from others, of which none is read from it yet: see `moveRecords`. */
+  addCopies(name: PackName, sizeBytes: number, entries: readonly PackEntry[]): void {
+    this.#insertPack(name, sizeBytes, entries);
+  }
+
+  /** Turns the rows of records to their copies in a pack of `addCopies`, where they are read from one of the others. Records deleted meanwhile stay deleted. One transaction. */
+  moveRecords(name: PackName, entries: readonly PackEntry[], from: ReadonlySet<PackId>): void {
     this.transact(() => {
-      const pack = this.#insertPack(name, sizeBytes, entries);
+      const pack = this.#packNumber(name.id);
       for (const entry of entries) {
         const place = this.find(name.account, entry.key);
         if (place !== null && from.has(place.pack)) {

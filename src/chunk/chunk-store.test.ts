@@ -14,6 +14,7 @@ import { StoreError } from './errors.ts';
 import { FaultStore } from './fault-store.ts';
 import { MarkSet } from './mark-set.ts';
 import { MemoryStore } from './memory-store.ts';
+import { PACK_RECORDS_MAX } from './pack.ts';
 import { adoptUnknown } from './reconcile.ts';
 import { sweep } from './sweep.ts';
 
@@ -297,6 +298,22 @@ test('a sweep spares what was stored or found again since the bound', async () =
   const report = await sweep(store, { marks: new MarkSet(), bound, signal: never });
   assert.equal(report.deletedChunks, 0);
   await assertReads(store, keys, [old, fresh]);
+});
+
+test('a pack of many small records is closed early, and rewritten a page of rows at a time', async () => {
+  const objects = new MemoryStore();
+  await using store = await openChunkStore(objects);
+  const plains = Array.from({ length: PACK_RECORDS_MAX + 100 }, (_, n) => Buffer.from(`content ${n}`));
+  const keys = await storeChunks(store, plains);
+  assert.equal((await objectKeys(objects)).length, 2);
+  const marks = new MarkSet();
+  const isKept = (_: unknown, n: number): boolean => n % 3 === 0;
+  const kept = keys.filter(isKept);
+  for (const key of kept) marks.add(present(store.index.findMark(TEST_ACCOUNT, key), 'a mark').mark);
+  const report = await sweep(store, { marks, bound: store.index.nextEpoch(), signal: never });
+  assert.equal(report.deletedChunks, keys.length - kept.length);
+  assert.equal((await objectKeys(objects)).length, 1);
+  await assertReads(store, kept, plains.filter(isKept));
 });
 
 test('many small packs are put together, once', async () => {

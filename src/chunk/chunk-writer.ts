@@ -8,7 +8,7 @@ import { countBlocks, type BlockSet } from './block-set.ts';
 import type { PlacedLink } from './chunk-index.ts';
 import type { ChunkStore } from './chunk-store.ts';
 import { DamageError, StoreError } from './errors.ts';
-import { PACK_BYTES_TARGET, PackBuilder, packObjectKey } from './pack.ts';
+import { PACK_BYTES_TARGET, PACK_RECORDS_MAX, PackBuilder, packObjectKey } from './pack.ts';
 import { readRecords } from './record-runs.ts';
 import { DELTA_BLOCKS_MAX } from './seal-batch.ts';
 import type { SealOrder } from './seal-pool.ts';
@@ -141,7 +141,8 @@ export class ChunkWriter implements AsyncDisposable {
     this.#throwFailure();
     this.#builder ??= new PackBuilder({ account: this.account, id: this.#store.random.bytes(16).toString('hex') });
     this.#builder.add(record);
-    if (this.#builder.sizeBytes >= PACK_BYTES_TARGET) await this.#close();
+    const { sizeBytes, entries } = this.#builder;
+    if (sizeBytes >= PACK_BYTES_TARGET || entries.length >= PACK_RECORDS_MAX) await this.#close();
   }
 
   /** Stores a tree node when it is new; answers its address. A few tens of microseconds: on the event loop. */

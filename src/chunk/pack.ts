@@ -24,6 +24,8 @@ export type PackId = string;
 
 /** A pack is closed once it has this many bytes: large enough that an object costs little, small enough to rewrite and to hold in memory. */
 export const PACK_BYTES_TARGET = 16 * 1024 * 1024;
+/** A pack is also closed once it has as many: its rows are written in one transaction, which holds up the event loop. */
+export const PACK_RECORDS_MAX = 1024;
 export const PACK_HEADER_BYTES = 64;
 export const PACK_TRAILER_BYTES = 32;
 export const PACK_ENTRY_BYTES = 48;

@@ -47,7 +47,7 @@ export interface SweepReport {
  * 1. the rows go, and that they are gone is made durable: from here on no upload builds on them;
  * 2. packs of which nothing is read any more are deleted, the object first, then its row;
  * 3. packs of which less than half is read, and small ones when there are many, are copied together into new packs:
- *    the new pack is put and read back, its rows are turned to it in one transaction, then the old object is deleted.
+ *    the new pack is put and read back, rows are turned to it, durably, then the old object is deleted.
  * A crash after any step leaves nothing that the next open and sweep do not finish; see snapshot/collector.ts.
  */
 export async function sweep(store: ChunkStore, { marks, bound, signal }: Sweep): Promise<SweepReport> {
@@ -195,7 +195,12 @@ async function putCopies(store: ChunkStore, builder: PackBuilder, copied: readon
   store.packsInFlight.add(builder.name.id);
   try {
     const sizeBytes = await putPackVerified(store.objects, builder);
-    store.index.movePack(builder.name, sizeBytes, builder.entries, new Set(copied.map((pack) => pack.id)));
+    const from = new Set(copied.map((pack) => pack.id));
+    store.index.addCopies(builder.name, sizeBytes, builder.entries);
+    for (let at = 0; at < builder.entries.length; at += ROWS_PER_TURN) {
+      store.index.moveRecords(builder.name, builder.entries.slice(at, at + ROWS_PER_TURN), from);
+      await nextTurn();
+    }
     store.index.sync();
     return sizeBytes;
   } catch (error) {

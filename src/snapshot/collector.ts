@@ -16,8 +16,8 @@
  *  4. rows      in the turn in which step 3 ended begins: rows that are not marked and whose epoch < bound go, some
  *               hundred a transaction. Then one synced commit.
  *  5. packs     of which no row reads are deleted: the object, then its row.
- *  6. rewrite   packs that are mostly unread are copied into new ones: put, read back, turn the rows over (one synced
- *               transaction), delete the old object, then its row.
+ *  6. rewrite   packs that are mostly unread are copied into new ones: put, read back, turn the rows over (some hundred a
+ *               transaction, then one synced commit), delete the old object, then its row.
  *
  * WHY NOTHING THAT IS NEEDED GOES
  * - *Every root that counts when step 4 begins is safe.* A manifest that was there before the listing and still is was
@@ -47,7 +47,7 @@
  *   stayed: forgotten at the next open. The rows of the records were gone, durably, before: no row ever promises a record
  *   that was deleted.
  * - In 6 before the rows are turned over: the new pack is an unknown one with second copies: adopted, unread, deleted.
- *   After it: the old pack has no rows, as in 5. In the middle of the put: the object store's put is whole or not at all.
+ *   On the way: both packs have rows, each of which reads; the next collection goes on. After it: the old pack has no rows, as in 5. In the middle of the put: the object store's put is whole or not at all.
  * - The index lost, or an old copy of it put back: it is compared with the packs at open (chunk/reconcile.ts), and made anew
  *   from all of them when it is not of this line, or reads from a pack that is gone. That brings back records that were
  *   deleted and whose packs are still there; they are complete, so finding one is harmless, and the next collection deletes
