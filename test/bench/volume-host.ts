@@ -7,8 +7,8 @@ import { HostSupervisor } from '#volume/host-supervisor.ts';
 import { type Figure, numberText } from './volume-figures.ts';
 import { proportionalBytes, residentBytes } from '../running-server.ts';
 
-/** Long enough for garbage to be collected and for idle threads to end. */
-const REST_MS = 10_000;
+/** Long enough for idle threads to end, and for V8 to find that nothing happens and collect its garbage: it takes some twenty seconds. */
+const REST_MS = 30_000;
 
 /** The volume host in a process of its own, as the server starts it, with this process as its control. */
 export interface MeasuredHost extends AsyncDisposable {
