@@ -18,15 +18,14 @@ export interface CompactionLimits {
 
 export const COMPACTION_LIMITS: CompactionLimits = { freeSlotsMin: 128, freePartMin: 0.25, pauseMs: 10_000 };
 
-/** Slots moved before other work gets its turn; about a millisecond. */
-const MOVES_A_TURN = 4;
 /** Pages of the map looked through before other work gets its turn. */
 const PAGES_A_TURN = 16;
 
 /**
  * Gives storage back. What was trimmed leaves free slots anywhere in the data file, and a file can only be made shorter at
  * its end: so slots at the end move to free places before it, one by one between other work, each by a record like any
- * other, and then the end is cut off. While a cut is pending nothing moves, since sealing threads read where it lies.
+ * other, and then the end is cut off. A slot is read in another thread first: what lies at the end has mostly not been used
+ * for long, and a disk would hold everybody up. While a cut is pending nothing moves, since sealing threads read where it lies.
  */
 export class Compaction {
   readonly #journal: Journal;
@@ -95,12 +94,13 @@ export class Compaction {
   async #movePage(pageIndex: number, endSlot: number): Promise<void> {
     const { chunks } = this.#journal.map;
     const end = Math.min(chunks.chunkCount, (pageIndex + 1) * PAGE_CHUNKS);
-    let moves = 0;
     for (let index = pageIndex * PAGE_CHUNKS; index < end; index += 1) {
-      if (chunks.stateAt(index) - SLOT_BASE < endSlot) continue;
+      const from = chunks.stateAt(index) - SLOT_BASE;
+      if (from < endSlot) continue;
+      if (!this.#mayMove() || this.#slotFile.slots.freeCount === 0) return;
+      await this.#slotFile.warm(from, unread);
+      if (chunks.stateAt(index) - SLOT_BASE !== from) continue;
       if (!this.#mayMove() || !this.#move(index)) return;
-      moves += 1;
-      if (moves % MOVES_A_TURN === 0) await setImmediate();
     }
   }
 
@@ -127,5 +127,7 @@ export class Compaction {
   }
 }
 
+/** Where slots are read to that come into the page cache; nobody looks at what is there. */
+const unread = Buffer.allocUnsafeSlow(CHUNK_BYTES);
 /** Shared by all volumes: it is used within one step. */
 const bytes = Buffer.allocUnsafeSlow(CHUNK_BYTES);

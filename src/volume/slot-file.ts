@@ -113,10 +113,13 @@ export class SlotFile {
     }
   }
 
+  /** Reads a whole slot in another thread, into `target` and so into the page cache: what is read then in one step comes from there. As it is stored. Throws DeviceError. */
+  async warm(slot: number, target: Uint8Array): Promise<void> {
+    await this.#whilePinned(slot, () => this.#loadLater(slot, 0, target, 0, CHUNK_BYTES));
+  }
+
   async #readLater(slot: number, within: number, target: Uint8Array, start: number, length: number): Promise<void> {
-    this.slots.pin(slot);
-    this.#laterCount += 1;
-    try {
+    await this.#whilePinned(slot, async () => {
       const sectors = this.#cipher === null ? { begin: within, length } : sectorsOf(within, length);
       const isWhole = sectors.length === length;
       const bytes = isWhole ? target : Buffer.allocUnsafeSlow(sectors.length);
@@ -124,6 +127,14 @@ export class SlotFile {
       await this.#loadLater(slot, sectors.begin, bytes, first, sectors.length);
       this.#cipher?.decrypt(sectorAt(slot, sectors.begin), bytes, first, sectors.length);
       if (!isWhole) target.set(bytes.subarray(within - sectors.begin, within - sectors.begin + length), start);
+    });
+  }
+
+  async #whilePinned(slot: number, work: () => Promise<void>): Promise<void> {
+    this.slots.pin(slot);
+    this.#laterCount += 1;
+    try {
+      await work();
     } finally {
       this.slots.unpin(slot);
       this.#laterCount -= 1;

@@ -10,6 +10,7 @@ import type { AccountId, CutId, VolumeId } from '#domain/ids.ts';
 import { FragileFiles } from './fragile-files.fake.ts';
 import { VolumeHostError } from './host.ts';
 import { VolumeDevice, type VolumeDeviceOptions } from './volume-device.ts';
+import type { VolumeFile } from './volume-files.ts';
 import { decodeVolumeRecord, encodeVolumeRecord } from './volume-file.ts';
 
 const PATH = '/volume';
@@ -206,6 +207,31 @@ test('an end of the data file that could not be cut off is not taken for zeros',
     assert.equal(await byteAt(device, index), 0);
   }
   assert.equal(device.slotBytes, 4 * CHUNK_BYTES);
+  await device.close();
+});
+
+test('what moves was read by another thread before, so that a disk holds nobody up', async () => {
+  const scene = new Scene();
+  await scene.create();
+  const files = scene.files.process();
+  const reads: string[] = [];
+  const told = (path: string, file: VolumeFile): VolumeFile => ({
+    ...file,
+    read: (target, start, length, position) => {
+      if (path.endsWith('data')) reads.push(`at once ${position / CHUNK_BYTES}`);
+      return file.read(target, start, length, position);
+    },
+    readLater: (target, start, length, position) => {
+      reads.push(`later ${position / CHUNK_BYTES}`);
+      return file.readLater(target, start, length, position);
+    },
+  });
+  const device = await scene.open({ files: { ...files, open: (path, mode) => told(path, files.open(path, mode)) } });
+  for (let index = 0; index < 4; index += 1) await device.write(index * CHUNK_BYTES, chunkOf(index), NO_FUA);
+  await device.zero(0, 2 * CHUNK_BYTES, { fua: true, punch: true });
+  await device.compact();
+  assert.deepEqual(reads, ['later 2', 'at once 2', 'later 3', 'at once 3']);
+  assert.deepEqual([await byteAt(device, 2), await byteAt(device, 3)], [2, 3]);
   await device.close();
 });
 
