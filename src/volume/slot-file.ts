@@ -25,6 +25,8 @@ export class SlotFile {
   readonly #clock: Clock;
   readonly #cipher: SectorCipher | null;
   readonly #temperature = new ReadTemperature();
+  /** How long the next load takes tells the temperature. Not what decrypting takes: another thread would not make that quicker. */
+  #isTimed = false;
   #laterCount = 0;
   #onIdle: (() => void) | null = null;
   /** Whole slots that the file spans. */
@@ -55,9 +57,8 @@ export class SlotFile {
    */
   read(slot: number, within: number, target: Uint8Array, start: number, length: number): Promise<void> | void {
     if (this.#temperature.nextIsCold()) return this.#readLater(slot, within, target, start, length);
-    const beginMs = this.#clock.monotonicMs();
+    this.#isTimed = true;
     this.readNow(slot, within, target, start, length);
-    this.#temperature.observe(this.#clock.monotonicMs() - beginMs, length);
   }
 
   /** Fills target[start, start + length) from `within` the slot. Throws DeviceError. */
@@ -101,6 +102,9 @@ export class SlotFile {
   }
 
   #load(slot: number, within: number, target: Uint8Array, start: number, length: number): void {
+    const isTimed = this.#isTimed;
+    this.#isTimed = false;
+    const beginMs = isTimed ? this.#clock.monotonicMs() : 0;
     try {
       let done = this.#file.read(target, start, length, slot * CHUNK_BYTES + within);
       while (done < length) {
@@ -111,6 +115,7 @@ export class SlotFile {
     } catch (error) {
       throw asDeviceError(error, `read slot ${slot}`);
     }
+    if (isTimed) this.#temperature.observe(this.#clock.monotonicMs() - beginMs, length);
   }
 
   /** Reads a whole slot in another thread, into `target` and so into the page cache: what is read then in one step comes from there. As it is stored. Throws DeviceError. */
