@@ -185,6 +185,26 @@ test('where the origin holds nothing, other work has its turn all the same', asy
   assert.ok(turns >= pages, `${turns} turns of the loop for ${pages} pages`);
 });
 
+test('how far a large volume is, is told without looking at all of it, and yet found out', async () => {
+  const pages = 40;
+  const origin = new FakeOrigin(Array.from({ length: pages }, (_, page) => page * PRESENCE_PAGE_CHUNKS));
+  origin.chunkCount = pages * PRESENCE_PAGE_CHUNKS;
+  await origin.learn();
+  const { hydration } = hydrationOf(origin, { total: pages, freeBytes: () => 0 });
+  await setImmediate();
+  origin.fetched.push(7 * PRESENCE_PAGE_CHUNKS, 30 * PRESENCE_PAGE_CHUNKS);
+  let lookCount = 0;
+  const presenceAt = origin.presenceAt.bind(origin);
+  origin.presenceAt = (index) => {
+    lookCount += 1;
+    return presenceAt(index);
+  };
+  hydration.status();
+  assert.ok(lookCount <= 2 * PRESENCE_PAGE_CHUNKS, `${lookCount} chunks looked at`);
+  for (let turn = 0; turn < pages; turn += 1) hydration.status();
+  assert.equal(hydration.status().presentBytes, 2 * CHUNK_BYTES);
+});
+
 test('it ends as soon as it is told to, whatever it waits for', async () => {
   const origin = new FakeOrigin(all);
   const { advance, abort, running } = hydrationOf(origin);

@@ -18,8 +18,6 @@ const RETRY_MS_MIN = 1_000;
 const RETRY_MS_MAX = 60_000;
 /** What hydration leaves of the disk to those who write. */
 export const FREE_BYTES_MIN = 1024 ** 3;
-/** Pages whose chunks are counted anew whenever somebody asks how far it is: 128 GiB. */
-const RECOUNTED_PAGES_MAX = 64;
 /** The rate that is shown is of so long. */
 const RATE_WINDOW_MS = 5_000;
 
@@ -70,6 +68,9 @@ export class Hydration {
   /** By page that was learned: chunks that the origin holds, less those that are still needed. */
   readonly #hereByPage: Uint16Array;
   #hereCount = 0;
+  /** That is being fetched. */
+  #page = 0;
+  #nextRecounted = 0;
   #state: HydrationState = 'off';
   #reason: string | null = null;
   readonly #damaged = new Map<number, string>();
@@ -85,7 +86,7 @@ export class Hydration {
   }
 
   status(): HydrationStatus {
-    if (this.#state !== 'hydrated' && this.#pageCount <= RECOUNTED_PAGES_MAX) this.#recountAll();
+    if (this.#state !== 'hydrated') this.#recountSome();
     const { totalCount } = this.#options;
     const hereCount = this.#state === 'hydrated' ? totalCount : Math.min(this.#hereCount, totalCount);
     return {
@@ -139,6 +140,7 @@ export class Hydration {
   }
 
   async #fetchPage(page: number, signal: AbortSignal): Promise<void> {
+    this.#page = page;
     const start = page * PRESENCE_PAGE_CHUNKS;
     const end = Math.min(start + PRESENCE_PAGE_CHUNKS, this.#origin.chunkCount);
     await this.#learn(start, signal);
@@ -244,8 +246,11 @@ export class Hydration {
     return Math.round((count * CHUNK_BYTES * 1000) / RATE_WINDOW_MS);
   }
 
-  #recountAll(): void {
-    for (let page = 0; page < this.#pageCount; page += 1) this.#recount(page);
+  /** The page that is being fetched, and each time another one, as readers fetch chunks anywhere: all would take milliseconds. */
+  #recountSome(): void {
+    this.#recount(this.#page);
+    this.#recount(this.#nextRecounted);
+    this.#nextRecounted = (this.#nextRecounted + 1) % Math.max(1, this.#pageCount);
   }
 
   #recount(page: number): void {
