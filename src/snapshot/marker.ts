@@ -9,12 +9,16 @@ import type { AccountRoot } from './holds.ts';
 import { FAN_OUT, type Child } from './tree-node.ts';
 import { loadNode, rootChild } from './tree.ts';
 
+/** Records looked up in one turn of the event loop: a millisecond or two. A node names 256, and what each rests on. */
+const LOOKUPS_PER_TURN = 256;
+
 /** Finds every record that some roots need. A subtree that is shared is walked once. Memory: a bit a record. */
 export class Marker {
   readonly marks = new MarkSet();
   readonly #chunks: ChunkStore;
   readonly #signal: AbortSignal;
   #chunkCount = 0;
+  #lookupCount = 0;
 
   constructor(chunks: ChunkStore, signal: AbortSignal) {
     this.#chunks = chunks;
@@ -34,16 +38,24 @@ export class Marker {
 
   async #visit(account: AccountId, child: Child, level: number): Promise<void> {
     if (!this.#add(account, child.key)) return;
-    // A node is a millisecond or two of lookups: others have their turn after each.
-    await nextTurn();
-    throwIfAborted(this.#signal);
+    await this.#breathe();
     const node = await loadNode(this.#chunks, account, child, level);
     for (let slot = 0; slot < FAN_OUT; slot += 1) {
       const below = node.child(slot);
       if (below === null) continue;
       if (level > 0) await this.#visit(account, below, level - 1);
-      else this.#addChunk(account, below.key);
+      else {
+        this.#addChunk(account, below.key);
+        if (this.#lookupCount >= LOOKUPS_PER_TURN) await this.#breathe();
+      }
     }
+  }
+
+  /** Others have their turn. */
+  async #breathe(): Promise<void> {
+    this.#lookupCount = 0;
+    await nextTurn();
+    throwIfAborted(this.#signal);
   }
 
   /** A chunk that is stored as a delta needs its base, and that one's. */
@@ -62,6 +74,7 @@ export class Marker {
   }
 
   #find(account: AccountId, key: Buffer): { readonly mark: number; readonly base: Buffer | null } {
+    this.#lookupCount += 1;
     const found = this.#chunks.index.findMark(account, key);
     if (found !== null) return found;
     throw new StoreError('damaged', `record ${key.toString('hex')} of account ${account} is needed, and is in no pack`);
