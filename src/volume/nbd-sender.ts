@@ -110,7 +110,7 @@ export class NbdSender {
     }
     this.flushAll();
     if (this.#transport.send(bytes)) this.#buffers.giveReply(bytes);
-    else this.#queue(bytes.length, bytes.length, null, bytes);
+    else this.#queue(bytes.length, bytes.buffer.byteLength, null, bytes);
   }
 
   /** Sends what was gathered, unless the client has something to take already: then it goes with what comes after. */
