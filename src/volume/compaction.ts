@@ -14,10 +14,19 @@ export interface CompactionLimits {
   readonly freePartMin: number;
   /** Between the ends of two attempts. */
   readonly pauseMs: number;
+  /** How much is moved, so that the disk has time for others. */
+  readonly bytesPerSecond: number;
 }
 
-export const COMPACTION_LIMITS: CompactionLimits = { freeSlotsMin: 128, freePartMin: 0.25, pauseMs: 10_000 };
+export const COMPACTION_LIMITS: CompactionLimits = {
+  freeSlotsMin: 128,
+  freePartMin: 0.25,
+  pauseMs: 10_000,
+  bytesPerSecond: 64 * 1024 * 1024,
+};
 
+/** Slots moved between two rests. */
+const MOVES_A_REST = 8;
 /** Pages of the map looked through before other work gets its turn. */
 const PAGES_A_TURN = 16;
 
@@ -35,7 +44,8 @@ export class Compaction {
   readonly #onTrouble: (error: unknown) => void;
   #running: Promise<void> | null = null;
   #notBeforeMs = 0;
-  #isClosed = false;
+  #moveCount = 0;
+  readonly #closing = new AbortController();
 
   constructor(parts: {
     readonly journal: Journal;
@@ -53,7 +63,7 @@ export class Compaction {
 
   /** Begins in the background if it is worthwhile; called when slots may have come free. */
   consider(): void {
-    if (this.#running !== null || this.#isClosed || !this.#isWorthwhile()) return;
+    if (this.#running !== null || this.#closing.signal.aborted || !this.#isWorthwhile()) return;
     if (this.#clock.monotonicMs() < this.#notBeforeMs) return;
     this.#running = this.run()
       .catch(this.#onTrouble)
@@ -70,15 +80,15 @@ export class Compaction {
       if (this.#journal.map.chunks.pageAt(pageIndex) !== null) await this.#movePage(pageIndex, endSlot);
       if (pageIndex % PAGES_A_TURN === 0) await setImmediate();
     }
-    if (this.#isClosed || this.#journal.failure !== null) return;
+    if (this.#closing.signal.aborted || this.#journal.failure !== null) return;
     // Places that were left come free, and can be cut off, once a commit covers that.
     await this.#journal.flush();
-    while (!this.#isClosed && this.#slotFile.trimEnd(TRIMMED_A_TURN)) await setImmediate();
+    while (!this.#closing.signal.aborted && this.#slotFile.trimEnd(TRIMMED_A_TURN)) await setImmediate();
   }
 
   /** Nothing is begun any more. Resolves when nothing runs. */
   async close(): Promise<void> {
-    this.#isClosed = true;
+    this.#closing.abort();
     await this.#running;
   }
 
@@ -88,7 +98,7 @@ export class Compaction {
   }
 
   #mayMove(): boolean {
-    return !this.#isClosed && this.#journal.failure === null && this.#journal.map.tables.length === 0;
+    return !this.#closing.signal.aborted && this.#journal.failure === null && this.#journal.map.tables.length === 0;
   }
 
   async #movePage(pageIndex: number, endSlot: number): Promise<void> {
@@ -101,7 +111,14 @@ export class Compaction {
       await this.#slotFile.warm(from, unread);
       if (chunks.stateAt(index) - SLOT_BASE !== from) continue;
       if (!this.#mayMove() || !this.#move(index)) return;
+      this.#moveCount += 1;
+      if (this.#moveCount % MOVES_A_REST === 0) await this.#rest();
     }
+  }
+
+  async #rest(): Promise<void> {
+    const ms = (MOVES_A_REST * CHUNK_BYTES * 1000) / this.#limits.bytesPerSecond;
+    await this.#clock.sleep(ms, this.#closing.signal).catch(() => {}); // Closing: whoever goes on sees it.
   }
 
   /** In one step. False: there is no free place before it. */

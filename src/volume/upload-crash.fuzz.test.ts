@@ -35,7 +35,7 @@ const BLOCKS = CHUNKS * BLOCKS_A_CHUNK;
 const VOLUME = 'vol-00000001' as VolumeId;
 const PATH = '/volume';
 /** Whenever there is a free slot. */
-const COMPACTION = { freeSlotsMin: 1, freePartMin: 0, pauseMs: 0 };
+const COMPACTION = { freeSlotsMin: 1, freePartMin: 0, pauseMs: 0, bytesPerSecond: Infinity };
 const LIMITS = { logBytesMin: 900, logBytesMax: 900, uncommittedBytesMax: 400 };
 const LIVES = 5;
 

@@ -25,7 +25,7 @@ const BLOCKS_A_CHUNK = CHUNK_BYTES / BLOCK_BYTES;
 const BLOCKS = CHUNKS * BLOCKS_A_CHUNK;
 const PATH = '/volume';
 /** Whenever there is a free slot. */
-const COMPACTION = { freeSlotsMin: 1, freePartMin: 0, pauseMs: 0 };
+const COMPACTION = { freeSlotsMin: 1, freePartMin: 0, pauseMs: 0, bytesPerSecond: Infinity };
 const LIMITS = { logBytesMin: 900, logBytesMax: 900, uncommittedBytesMax: 400 };
 
 const seed = Number(process.env['FUZZ_SEED'] ?? 1 + Math.floor(performance.timeOrigin % 1e9));

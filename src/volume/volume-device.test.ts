@@ -490,7 +490,7 @@ test('what is trimmed makes the data file shorter, and what lay behind it moves'
 
 test('a volume gives storage back by itself when much of it is free', async () => {
   await using scene = await Scene.make({ sizeBytes: 64 * CHUNK_BYTES });
-  const compaction = { freeSlotsMin: 16, freePartMin: 0.25, pauseMs: 0 };
+  const compaction = { freeSlotsMin: 16, freePartMin: 0.25, pauseMs: 0, bytesPerSecond: Infinity };
   const device = await scene.open({ compaction });
   await device.write(0, Buffer.alloc(64 * CHUNK_BYTES, 7), { fua: true });
   await device.zero(8 * CHUNK_BYTES, 40 * CHUNK_BYTES, { fua: true, punch: true });
