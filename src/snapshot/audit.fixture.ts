@@ -47,6 +47,8 @@ export class Audit {
   readonly #chunks = new Map<string, AuditedChunk>();
   /** Packs never change, so each is read once. */
   readonly #packs = new Map<string, ReadonlyMap<string, StoredRecord>>();
+  /** Of each pack, the bytes of its records. */
+  readonly #lengths = new Map<string, ReadonlyMap<string, number>>();
 
   constructor(objects: MemoryStore) {
     this.#objects = objects;
@@ -60,6 +62,20 @@ export class Audit {
     this.#records = await this.#readAll(names);
     this.#recordsOf = names.join();
     return this.#records;
+  }
+
+  /** Bytes of all records in all packs, and of those needed, each counted once, by its longest copy. */
+  async bytes(needed: ReadonlySet<string>): Promise<{ readonly storedBytes: number; readonly neededBytes: number }> {
+    const longest = new Map<string, number>();
+    let storedBytes = 0;
+    for await (const { key } of this.#objects.list('packs/')) {
+      await this.#readPack(key);
+      for (const [name, length] of this.#lengths.get(key) ?? []) {
+        storedBytes += length;
+        if (needed.has(name)) longest.set(name, Math.max(length, longest.get(name) ?? 0));
+      }
+    }
+    return { storedBytes, neededBytes: [...longest.values()].reduce((sum, length) => sum + length, 0) };
   }
 
   async #readAll(packs: readonly string[]): Promise<StoredRecords> {
@@ -148,9 +164,12 @@ export class Audit {
     const pack = await this.#objects.get(objectKey);
     assert(name !== null && pack !== null);
     const records = new Map<string, StoredRecord>();
+    const lengths = new Map<string, number>();
+    this.#lengths.set(objectKey, lengths);
     for (const { key, kind, offset, length } of checkPack(this.#keys, name, pack)) {
       const record = pack.subarray(offset, offset + length);
       const name = key.toString('hex');
+      lengths.set(name, length);
       const known = this.#known.get(name);
       if (known?.record.equals(record) === true) records.set(name, known.stored);
       else {
