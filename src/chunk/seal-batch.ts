@@ -7,7 +7,7 @@ import { CHUNK_BYTES } from '#domain/geometry.ts';
 import { countBlocks, differingBlocks, isSubset, type BlockSet } from './block-set.ts';
 import { DamageError, StoreError } from './errors.ts';
 import type { SealBatch, SealFinding, SealOrder } from './seal-pool.ts';
-import { addressOf, NONCE_BYTES, sealDelta, sealRecord, type AccountKeys } from './seal.ts';
+import { addressOf, checkAddress, NONCE_BYTES, sealDelta, sealRecord, type AccountKeys } from './seal.ts';
 import { openChain } from './unseal.ts';
 
 const ZEROS = Buffer.alloc(CHUNK_BYTES);
@@ -87,12 +87,16 @@ function isClearlySmaller(deltaBytes: number, fullBytes: number): boolean {
 function blocksToStore(
   keys: AccountKeys,
   plain: Buffer,
-  { changed, chain }: Extract<SealOrder, { type: 'delta' }>,
+  order: Extract<SealOrder, { type: 'delta' }>,
 ): { readonly changed: BlockSet | null; readonly finding: SealFinding } {
+  const { changed, chain } = order;
   if (chain === null) return { changed, finding: 'none' };
   let differing: BlockSet;
   try {
-    differing = differingBlocks(plain, openChain(keys, chain));
+    const base = openChain(keys, chain);
+    // Each record is what was stored; that together they are the base, only its address tells.
+    checkAddress(keys, 'chunk', order.base, base);
+    differing = differingBlocks(plain, base);
   } catch (error) {
     if (error instanceof DamageError) return { changed: null, finding: 'base-damaged' };
     throw error;
