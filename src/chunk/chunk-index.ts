@@ -393,6 +393,17 @@ export class ChunkIndex implements Disposable {
     return this.#database.rows('SELECT snapshot FROM manifest ORDER BY snapshot').map((row) => row.text('snapshot'));
   }
 
+  hasManifest(snapshot: string): boolean {
+    return this.#database.row('SELECT snapshot FROM manifest WHERE snapshot = ?', snapshot) !== null;
+  }
+
+  /** Those after `after`, in order, at most `countMax`. */
+  manifestsAfter(after: string, countMax: number): readonly string[] {
+    return this.#database
+      .rows('SELECT snapshot FROM manifest WHERE snapshot > ? ORDER BY snapshot LIMIT ?', after, countMax)
+      .map((row) => row.text('snapshot'));
+  }
+
   transact<R>(body: () => R): R {
     return this.#database.transact(body);
   }

@@ -93,7 +93,11 @@ class ObjectSnapshotStore implements SnapshotStore {
           return there;
         }
         const { chunks: store, manifests } = { chunks: this.#chunks, manifests: this.#manifests };
-        return writeSnapshot({ chunks: store, manifests, pool: this.#pool, clock: this.#clock }, job, signal);
+        try {
+          return await writeSnapshot({ chunks: store, manifests, pool: this.#pool, clock: this.#clock }, job, signal);
+        } finally {
+          this.#sizes.changed(snapshot);
+        }
       }),
     );
     this.#followSizes();
@@ -184,7 +188,13 @@ class ObjectSnapshotStore implements SnapshotStore {
   }
 
   async deleteManifest(snapshot: SnapshotId): Promise<void> {
-    await this.#lock.run(snapshot, () => this.#manifests.delete(snapshot));
+    await this.#lock.run(snapshot, async () => {
+      try {
+        await this.#manifests.delete(snapshot);
+      } finally {
+        this.#sizes.changed(snapshot);
+      }
+    });
     this.#followSizes();
   }
 

@@ -254,11 +254,11 @@ export class SizesTable implements Disposable {
     return this.#database.rows('SELECT name FROM root WHERE account = ? LIMIT 2', Number(account)).length === 1;
   }
 
-  /** Names of roots after `after`, in order, at most `countMax`. */
-  rootNames(after: string, countMax: number): readonly string[] {
+  /** Roots after `after`, in the order of their names, at most `countMax`. */
+  roots(after: string, countMax: number): readonly Pick<CountedRoot, 'name' | 'item'>[] {
     return this.#database
-      .rows('SELECT name FROM root WHERE name > ? ORDER BY name LIMIT ?', after, countMax)
-      .map((row) => row.text('name'));
+      .rows('SELECT name, item FROM root WHERE name > ? ORDER BY name LIMIT ?', after, countMax)
+      .map((row) => ({ name: row.text('name'), item: row.integer('item') }));
   }
 
   setSizes(name: string, sizes: Pick<CountedRoot, 'neededBytes' | 'exclusiveBytes' | 'exclusiveVersion'>): void {

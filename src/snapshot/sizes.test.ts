@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { existsSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import { present } from '#base/assert.ts';
 import { TEST_ACCOUNT } from '#chunk/chunk-store.fixture.ts';
+import { Database } from '#chunk/database.ts';
 import { MemoryStore } from '#chunk/memory-store.ts';
 import type { SnapshotId } from '#domain/ids.ts';
 
@@ -136,6 +138,108 @@ test('counting behind an upload stops with the store, and goes on with the next'
   assert.deepEqual(await sizesOf(next), await sizesOf(inMemory));
   await inMemory[Symbol.asyncDispose]();
 });
+
+/** Counts the rows that are read, of the index and of the counts. */
+function countRows(context: TestContext): { readonly take: () => number } {
+  const row = context.mock.method(Database.prototype, 'row').mock;
+  const rows = context.mock.method(Database.prototype, 'rows').mock;
+  return {
+    take: () => {
+      let count = row.callCount();
+      for (const { result } of rows.calls) count += 1 + (result?.length ?? 0);
+      row.resetCalls();
+      rows.resetCalls();
+      return count;
+    },
+  };
+}
+
+test('following an upload and a deletion reads as many rows beside 500 other snapshots as beside one', async (context) => {
+  const objects = new MemoryStore();
+  const paths = { indexPath: join(content.directory, 'i3.db'), sizesPath: join(content.directory, 's3.db') };
+  const store = await openTestStore(objects, paths);
+  const changes = new Map([[0, 1]]);
+  const { root } = await store.write(testWrite(content, { snapshot: FIRST, chunkCount: CHUNK_COUNT, changes }));
+  const counted = countRows(context);
+  let count = 1;
+  /** Until an increment came, was counted, and went. */
+  const rowsOfOne = async (snapshot: SnapshotId, change: number): Promise<number> => {
+    await store.sizes([], []); // Whatever was to be followed before.
+    counted.take();
+    const more = new Map([[change, 2 + change]]);
+    await store.write(testWrite(content, { snapshot, chunkCount: CHUNK_COUNT, base: root, changes: more }));
+    await store.sizes([], []);
+    assert.equal((await store.storeSize()).snapshotCount, count + 1);
+    await store.deleteManifest(snapshot);
+    await store.sizes([], []);
+    assert.equal((await store.storeSize()).snapshotCount, count);
+    return counted.take();
+  };
+  const besideOne = await rowsOfOne(snapshotId(1001), 1);
+  for (; count < 501; count += 1) {
+    const other = { snapshot: snapshotId(1 + count), chunkCount: CHUNK_COUNT, base: root, changes: new Map() };
+    await store.write(testWrite(content, other));
+  }
+  const besideMany = await rowsOfOne(snapshotId(1002), 2);
+  context.diagnostic(JSON.stringify({ besideOne, besideMany }));
+  assert.ok(besideOne > 10 && besideMany < besideOne + 20, `${besideOne} rows, then ${besideMany}`);
+  await store[Symbol.asyncDispose]();
+
+  // After a start all are compared, a few in each turn of the event loop.
+  await using again = await openTestStore(objects, paths);
+  const asked = { isAnswered: false };
+  const answer = again.sizes([], []).finally(() => (asked.isAnswered = true));
+  const turns: number[] = [];
+  for (counted.take(); !asked.isAnswered; turns.push(counted.take())) await nextTurn();
+  await answer;
+  const all = turns.reduce((sum, one) => sum + one, 0);
+  assert.ok(all > 1000 && Math.max(...turns) < 300, `rows in each turn: ${turns.join(' ')}`);
+});
+
+test('a snapshot that did not read is counted when it reads again', async () => {
+  const objects = new MemoryStore();
+  await using store = await openTestStore(objects);
+  await writeTwo(store);
+  const name = `snapshots/${SECOND}`;
+  const manifest = present(await objects.get(name), 'a manifest');
+  const damaged = Buffer.from(manifest);
+  damaged.writeUInt8(damaged.readUInt8(20) ^ 1, 20);
+  await objects.put(name, [damaged]);
+  for (let count = 0; count < 2; count += 1) assert.equal((await sizesOf(store)).length, 1);
+  await objects.put(name, [manifest]);
+  await using other = await openTestStore(objects);
+  assert.deepEqual(await sizesOf(store), await sizesOf(other));
+  assert.equal((await sizesOf(store)).length, 2);
+});
+
+test('a write that fails after its manifest was put is counted', async () => {
+  const objects = new FailingReads();
+  await using store = await openTestStore(objects);
+  const changes = new Map([[0, 1]]);
+  const write = { chunkCount: CHUNK_COUNT, changes };
+  await store.write(testWrite(content, { ...write, snapshot: FIRST }));
+  assert.equal((await sizesOf(store)).length, 1);
+  objects.failing = `snapshots/${SECOND}`;
+  await assert.rejects(store.write(testWrite(content, { ...write, snapshot: SECOND })), /does not read/);
+  objects.failing = null;
+  const sizes = await sizesOf(store);
+  assert.deepEqual(
+    sizes.map(({ snapshot }) => snapshot),
+    [FIRST, SECOND],
+  );
+  assert.ok(sizes.every(({ sharedBytes }) => sharedBytes > 0));
+});
+
+/** Fails to read one object, once it is there. */
+class FailingReads extends MemoryStore {
+  failing: string | null = null;
+
+  override async get(...values: Parameters<MemoryStore['get']>): ReturnType<MemoryStore['get']> {
+    const bytes = await super.get(...values);
+    if (bytes !== null && values[0] === this.failing) throw new Error('the object does not read');
+    return bytes;
+  }
+}
 
 test('a tally counts beyond a byte', () => {
   const tally = new Tally();

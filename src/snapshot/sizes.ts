@@ -8,9 +8,12 @@
  *
  * The table follows the store. It is brought up to date before it is asked, and, so that this takes no time then, after
  * each snapshot that was written or deleted. Which roots are counted is in the table itself, in the same transactions as
- * their counts: after a crash it goes on from there. It is made anew when the index was, when the index turned to a copy of
- * a record that is of another length or rests on another base (`forms`), and when a collection deleted records that it had
- * not let go of before (`prepared`, `swept`): they may come back as others.
+ * their counts: after a crash it goes on from there. The first time after a start all manifests are compared with the
+ * roots; from then on only those that `changed` names, so that an upload costs the same beside any number of snapshots.
+ *
+ * The table is made anew, from all manifests, when the index was, when the index turned to a copy of a record that is of
+ * another length or rests on another base (`forms`), and when a collection deleted records that it had not let go of before
+ * (`prepared`, `swept`): they may come back as others.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
@@ -77,6 +80,10 @@ export class Sizes implements Disposable {
   #last: Promise<unknown> = Promise.resolve();
   #isWoken = false;
   #rowCount = 0;
+  /** Snapshots that may have come or gone since the table last followed them. Null: any may have, and every one is looked at. */
+  #changed: Set<SnapshotId> | null = null;
+  /** Snapshots that are there and did not read: tried again before an answer. */
+  readonly #uncounted = new Set<SnapshotId>();
 
   constructor(path: string, ports: SizesPorts) {
     this.#ports = ports;
@@ -93,6 +100,14 @@ export class Sizes implements Disposable {
     return this.#opened;
   }
 
+  /**
+   * A snapshot was written or deleted, or that was tried: to be told after each, whether it succeeded or not, since what
+   * failed may have been done. The next time the table is brought up to date it follows.
+   */
+  changed(snapshot: SnapshotId): void {
+    this.#changed?.add(snapshot);
+  }
+
   /** Of those of the snapshots that are there and whole. `volumes`: all that read through to something. */
   async of(
     snapshots: readonly SnapshotId[],
@@ -100,7 +115,10 @@ export class Sizes implements Disposable {
     signal: AbortSignal,
   ): Promise<readonly SnapshotSize[]> {
     return await this.#alone(async () => {
-      await this.#follow(volumes, signal);
+      this.#retryUncounted();
+      await this.#follow(signal);
+      await this.#followVolumes(volumes, signal);
+      await this.#removeUnneeded(signal);
       const sizes: SnapshotSize[] = [];
       for (const snapshot of snapshots) {
         const root = this.#table.root(`${SNAPSHOT}${snapshot}`);
@@ -113,7 +131,9 @@ export class Sizes implements Disposable {
   /** Of the whole store. */
   async ofStore(signal: AbortSignal): Promise<StoreSize> {
     return await this.#alone(async () => {
-      await this.#follow(null, signal);
+      this.#retryUncounted();
+      await this.#follow(signal);
+      await this.#removeUnneeded(signal);
       let packBytes = 0;
       for await (const pack of eachPack(this.#ports.chunks)) {
         packBytes += pack.sizeBytes;
@@ -125,13 +145,14 @@ export class Sizes implements Disposable {
     });
   }
 
-  /** Brings the table up to date with the manifests. Calls while one waits for its turn are one. */
+  /** Brings the table up to date with the snapshots that changed. Calls while one waits for its turn are one. */
   async follow(signal: AbortSignal): Promise<void> {
     if (this.#isWoken) return;
     this.#isWoken = true;
     await this.#alone(async () => {
       this.#isWoken = false;
-      await this.#follow(null, signal);
+      await this.#follow(signal);
+      await this.#removeUnneeded(signal);
     });
   }
 
@@ -149,11 +170,8 @@ export class Sizes implements Disposable {
           const item = root.key === null ? null : this.#table.findKey(Buffer.from(root.key, 'hex'));
           if (item !== null) tops.add(item.id);
         }
-        const there = new Set(this.#ports.chunks.index.manifests().map((snapshot) => `${SNAPSHOT}${snapshot}`));
-        await this.#removeRoots(
-          ({ name, item }) => (name.startsWith(VOLUME) ? tops.has(item) : there.has(name)),
-          signal,
-        );
+        await this.#removeSnapshots(signal);
+        await this.#removeRoots(VOLUME, ({ item }) => tops.has(item), signal);
         await this.#removeUnneeded(signal);
         this.#table.setMeta('prepared', epoch);
       } catch (error) {
@@ -163,33 +181,89 @@ export class Sizes implements Disposable {
     });
   }
 
-  async #removeRoots(isKept: (root: CountedRoot) => boolean, signal: AbortSignal): Promise<void> {
+  /** Adds the snapshots that came, and lets the roots of those that went go. What nothing needs any more is still there then. */
+  async #follow(signal: AbortSignal): Promise<void> {
+    this.#checkLineage();
+    const changed = this.#changed;
+    // From here on, before anything is looked at: what changes meanwhile is looked at the next time.
+    this.#changed = new Set();
+    try {
+      if (changed === null) await this.#followAll(signal);
+      else await this.#followSome(changed, signal);
+    } catch (error) {
+      if (changed === null) this.#changed = null;
+      else for (const snapshot of changed) this.#changed.add(snapshot);
+      throw error;
+    }
+  }
+
+  /** New ones first: what they share with those that go need not be deleted and added again. */
+  async #followAll(signal: AbortSignal): Promise<void> {
+    const { index } = this.#ports.chunks;
+    this.#uncounted.clear();
     for (let after = ''; ;) {
-      const names = this.#table.rootNames(after, ROWS_PER_TURN);
-      const last = names.at(-1);
-      if (last === undefined) return;
-      for (const name of names) {
-        const root = this.#table.root(name);
-        if (root !== null && !isKept(root)) this.#table.removeRoot(name);
+      const snapshots = index.manifestsAfter(after, ROWS_PER_TURN);
+      const last = snapshots.at(-1);
+      if (last === undefined) break;
+      for (const text of snapshots) {
+        const snapshot = parseSnapshotId(text);
+        if (snapshot !== null) await this.#addSnapshot(snapshot, signal);
+        await this.#breathe(signal);
       }
       after = last;
+    }
+    await this.#removeSnapshots(signal);
+  }
+
+  async #followSome(changed: ReadonlySet<SnapshotId>, signal: AbortSignal): Promise<void> {
+    const { index } = this.#ports.chunks;
+    for (const snapshot of changed) {
+      this.#uncounted.delete(snapshot);
+      if (index.hasManifest(snapshot)) await this.#addSnapshot(snapshot, signal);
+      await this.#breathe(signal);
+    }
+    for (const snapshot of changed) {
+      if (!index.hasManifest(snapshot)) this.#table.removeRoot(`${SNAPSHOT}${snapshot}`);
       await this.#breathe(signal);
     }
   }
 
-  /** `volumes` null: those that are counted stay. */
-  async #follow(volumes: readonly VolumeRoot[] | null, signal: AbortSignal): Promise<void> {
-    this.#checkLineage();
+  /** Snapshots that did not read may read now. */
+  #retryUncounted(): void {
+    for (const snapshot of this.#uncounted) this.changed(snapshot);
+  }
+
+  async #followVolumes(volumes: readonly VolumeRoot[], signal: AbortSignal): Promise<void> {
+    const kept = new Set(volumes.map(({ volume }) => `${VOLUME}${volume}`));
+    for (const root of volumes) {
+      await this.#addVolume(root, signal);
+      await this.#breathe(signal);
+    }
+    await this.#removeRoots(VOLUME, ({ name }) => kept.has(name), signal);
+  }
+
+  /** Roots of snapshots whose manifest is not there. */
+  async #removeSnapshots(signal: AbortSignal): Promise<void> {
     const { index } = this.#ports.chunks;
-    const snapshots = index.manifests().flatMap((text) => parseSnapshotId(text) ?? []);
-    const kept = new Set<string>();
-    for (const snapshot of snapshots) kept.add(`${SNAPSHOT}${snapshot}`);
-    for (const { volume } of volumes ?? []) kept.add(`${VOLUME}${volume}`);
-    // New ones first: what they share with those that go need not be deleted and added again.
-    for (const snapshot of snapshots) await this.#addSnapshot(snapshot, kept, signal);
-    for (const root of volumes ?? []) await this.#addVolume(root, signal);
-    await this.#removeRoots(({ name }) => kept.has(name) || (volumes === null && name.startsWith(VOLUME)), signal);
-    await this.#removeUnneeded(signal);
+    await this.#removeRoots(SNAPSHOT, ({ name }) => index.hasManifest(name.slice(SNAPSHOT.length)), signal);
+  }
+
+  /** Of those whose name begins so. */
+  async #removeRoots(
+    prefix: string,
+    isKept: (root: Pick<CountedRoot, 'name' | 'item'>) => boolean,
+    signal: AbortSignal,
+  ): Promise<void> {
+    for (let after = prefix; ;) {
+      const roots = this.#table.roots(after, ROWS_PER_TURN);
+      for (const root of roots) {
+        if (!root.name.startsWith(prefix)) return;
+        if (!isKept(root)) this.#table.removeRoot(root.name);
+        after = root.name;
+        await this.#breathe(signal);
+      }
+      if (roots.length < ROWS_PER_TURN) return;
+    }
   }
 
   #checkLineage(): void {
@@ -200,6 +274,7 @@ export class Sizes implements Disposable {
       table.meta('forms', index.forms) === index.forms &&
       table.meta('prepared', index.swept) >= index.swept;
     if (isCurrent) return;
+    this.#changed = null;
     table.transact(() => {
       table.clear();
       table.setMeta('index', index.id);
@@ -209,7 +284,7 @@ export class Sizes implements Disposable {
   }
 
   /** One that does not read stays uncounted; what it needs is then not told of as shared. */
-  async #addSnapshot(snapshot: SnapshotId, kept: Set<string>, signal: AbortSignal): Promise<void> {
+  async #addSnapshot(snapshot: SnapshotId, signal: AbortSignal): Promise<void> {
     const name = `${SNAPSHOT}${snapshot}`;
     if (this.#table.root(name) !== null) return;
     const { manifests, holds, chunks } = this.#ports;
@@ -220,10 +295,7 @@ export class Sizes implements Disposable {
         const root = { account: manifest.label.account, root: manifest.root };
         return { manifest, root, hold: holds.hold(root) };
       });
-      if (held === null) {
-        kept.delete(name); // Deleted since it was listed.
-        return;
-      }
+      if (held === null) return; // Deleted since it was looked for.
       using _hold = held.hold;
       const item = await this.#addTree(held.root, signal);
       const { fullBytes, storedBytes } = held.manifest;
@@ -232,6 +304,7 @@ export class Sizes implements Disposable {
       this.#table.putRoot({ ...NEW_ROOT, name, account, item, manifestBytes, fullBytes, newBytes: storedBytes });
     } catch (error) {
       if (!(error instanceof StoreError) || error.kind !== 'damaged') throw error;
+      this.#uncounted.add(snapshot);
       chunks.log.error('snapshot not counted', { snapshot, why: error.message });
     }
   }
@@ -397,6 +470,7 @@ export class Sizes implements Disposable {
         if (!isBrokenTable(error)) throw error;
         this.#ports.chunks.log.error('sizes are counted anew', { error });
         this[Symbol.dispose]();
+        this.#changed = null;
         SizesTable.remove(this.#path);
         return await body();
       }
