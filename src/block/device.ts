@@ -45,6 +45,8 @@ export interface BlockDevice extends AsyncDisposable {
   read(offset: number, target: Uint8Array): Promise<void> | void;
   /** `source` may be reused by the caller once done. */
   write(offset: number, source: Uint8Array, options: WriteOptions): Promise<void> | void;
+  /** Whether a write of these bytes costs no more in parts than whole. Missing: it may. */
+  writesInPlace?(offset: number, length: number): boolean;
   /** Reads as zeros afterwards. */
   zero(offset: number, length: number, options: ZeroOptions): Promise<void> | void;
   /** Every write acknowledged before the call is durable when it resolves. */

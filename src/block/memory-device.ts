@@ -41,6 +41,10 @@ export class MemoryDevice implements BlockDevice {
     }
   }
 
+  writesInPlace(): boolean {
+    return true;
+  }
+
   zero(offset: number, length: number, options: ZeroOptions): void {
     this.#checkChange(offset, length, options);
     for (const piece of pieces(offset, length)) {

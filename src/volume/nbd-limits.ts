@@ -52,6 +52,8 @@ export const READ_WHOLE_BYTES_MAX = MIB;
 export const HOLE_LOOKUP_BYTES_MIN = 32 * KIB;
 /** A WRITE is carried out in pieces that end where chunks end, so that the device sees whole chunks whole. */
 export const WRITE_PIECE_BYTES_MAX = CHUNK_BYTES;
+/** A part of such a piece that is worth writing before the rest is there. */
+export const WRITE_PART_BYTES_MIN = 64 * KIB;
 /** What a request counts at least while it is in flight: bounds how many there are, and what each may pin. */
 export const IN_FLIGHT_BYTES_MIN = 16 * KIB;
 /** A connection that has less than this in flight is never made to wait for others. */

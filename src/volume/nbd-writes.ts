@@ -7,7 +7,7 @@ import type { Request } from '#wire/nbd/request.ts';
 import type { Lease } from './nbd-buffers.ts';
 import { errnoOf } from './nbd-errno.ts';
 import type { NbdFlight } from './nbd-flight.ts';
-import { WRITE_PIECE_BYTES_MAX } from './nbd-limits.ts';
+import { WRITE_PART_BYTES_MIN, WRITE_PIECE_BYTES_MAX } from './nbd-limits.ts';
 import type { NbdReceiver } from './nbd-receiver.ts';
 
 /** A WRITE of which the device holds a part: kept only when the device answers with a promise. */
@@ -91,13 +91,19 @@ export class NbdWrites {
     const wanted = this.#pieceBytes();
     let length = wanted;
     if (this.#receiver.held < wanted) {
-      if (!this.#receiver.crowded) return wanted;
       length = this.#receiver.held - ((this.#next + this.#receiver.held) % BLOCK_BYTES);
-      if (length <= 0) return wanted;
+      if (length <= 0 || !(this.#receiver.crowded || this.#isWorthwhile(length))) return wanted;
     }
     this.#writePiece(length);
     if (this.#next === this.#end) this.#finish();
     return 0;
+  }
+
+  /** What was received is written while the processor's cache still has it, where the device does not mind. */
+  #isWorthwhile(length: number): boolean {
+    return (
+      !this.#durable && length >= WRITE_PART_BYTES_MIN && this.#device.writesInPlace?.(this.#next, length) === true
+    );
   }
 
   #pieceBytes(): number {

@@ -214,6 +214,15 @@ export class VolumeDevice implements BlockDevice {
     if (options.fua) return this.#journal.flush();
   }
 
+  writesInPlace(offset: number, length: number): boolean {
+    const { chunks, epoch } = this.#map;
+    const last = chunkIndexFloor(offset + length - 1);
+    for (let index = chunkIndexFloor(offset); index <= last; index += 1) {
+      if (chunks.slotOfEpoch(index, epoch) < 0) return false;
+    }
+    return true;
+  }
+
   zero(offset: number, length: number, options: ZeroOptions): Promise<void> | void {
     this.#check(offset, length);
     checkWanted(options);

@@ -47,6 +47,10 @@ export class FileDevice implements BlockDevice {
     if (options.fua) return this.flush();
   }
 
+  writesInPlace(): boolean {
+    return true;
+  }
+
   zero(
     offset: number,
     length: number,
