@@ -253,8 +253,11 @@ test('an export that is interrupted leaves no file, an import no disk, and both 
   /** Runs until `isBusy` says that it is at work, and then interrupts it, twice, as terminal and launcher do. */
   async function interrupted(words: readonly string[], isBusy: () => Promise<boolean>): Promise<string> {
     const child = spawn(process.execPath, [CLI, ...words, '--data', server.dataDirectory], {
-      stdio: ['ignore', 'ignore', 'pipe'],
+      stdio: ['pipe', 'ignore', 'pipe'],
     });
+    // What is read from here begins, and never ends by itself.
+    child.stdin.on('error', () => {}); // It was interrupted.
+    child.stdin.write(Buffer.alloc(MIB, 'x'));
     let errors = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
     const exited = new Promise<number | null>((resolve) => child.on('exit', resolve));
@@ -275,7 +278,8 @@ test('an export that is interrupted leaves no file, an import no disk, and both 
     assert.deepEqual([await sizeOf(out), await sizeOf(`${out}.partial`)], [0, 0]);
   }
   const name = freshName();
-  const said = await interrupted(['import', image, '--name', name], async () => (await disks(server)).includes(name));
+  const words = ['import', '-', '--name', name, '--size-in-gb', '8'];
+  const said = await interrupted(words, async () => (await disks(server)).includes(name));
   assert.match(said, /was not imported, and the disk .* was removed: interrupted/);
   assert.deepEqual(await disks(server), before);
 });
