@@ -194,6 +194,16 @@ const COMMANDS = new Map<string, (words: readonly string[]) => Promise<void>>([
   ['--version', versionCommand],
 ]);
 
+/** What prints a list, of which a reader may want the beginning only. */
+const LISTS = new Set(['connect', 'snapshots', 'volumes', 'verify', 'env', 'accounts']);
+
+function endWithReader(): void {
+  process.stdout.on('error', (error) => {
+    if (!('code' in error) || error.code !== 'EPIPE') throw error;
+    process.exit(0);
+  });
+}
+
 async function main(words: readonly string[]): Promise<number> {
   const [name, ...rest] = words;
   if (name === undefined || name === 'help' || words.includes('--help') || words.includes('-h')) {
@@ -201,6 +211,7 @@ async function main(words: readonly string[]): Promise<number> {
     (name === undefined ? process.stderr : process.stdout).write(help === undefined ? USAGE : await help());
     return name === undefined ? 2 : 0;
   }
+  if (LISTS.has(name)) endWithReader();
   try {
     const command = COMMANDS.get(name);
     if (command === undefined) throw new UsageError(`there is no command "${name}"`);

@@ -1,5 +1,6 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeDirectory } from '#base/make-directory.ts';
 import { systemClock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import { systemRandom } from '#base/random.ts';
@@ -82,7 +83,7 @@ export async function compose(
 
 /** For `varve accounts create` while no server runs: a new account in the metadata, without a volume host. */
 export async function createAccountOffline(config: Config): Promise<AccessKey> {
-  await mkdir(config.dataDirectory, { recursive: true, mode: 0o700 });
+  await makeDirectory(config.dataDirectory);
   await using meta = await openMeta(config);
   return await createAccount({ meta, clock: systemClock, random: systemRandom }, {});
 }

@@ -70,9 +70,17 @@ export function readConfig(options: ConfigOptions, environment: Readonly<Record<
     nbdTcp: nbdTcp === undefined || nbdTcp === '' ? null : parseAddress('--nbd-tcp', nbdTcp),
     s3: s3Of(options, environment),
     hydrationMib: rateOf(options.hydrationRate ?? environment['VARVE_HYDRATION_RATE'] ?? HYDRATION_MIB_DEFAULT),
-    encryptVolumes: options.encryptVolumes ?? environment['VARVE_ENCRYPT_VOLUMES'] === '1',
+    encryptVolumes: options.encryptVolumes ?? isOn('VARVE_ENCRYPT_VOLUMES', environment),
     tls: tlsOf(options.tlsCert ?? environment['VARVE_TLS_CERT'], options.tlsKey ?? environment['VARVE_TLS_KEY']),
   });
+}
+
+/** A switch in the environment. What is neither on nor off is refused: nobody is to think that it is on when it is not. */
+function isOn(name: string, environment: Readonly<Record<string, string | undefined>>): boolean {
+  const value = environment[name] ?? '';
+  if (['1', 'true', 'yes', 'on'].includes(value.toLowerCase())) return true;
+  if (['', '0', 'false', 'no', 'off'].includes(value.toLowerCase())) return false;
+  throw new ConfigError(`${name}: "${value}" is neither 1 nor 0`);
 }
 
 function s3Of(options: ConfigOptions, environment: Readonly<Record<string, string | undefined>>): S3Location | null {

@@ -1,6 +1,6 @@
-import { mkdir } from 'node:fs/promises';
 import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
+import { makeDirectory } from '#base/make-directory.ts';
 import type { Log } from '#base/log.ts';
 import { credentialsPath, readCredentialsFile, writeCredentialsFile } from './cli/credentials-file.ts';
 import { compose } from './compose.ts';
@@ -26,7 +26,7 @@ export async function startServer(
   config: Config,
   options: { readonly log: Log; readonly onBroken: (error: unknown) => void },
 ): Promise<RunningControl> {
-  await mkdir(config.dataDirectory, { recursive: true, mode: 0o700 });
+  await makeDirectory(config.dataDirectory);
   await using scope = new AsyncDisposableStack();
   const { control, api, admin, socketDirectory } = await compose(config, options, scope);
 
@@ -60,6 +60,6 @@ export async function startServer(
 
 function portTaken(error: unknown, config: Config): Error | null {
   if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) return null;
-  const advice = 'choose another with --port N (0: any free one)';
+  const advice = 'choose another with --port N (0: any free one; npm start -- --port N)';
   return new Error(`port ${config.port} of ${config.host} is taken (EADDRINUSE); ${advice}`);
 }
