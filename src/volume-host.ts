@@ -38,7 +38,7 @@ async function main(): Promise<void> {
   });
   const dataDirectory = present(values.data, '--data is given');
   const build = present(values.build, '--build is given');
-  const settings = present(values.settings, '--settings is given');
+  let settings = present(values.settings, '--settings is given');
   const log = jsonLog((line) => process.stdout.write(line), { process: 'volume-host', pid: process.pid });
 
   const stopAsked = Promise.withResolvers<string>();
@@ -62,9 +62,14 @@ async function main(): Promise<void> {
   const server = await HostServer.listen({
     host,
     socketPath: join(run.socketDirectory, HOST_SOCKET_NAME),
-    hello: { varve: 'volume-host', version: HOST_PROTOCOL_VERSION, build, settings, pid: process.pid },
+    hello: () => ({ varve: 'volume-host', version: HOST_PROTOCOL_VERSION, build, settings, pid: process.pid }),
     log,
     onStop: () => stopAsked.resolve('control'),
+    onConfigure: async (wanted) => {
+      await host.configure(decodeSettings(wanted));
+      settings = wanted;
+      log.info('volume-host.configured', { settings });
+    },
   });
   announce(READY_LINE);
   log.info('volume-host.ready', { startMs: Math.round(performance.now()), build });

@@ -45,6 +45,7 @@ export function faultyHost(host: VolumeHost, faults: Faults): VolumeHost {
     release: (volume, cut) => faults.around('release', () => host.release(volume, cut)),
     openSnapshot: (snapshot) => faults.around('openSnapshot', () => host.openSnapshot(snapshot)),
     issueGrant: (...all) => faults.around('issueGrant', () => host.issueGrant(...all)),
+    clients: () => faults.around('clients', () => host.clients()),
     grants: (exportId) => faults.around('grants', () => host.grants(exportId)),
     revokeGrant: (grantId) => faults.around('revokeGrant', () => host.revokeGrant(grantId)),
     deleteSnapshot: (snapshot) => faults.around('deleteSnapshot', () => host.deleteSnapshot(snapshot)),

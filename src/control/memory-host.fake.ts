@@ -5,6 +5,7 @@ import {
   type ChangedBlock,
   type CollectReport,
   type NbdAccess,
+  type NbdClients,
   type NbdGrant,
   type SnapshotBlock,
   type SnapshotLabel,
@@ -139,6 +140,11 @@ export class MemoryHost implements VolumeHost {
     return { grant, key, host: '127.0.0.1', port: 10_809 };
   }
 
+  async clients(): Promise<NbdClients> {
+    const counts = [...this.volumes.values()].map(({ clientCount }) => clientCount).filter((count) => count > 0);
+    return { connectionCount: counts.reduce((sum, count) => sum + count, 0), exportCount: counts.length };
+  }
+
   async grants(exportId: VolumeId | SnapshotId | null): Promise<readonly NbdGrant[]> {
     return [...this.#grants.values()].filter((grant) => exportId === null || grant.exportId === exportId);
   }
@@ -202,6 +208,7 @@ export class MemoryHost implements VolumeHost {
           epoch,
           slotBytes,
           failure: found.failure,
+          encrypted: false,
           hydration: null,
         },
       ];

@@ -66,6 +66,10 @@ export class HostClient implements VolumeHost {
     return opened;
   }
 
+  async clients() {
+    return (await this.#connection()).call(VERBS.clients, {});
+  }
+
   async issueGrant(exportId: VolumeId | SnapshotId, ttlMs: number | null) {
     return (await this.#connection()).call(VERBS.issueGrant, { exportId, ttlMs });
   }

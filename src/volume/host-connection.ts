@@ -5,7 +5,7 @@ import { assert } from '#base/assert.ts';
 
 import { VolumeHostError } from './host.ts';
 import { encodeFrame, type Frame, FrameReader } from './host-frame.ts';
-import { decodeResponse, type Hello, type Response, type Verb } from './host-protocol.ts';
+import { CONFIGURE, decodeResponse, type Hello, type Response, type Verb } from './host-protocol.ts';
 
 /** How long a host may take to say hello. It waits for what an earlier control asked of it, so seconds, not more. */
 const HELLO_MS_MAX = 15_000;
@@ -96,6 +96,11 @@ export class HostConnection implements Disposable {
       options.payload ?? null,
       options.signal,
     );
+  }
+
+  /** Asks the process to take up settings without a restart, and answers when it has. */
+  async configure(settings: string): Promise<void> {
+    await this.#request({ verb: CONFIGURE, params: { settings } }, () => {}, null);
   }
 
   /** Asks the process to flush, close and exit; resolves when the connection has closed, which is when it is gone. */

@@ -5,6 +5,7 @@ import type {
   CollectReport,
   HydrationStatus,
   NbdAccess,
+  NbdClients,
   SnapshotBlock,
   SnapshotLabel,
   SnapshotSize,
@@ -46,16 +47,16 @@ import {
  *                    {id, abort: true}                               {id, error: {kind, message}}
  *
  * Answers come in any order. `hello` and the verb `stop` keep their form in every version, so that any control can
- * replace any host. Raise HOST_PROTOCOL_VERSION with every other change of form or meaning.
+ * replace any host. `stop` and `configure` are the process's, not the VolumeHost's: see HostServer. Raise HOST_PROTOCOL_VERSION with every other change of form or meaning.
  */
-export const HOST_PROTOCOL_VERSION = 4;
+export const HOST_PROTOCOL_VERSION = 5;
 
 export interface Hello {
   readonly varve: 'volume-host' | 'control';
   readonly version: number;
   /** The program's version: another build may know other formats on disk. */
   readonly build: string;
-  /** The settings the host was started with, one text to compare. */
+  /** The settings that the host was started with, or took up since, one text to compare. */
   readonly settings: string;
   readonly pid: number;
 }
@@ -163,6 +164,7 @@ export const VERBS = {
         clientCount: count,
         epoch: count,
         slotBytes: count,
+        encrypted: flag,
         failure: nullable(text),
         hydration: nullable(
           record<HydrationStatus>({
@@ -203,6 +205,13 @@ export const VERBS = {
   ),
   openSnapshot: verb('openSnapshot', READS, record({ snapshot: snapshotId }), socket, (host, p) =>
     host.openSnapshot(p.snapshot),
+  ),
+  clients: verb(
+    'clients',
+    READS,
+    record({}),
+    record<NbdClients>({ connectionCount: count, exportCount: count }),
+    (host) => host.clients(),
   ),
   issueGrant: verb(
     'issueGrant',
@@ -311,7 +320,11 @@ const errorKinds = oneOf<VolumeHostErrorKind>([
   'internal',
 ]);
 
-/** control → host. `stop` is a request like the others that only the process answers. */
+/** Asks the process to take up settings (LiveSettings) that it can without a restart. */
+export const CONFIGURE = 'configure';
+export const configuration = record({ settings: text });
+
+/** control → host. `stop` and `configure` are requests like the others that only the process answers. */
 export type Request =
   | { readonly kind: 'hello'; readonly hello: Hello }
   | { readonly kind: 'abort'; readonly id: number }

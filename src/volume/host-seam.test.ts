@@ -39,6 +39,7 @@ function hostWith(verbs: Partial<VolumeHost>): VolumeHost {
     progress: absent,
     release: absent,
     openSnapshot: absent,
+    clients: absent,
     issueGrant: absent,
     grants: absent,
     revokeGrant: absent,
@@ -55,11 +56,22 @@ function hostWith(verbs: Partial<VolumeHost>): VolumeHost {
   };
 }
 
-async function seam(t: TestContext, verbs: Partial<VolumeHost>, onStop: () => void = () => {}) {
+async function seam(
+  t: TestContext,
+  verbs: Partial<VolumeHost>,
+  onStop: () => void = () => {},
+  onConfigure: (settings: string) => Promise<void> = async () => {},
+) {
   const directory = mkdtempSync(join(tmpdir(), 'varve-seam-'));
   const socketPath = join(directory, 'host.sock');
-  const hello: Hello = { ...HELLO, varve: 'volume-host' };
-  const server = await HostServer.listen({ host: hostWith(verbs), socketPath, hello, log: silentLog, onStop });
+  const server = await HostServer.listen({
+    host: hostWith(verbs),
+    socketPath,
+    hello: () => ({ ...HELLO, varve: 'volume-host' }),
+    log: silentLog,
+    onStop,
+    onConfigure,
+  });
   const connect = async () => {
     const connection = await HostConnection.open({ socketPath, hello: HELLO, clock: systemClock });
     t.after(() => connection[Symbol.dispose]());

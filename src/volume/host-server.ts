@@ -7,7 +7,15 @@ import { removeStaleSocket } from '#base/run-directory.ts';
 import { type VolumeHost, VolumeHostError } from './host.ts';
 import { DecodeError } from './host-decode.ts';
 import { encodeFrame, type Frame, FrameReader } from './host-frame.ts';
-import { type Answer, decodeRequest, type Hello, verbNamed } from './host-protocol.ts';
+import {
+  type Answer,
+  configuration,
+  CONFIGURE,
+  decodeRequest,
+  type Hello,
+  type Verb,
+  verbNamed,
+} from './host-protocol.ts';
 
 /** Connections at once: one control, and those that it replaces. */
 const CONNECTIONS_MAX = 16;
@@ -36,9 +44,12 @@ export class HostServer implements AsyncDisposable {
   static async listen(options: {
     readonly host: VolumeHost;
     readonly socketPath: string;
-    readonly hello: Hello;
+    /** Asked for each time: its settings may have been taken up since. */
+    readonly hello: () => Hello;
     readonly log: Log;
     readonly onStop: () => void;
+    /** Control's settings are others, and a living host can take them up. Rejects with the reason why it does not. */
+    readonly onConfigure: (settings: string) => Promise<void>;
   }): Promise<HostServer> {
     removeStaleSocket(options.socketPath);
     const context: SessionContext = { ...options, sessions: new Set() };
@@ -70,9 +81,10 @@ export class HostServer implements AsyncDisposable {
 
 interface SessionContext {
   readonly host: VolumeHost;
-  readonly hello: Hello;
+  readonly hello: () => Hello;
   readonly log: Log;
   readonly onStop: () => void;
+  readonly onConfigure: (settings: string) => Promise<void>;
   readonly sessions: Set<Session>;
 }
 
@@ -147,7 +159,8 @@ class Session {
   }
 
   async #greet(hello: Hello): Promise<void> {
-    const { host: _host, hello: own, sessions, log } = this.#context;
+    const { sessions, log } = this.#context;
+    const own = this.#context.hello();
     const same = hello.version === own.version;
     if (same) {
       const older = [...sessions].filter((session) => session !== this);
@@ -169,7 +182,7 @@ class Session {
   }
 
   #call(id: number, name: string, params: unknown, payload: Buffer | null): void {
-    const verb = verbNamed(name);
+    const verb = name === CONFIGURE ? this.#configure : verbNamed(name);
     if (verb === null) throw new DecodeError('a verb that there is not');
     const abort = new AbortController();
     this.#aborts.set(id, abort);
@@ -191,6 +204,14 @@ class Session {
       });
     if (verb.settlesFirst) this.#settling.add(done);
   }
+
+  readonly #configure: Pick<Verb<unknown, unknown>, 'run' | 'settlesFirst'> = {
+    settlesFirst: true,
+    run: async (_host, params) => {
+      await this.#context.onConfigure(configuration(params, CONFIGURE).settings);
+      return { value: null, payload: null };
+    },
+  };
 
   #answer(id: number, name: string, answer: Answer): void {
     const sent = this.#send({ id, value: answer.value }, answer.payload);

@@ -9,7 +9,7 @@ export interface NbdTcp {
   readonly port: number;
 }
 
-/** How a volume host is set up beside its data directory. A living host with other settings is replaced, not adopted. */
+/** How a volume host is set up beside its data directory. A living host with other settings takes them up where it can (LiveSettings), and is replaced otherwise. */
 export interface HostSettings {
   /** Where exports are served over TCP as well, with TLS and a credential for each; port 0: any free one. Null: unix sockets only. */
   readonly nbdTcp: NbdTcp | null;
@@ -20,6 +20,11 @@ export interface HostSettings {
   /** How restored volumes are filled in the background. */
   readonly hydration?: HydrationSettings;
 }
+
+/** What a living host takes up without a restart: nothing of it disturbs a client. */
+export type LiveSettings = Pick<Required<HostSettings>, 'nbdTcp' | 'encryptVolumes' | 'hydration'>;
+
+const SETTINGS = ['nbdTcp', 's3', 'encryptVolumes', 'hydration'] as const satisfies readonly (keyof HostSettings)[];
 
 const location: Decode<S3Location> = record<S3Location>({
   bucket: text,
@@ -42,6 +47,26 @@ export function encodeSettings(value: HostSettings): string {
   if (s3 === null) return JSON.stringify({ nbdTcp, s3, encryptVolumes, hydration });
   const { bucket, prefix, region, endpoint } = s3;
   return JSON.stringify({ nbdTcp, s3: { bucket, prefix, region, endpoint }, encryptVolumes, hydration });
+}
+
+/** In what two hosts can differ: a setting, or the program itself. */
+export type HostDifference = keyof HostSettings | 'program';
+
+/** Which settings differ between two encoded texts; `program` where one of them is of a form that this program does not know. */
+export function differingSettings(living: string, wanted: string): readonly HostDifference[] {
+  if (living === wanted) return [];
+  try {
+    const [one, other] = [decodeSettings(living), decodeSettings(wanted)];
+    return SETTINGS.filter((name) => encodeSettings({ ...one, [name]: other[name] }) !== encodeSettings(one));
+  } catch {
+    return ['program'];
+  }
+}
+
+/** Whether a living host takes this up as it runs. Where it listens on TCP already, clients may be connected there. */
+export function isLive(difference: HostDifference, living: string): boolean {
+  if (difference === 'nbdTcp') return decodeSettings(living).nbdTcp === null;
+  return difference === 'encryptVolumes' || difference === 'hydration';
 }
 
 /** Throws DecodeError or SyntaxError. */

@@ -17,7 +17,7 @@ import { CHUNK_BYTES, GIB_BYTES } from '#domain/geometry.ts';
 import type { VolumeHost } from './host.ts';
 import { PlainNbdClient } from './host-nbd.fake.ts';
 import { encodeSettings } from './host-settings.ts';
-import { HOST_LOCK_NAME, HostSupervisor, type HostSupervisorOptions } from './host-supervisor.ts';
+import { HOST_LOCK_NAME, HostInUseError, HostSupervisor, type HostSupervisorOptions } from './host-supervisor.ts';
 import {
   chunkOf,
   cutOf,
@@ -173,6 +173,55 @@ test('a host of another build or with other settings is replaced in order', asyn
   const { socketPath } = await second.host.open(volume, 1);
   using client = await PlainNbdClient.connect({ path: socketPath });
   assert.deepEqual(await client.read(0, CHUNK_BYTES), chunkOf(7));
+});
+
+test('settings that need no restart are taken up by a living host, and its clients notice nothing', async (t) => {
+  const dataDirectory = temporary(t);
+  const first = await HostSupervisor.start(optionsFor(dataDirectory));
+  const { volume, socketPath } = await openVolume(first.host);
+  using client = await PlainNbdClient.connect({ path: socketPath });
+  await first.abandon();
+  const settings = { nbdTcp: { host: '127.0.0.1', port: 0 }, encryptVolumes: true, hydration: { bytesPerSecond: 7 } };
+  const second = await HostSupervisor.start(optionsFor(dataDirectory, { settings }));
+  assert.equal(second.pid, first.pid);
+  assert.deepEqual(second.beginning, { kind: 'configured', differing: ['nbdTcp', 'encryptVolumes', 'hydration'] });
+  await client.write(0, Buffer.from('undisturbed'));
+  assert.deepEqual(await second.host.clients(), { connectionCount: 1, exportCount: 1 });
+  const { port } = await second.host.issueGrant(volume, null);
+  assert.ok(port > 0, 'it listens on TCP now');
+  const made = await openVolume(second.host);
+  const encrypted = (await second.host.status([volume, made.volume])).map((status) => status.encrypted);
+  assert.deepEqual(encrypted, [false, true]);
+  await second.abandon();
+  // The host itself says what it has now: the same settings again are no difference.
+  const third = await supervised(t, dataDirectory, { settings });
+  assert.deepEqual(third.beginning, { kind: 'adopted' });
+  assert.equal(String(await client.read(0, 11)), 'undisturbed');
+});
+
+test('a living host that cannot be adopted is not replaced under its clients, unless that is asked for', async (t) => {
+  const dataDirectory = temporary(t);
+  const settings = { nbdTcp: { host: '127.0.0.1', port: 0 } };
+  const first = await HostSupervisor.start(optionsFor(dataDirectory, { settings }));
+  const { volume, socketPath } = await openVolume(first.host);
+  const client = await PlainNbdClient.connect({ path: socketPath });
+  await first.abandon();
+  const other = optionsFor(dataDirectory, { build: 'newer' });
+  await assert.rejects(HostSupervisor.start(other), (error: unknown) => {
+    assert.ok(error instanceof HostInUseError);
+    assert.deepEqual([error.differing, error.clientCount], [['program', 'nbdTcp'], 1]);
+    assert.equal(error.living.pid, first.pid);
+    return true;
+  });
+  await client.write(0, Buffer.from('still here'));
+  await client.flush();
+  const second = await supervised(t, dataDirectory, { build: 'newer', replaceInUse: true });
+  assert.deepEqual(second.beginning, { kind: 'replaced', differing: ['program', 'nbdTcp'], clientCount: 1 });
+  await gone(first.pid);
+  await assert.rejects(client.read(0, 1));
+  client[Symbol.dispose]();
+  using again = await PlainNbdClient.connect({ path: (await second.host.open(volume, 1)).socketPath });
+  assert.equal(String(await again.read(0, 10)), 'still here');
 });
 
 test('the TCP port serves volumes and snapshots to who has a grant for them, and nothing to others', async (t) => {

@@ -9,8 +9,8 @@ import { type VolumeHost, VolumeHostError } from './host.ts';
 import { HostClient } from './host-client.ts';
 import { HostConnection } from './host-connection.ts';
 import { type HostProcess, spawnHost } from './host-process.ts';
-import { type Hello, HOST_PROTOCOL_VERSION } from './host-protocol.ts';
-import { encodeSettings, type HostSettings } from './host-settings.ts';
+import { type Hello, HOST_PROTOCOL_VERSION, VERBS } from './host-protocol.ts';
+import { differingSettings, encodeSettings, type HostDifference, type HostSettings, isLive } from './host-settings.ts';
 
 /** Name of the control socket in the socket directory. */
 export const HOST_SOCKET_NAME = 'host.sock';
@@ -32,6 +32,8 @@ export interface HostSupervisorOptions {
   readonly settings: HostSettings;
   /** The version of this program: a living host of another build is replaced. */
   readonly build: string;
+  /** A living host that cannot be adopted is replaced also while clients are connected, which cuts them. */
+  readonly replaceInUse?: boolean;
   readonly clock: Clock;
   readonly log: Log;
   /**
@@ -41,11 +43,34 @@ export interface HostSupervisorOptions {
   readonly onRestart: (host: VolumeHost) => Promise<void>;
 }
 
+/** How a start went. `clientCount`: connections that were cut; null: nobody could say. */
+export type HostBeginning =
+  | { readonly kind: 'started' | 'adopted' }
+  | { readonly kind: 'configured'; readonly differing: readonly HostDifference[] }
+  | { readonly kind: 'replaced'; readonly differing: readonly HostDifference[]; readonly clientCount: number | null };
+
+/** A living host is of another kind, and clients are connected to it. It was left as it is. */
+export class HostInUseError extends Error {
+  override readonly name = 'HostInUseError';
+  readonly living: Hello;
+  readonly differing: readonly HostDifference[];
+  /** Null: it is of another version, and cannot be asked. */
+  readonly clientCount: number | null;
+
+  constructor(living: Hello, differing: readonly HostDifference[], clientCount: number | null) {
+    super(`the volume host (process ${living.pid}) is of another kind and in use: ${differing.join(', ')}`);
+    this.living = living;
+    this.differing = differing;
+    this.clientCount = clientCount;
+  }
+}
+
 /**
  * Keeps one volume host alive for control.
  *
- *   start: a living host of this version, build and settings is adopted as it is, volumes and clients undisturbed; one of
- *     another kind is asked to stop and replaced; none: one is spawned.
+ *   start: a living host of this version, build and settings is adopted as it is, volumes and clients undisturbed; one
+ *     whose settings differ takes them up where it can; one of another kind is asked to stop and replaced, if no client is
+ *     connected or `replaceInUse` says so, and otherwise left alone: HostInUseError; none: one is spawned.
  *   the host dies: spawned again, with growing pauses while it keeps dying; then `onRestart`.
  *   dispose: the host flushes, disconnects its clients and exits.
  *   control is killed: nothing happens here, and the host serves on, for good: the next control adopts it. Without a next
@@ -54,8 +79,7 @@ export interface HostSupervisorOptions {
 export class HostSupervisor implements AsyncDisposable {
   /** The same object for all the lives of the process behind it. */
   readonly host: VolumeHost;
-  /** True: at `start` the host was alive already, with its volumes and clients. */
-  readonly adopted: boolean;
+  readonly beginning: HostBeginning;
   readonly #options: HostSupervisorOptions;
   readonly #socketPath: string;
   readonly #closing = new AbortController();
@@ -67,7 +91,7 @@ export class HostSupervisor implements AsyncDisposable {
     this.#options = options;
     this.#socketPath = socketPath;
     this.#life = life;
-    this.adopted = life.process === null;
+    this.beginning = life.beginning;
     this.#current = Promise.resolve(life.connection);
     this.host = new HostClient({ connection: () => this.#connection(), log: options.log });
     this.#watching = this.#watch();
@@ -77,6 +101,11 @@ export class HostSupervisor implements AsyncDisposable {
   static async start(options: HostSupervisorOptions): Promise<HostSupervisor> {
     const socketPath = hostSocketPath(options.dataDirectory);
     return new HostSupervisor(options, socketPath, await begin(options, socketPath));
+  }
+
+  /** True: at `start` the host was alive already, and goes on with its volumes and clients. */
+  get adopted(): boolean {
+    return this.beginning.kind === 'adopted' || this.beginning.kind === 'configured';
   }
 
   /** Of the process that serves now, or served last. */
@@ -169,6 +198,7 @@ interface HostLife {
   readonly connection: HostConnection;
   /** Null: adopted. */
   readonly process: HostProcess | null;
+  readonly beginning: HostBeginning;
 }
 
 async function begin(options: HostSupervisorOptions, socketPath: string): Promise<HostLife> {
@@ -181,20 +211,44 @@ async function begin(options: HostSupervisorOptions, socketPath: string): Promis
     pid: process.pid,
   };
   const living = await HostConnection.open({ socketPath, hello, clock }).catch(nobodyThere);
+  let beginning: HostBeginning = { kind: 'started' };
   if (living !== null) {
     const { version, build, settings, pid } = living.peer;
-    if (version === hello.version && build === hello.build && settings === hello.settings) {
+    const differing = differences(living.peer, hello);
+    if (differing.length === 0) {
       log.info('volume-host.adopted', { pid });
-      return { connection: living, process: null };
+      return { connection: living, process: null, beginning: { kind: 'adopted' } };
     }
-    log.warn('volume-host.replaced', { pid, version, build, settings });
-    await stop({ connection: living, process: null }, options);
+    const life: HostLife = { connection: living, process: null, beginning: { kind: 'configured', differing } };
+    try {
+      if (differing.every((difference) => difference !== 'program' && isLive(difference, settings))) {
+        await living.configure(hello.settings);
+        log.info('volume-host.configured', { pid, differing });
+        return life;
+      }
+      const clientCount = version === hello.version ? (await living.call(VERBS.clients, {})).connectionCount : null;
+      if (clientCount !== 0 && options.replaceInUse !== true) {
+        throw new HostInUseError(living.peer, differing, clientCount);
+      }
+      log.warn('volume-host.replaced', { pid, version, build, settings, clientCount });
+      beginning = { kind: 'replaced', differing, clientCount };
+    } catch (error) {
+      living[Symbol.dispose]();
+      throw error;
+    }
+    await stop(life, options);
   }
   const process_ = spawnHost(options);
   await process_.ready;
   const connection = await HostConnection.open({ socketPath, hello, clock });
   log.info('volume-host.started', { pid: process_.pid });
-  return { connection, process: process_ };
+  return { connection, process: process_, beginning };
+}
+
+function differences(living: Hello, wanted: Hello): readonly HostDifference[] {
+  if (living.version !== wanted.version) return ['program'];
+  const settings = differingSettings(living.settings, wanted.settings);
+  return living.build === wanted.build || settings.includes('program') ? settings : ['program', ...settings];
 }
 
 function nobodyThere(error: unknown): null {

@@ -120,6 +120,8 @@ export interface VolumeStatus {
   readonly epoch: Epoch;
   /** Bytes of the slots that the volume holds in its data file. */
   readonly slotBytes: number;
+  /** Its data file is. */
+  readonly encrypted: boolean;
   /** Why every request fails since a sync of its files did, until it is opened again; null: it serves. */
   readonly failure: string | null;
   /** Null: it was made from nothing. */
@@ -144,6 +146,13 @@ export interface NbdAccess {
   /** As the host listens: perhaps an address that stands for all of the machine's. */
   readonly host: string;
   readonly port: number;
+}
+
+/** Who is connected over NBD, by whatever way. */
+export interface NbdClients {
+  readonly connectionCount: number;
+  /** Volumes and snapshots that are open over them. */
+  readonly exportCount: number;
 }
 
 export type VolumeHostErrorKind =
@@ -199,6 +208,8 @@ export interface VolumeHost extends AsyncDisposable {
   release(volume: VolumeId, cut: CutId): Promise<void>;
   /** Serves a completed snapshot read-only over NBD. */
   openSnapshot(snapshot: SnapshotId): Promise<{ readonly socketPath: string }>;
+  /** Of all volumes and snapshots. */
+  clients(): Promise<NbdClients>;
   /** Lets who gets the answer open one volume or snapshot over TCP, for `ttlMs` or (null) until it is revoked; durable. Refuses, as `internal`, when the host does not listen on TCP. */
   issueGrant(exportId: VolumeId | SnapshotId, ttlMs: number | null): Promise<NbdAccess>;
   /** Grants that can be used now: of one export, or (null) all. */

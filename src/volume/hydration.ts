@@ -42,7 +42,7 @@ export interface HydrationOptions {
   readonly totalCount: number;
   /** Chunks that come first, in this order; any index may be in it. */
   readonly first: readonly number[];
-  /** At most. */
+  /** At most; read before each step, and never 0. */
   readonly bytesPerSecond: number;
   /** Free bytes of the disk that volumes are on. */
   readonly freeBytes: () => Promise<number>;
@@ -98,8 +98,16 @@ export class Hydration {
     };
   }
 
-  /** Resolves when everything is here. Rejects with the signal's reason. */
+  /** Nobody runs it, as hydration was switched off. */
+  rest(): void {
+    if (this.#state === 'hydrated') return;
+    this.#state = 'off';
+    this.#reason = null;
+  }
+
+  /** Resolves when everything is here. Rejects with the signal's reason; then it may be run again. */
   async run(signal: AbortSignal): Promise<void> {
+    this.#nextMs = 0; // What an earlier run waited for went by another rate.
     for (let retryMs = RETRY_MS_MIN; !(await this.#goThrough(signal)); retryMs = Math.min(2 * retryMs, RETRY_MS_MAX)) {
       const [damaged] = this.#damaged.values();
       this.#wait(`${this.#damaged.size} chunks cannot be read: ${damaged}`);

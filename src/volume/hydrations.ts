@@ -29,7 +29,7 @@ interface Running {
 /** The hydrations of a host's open volumes. */
 export class Hydrations {
   readonly #directory: string;
-  readonly #settings: HydrationSettings;
+  #settings: HydrationSettings;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #running = new Map<VolumeId, Running>();
@@ -54,11 +54,14 @@ export class Hydrations {
     const { volume, originChunks } = device;
     if (originChunks === null || device.origin === null) return;
     assert(!this.#running.has(volume), 'a volume is hydrated once');
+    const rate = (): number => Math.max(1, this.#settings.bytesPerSecond);
     const hydration = new Hydration({
       origin: originChunks,
       totalCount: device.origin.root.presentCount,
       first,
-      bytesPerSecond: this.#settings.bytesPerSecond,
+      get bytesPerSecond() {
+        return rate();
+      },
       freeBytes: async () => {
         const { bavail, bsize } = await statfs(this.#directory);
         return bavail * bsize;
@@ -72,12 +75,32 @@ export class Hydrations {
   }
 
   async #run(volume: VolumeId, hydration: Hydration, signal: AbortSignal): Promise<void> {
-    if (this.#settings.bytesPerSecond === 0) return;
+    if (signal.aborted) return;
+    if (this.#settings.bytesPerSecond === 0) {
+      hydration.rest();
+      return;
+    }
     try {
       await hydration.run(signal);
       this.#log.info('volume.hydrated', { volume });
     } catch (error) {
       if (!signal.aborted) this.#log.error('volume.hydration', { volume, error });
+    }
+  }
+
+  /** From now on, also of those that run: they go on where they are. */
+  setRate(settings: HydrationSettings): void {
+    if (settings.bytesPerSecond === this.#settings.bytesPerSecond) return;
+    this.#settings = settings;
+    for (const [volume, { hydration, abort: earlier, ended }] of this.#running) {
+      if (hydration.status().state === 'hydrated') continue;
+      earlier.abort(new Error('the rate has changed'));
+      const abort = new AbortController();
+      this.#running.set(volume, {
+        hydration,
+        abort,
+        ended: ended.then(async () => await this.#run(volume, hydration, abort.signal)),
+      });
     }
   }
 

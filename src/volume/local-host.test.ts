@@ -53,7 +53,14 @@ volumeHostSuite('through the seam', async (t) => {
   const { host, dataDirectory, socketDirectory } = await local(t);
   const socketPath = join(socketDirectory, 'host.sock');
   const hello: Hello = { varve: 'control', version: HOST_PROTOCOL_VERSION, build: '', settings: '', pid: 1 };
-  const server = await HostServer.listen({ host, socketPath, hello, log: silentLog, onStop: () => {} });
+  const server = await HostServer.listen({
+    host,
+    socketPath,
+    hello: () => hello,
+    log: silentLog,
+    onStop: () => {},
+    onConfigure: async () => {},
+  });
   const connection = await HostConnection.open({ socketPath, hello, clock: systemClock });
   t.after(async () => {
     connection[Symbol.dispose]();

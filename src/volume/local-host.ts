@@ -18,6 +18,7 @@ import {
   type SnapshotSize,
   type StoreSize,
   type NbdAccess,
+  type NbdClients,
   type NbdGrant,
   type UploadJob,
   type UploadProgress,
@@ -29,7 +30,7 @@ import {
 } from './host.ts';
 import { asHostErrors } from './host-errors.ts';
 import { type HydrationSettings, Hydrations } from './hydrations.ts';
-import type { NbdTcp } from './host-settings.ts';
+import type { LiveSettings, NbdTcp } from './host-settings.ts';
 import { NbdExportTable } from './nbd-export-table.ts';
 import type { NbdGrants } from './nbd-grants.ts';
 import { nbdUri } from './nbd-uri.ts';
@@ -83,6 +84,7 @@ export class LocalVolumeHost implements VolumeHost {
   readonly #exports: NbdExportTable;
   readonly #snapshots: SnapshotExports;
   readonly #uploads: Uploads;
+  readonly #hydrations: Hydrations;
   readonly #restored: RestoredVolumes;
   readonly #lock = new KeyLock();
   readonly #open = new Map<VolumeId, VolumeDevice>();
@@ -90,7 +92,7 @@ export class LocalVolumeHost implements VolumeHost {
   readonly #calls = new Set<Promise<void>>();
   readonly #grants: NbdGrants;
   readonly #keys: VolumeKeys;
-  readonly #encryptVolumes: boolean;
+  #encryptVolumes: boolean;
   /** Where it listens, with the port that it got. */
   #tcp: NbdTcp | null = null;
   readonly #closing = new AbortController();
@@ -119,8 +121,9 @@ export class LocalVolumeHost implements VolumeHost {
       onClose: (snapshot) => this.#exports.remove(snapshot),
     });
     const { clock, log, hydration = { bytesPerSecond: 0 } } = options;
+    this.#hydrations = new Hydrations({ directory: options.volumesDirectory, settings: hydration, clock, log });
     this.#restored = new RestoredVolumes({
-      hydrations: new Hydrations({ directory: options.volumesDirectory, settings: hydration, clock, log }),
+      hydrations: this.#hydrations,
       traces: new AccessTraces({
         directory: options.tracesDirectory ?? join(dirname(options.volumesDirectory), 'traces'),
         clock,
@@ -132,13 +135,17 @@ export class LocalVolumeHost implements VolumeHost {
 
   static async open(options: LocalVolumeHostOptions): Promise<LocalVolumeHost> {
     const host = new LocalVolumeHost(options, await VolumeStore.open(options.volumesDirectory));
-    if (options.nbdTcp !== null) {
-      const { host: address } = options.nbdTcp;
-      const port = await host.#exports.listenTcp(options.nbdTcp, options.grants);
-      host.#tcp = { host: address, port };
-      options.log.info('nbd.listen', { host: address, port });
-    }
+    if (options.nbdTcp !== null) await host.#listen(options.nbdTcp);
     return host;
+  }
+
+  /** Takes up what differs and needs no restart; clients notice nothing. Listens on TCP where it did not; else `nbdTcp` changes nothing. */
+  async configure(settings: LiveSettings): Promise<void> {
+    await this.#serving('take up settings', async () => {
+      if (this.#tcp === null && settings.nbdTcp !== null) await this.#listen(settings.nbdTcp);
+      this.#encryptVolumes = settings.encryptVolumes;
+      this.#hydrations.setRate(settings.hydration);
+    });
   }
 
   async create(spec: VolumeSpec): Promise<void> {
@@ -221,7 +228,8 @@ export class LocalVolumeHost implements VolumeHost {
       const failure = device.failure?.message ?? null;
       const clientCount = this.#exports.clientCount(volume);
       const hydration = this.#restored.status(volume);
-      return [{ volume, socketPath, clientCount, epoch, slotBytes, failure, hydration }];
+      const encrypted = device.dataKey !== null;
+      return [{ volume, socketPath, clientCount, epoch, slotBytes, encrypted, failure, hydration }];
     });
   }
 
@@ -267,6 +275,11 @@ export class LocalVolumeHost implements VolumeHost {
       });
       return { socketPath: this.#exports.socketPath(snapshot) };
     });
+  }
+
+  async clients(): Promise<NbdClients> {
+    this.#assertServing();
+    return this.#exports.clients();
   }
 
   async issueGrant(exportId: VolumeId | SnapshotId, ttlMs: number | null): Promise<NbdAccess> {
@@ -389,6 +402,12 @@ export class LocalVolumeHost implements VolumeHost {
     await this.#store[Symbol.asyncDispose]();
     const failed = closed.filter((one) => one.status === 'rejected').map((one): unknown => one.reason);
     if (failed.length > 0) throw new AggregateError(failed, `${failed.length} volumes did not close in order`);
+  }
+
+  async #listen(address: NbdTcp): Promise<void> {
+    const port = await this.#exports.listenTcp(address, this.#grants);
+    this.#tcp = { host: address.host, port };
+    this.#log.info('nbd.listen', { ...this.#tcp });
   }
 
   async #close(device: VolumeDevice): Promise<void> {

@@ -7,6 +7,7 @@ import { removeStaleSocket } from '#base/run-directory.ts';
 import type { BlockDevice } from '#block/device.ts';
 import { parseSnapshotId, type SnapshotId, type VolumeId } from '#domain/ids.ts';
 
+import type { NbdClients } from './host.ts';
 import type { NbdTcp } from './host-settings.ts';
 import { type NbdExport, type NbdExports, singleExport } from './nbd-export.ts';
 import type { NbdGrants } from './nbd-grants.ts';
@@ -67,6 +68,10 @@ export class NbdExportTable implements AsyncDisposable {
 
   clientCount(id: VolumeId | SnapshotId): number {
     return this.#server.clientCount(id);
+  }
+
+  clients(): NbdClients {
+    return this.#server.clients();
   }
 
   /**

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
+import type { NbdClients } from './host.ts';
 import { NbdBudget } from './nbd-budget.ts';
 import { NbdBuffers } from './nbd-buffers.ts';
 import type { NbdExport, NbdExports } from './nbd-export.ts';
@@ -96,6 +97,12 @@ export class NbdServer implements AsyncDisposable {
   /** How many clients have the export open. */
   clientCount(exportId: string): number {
     return this.#sessionsOf(exportId).length;
+  }
+
+  /** All that have an export open. */
+  clients(): NbdClients {
+    const found = [...this.#sessions.values()].filter((entry) => entry !== null);
+    return { connectionCount: found.length, exportCount: new Set(found.map(({ id }) => id)).size };
   }
 
   /**
