@@ -6,9 +6,13 @@ import type { Log } from '#base/log.ts';
 import { systemRandom } from '#base/random.ts';
 import { openRunDirectory } from '#base/run-directory.ts';
 import { type AdminServer, startAdminServer } from '#api/admin/admin-server.ts';
+import { dlmFace } from '#api/dlm/face.ts';
 import { ebsFace } from '#api/ebs/face.ts';
 import { ec2Face } from '#api/ec2/face.ts';
+import { iamFace } from '#api/iam/face.ts';
+import { kmsFace } from '#api/kms/face.ts';
 import { lightsailFace } from '#api/lightsail/face.ts';
+import { rbinFace } from '#api/rbin/face.ts';
 import { type ApiServer, createApiServer } from '#api/server.ts';
 import { stsFace } from '#api/sts/face.ts';
 import { type AccessKey, createAccount } from '#control/access.ts';
@@ -67,7 +71,7 @@ export async function compose(
   restarted = () => control.hostRestarted();
   const api = createApiServer({
     ports: control.ports,
-    faces: [ec2Face, lightsailFace, ebsFace, stsFace],
+    faces: [ec2Face, lightsailFace, ebsFace, stsFace, kmsFace, iamFace, rbinFace, dlmFace],
     onBroken,
     ...(config.tls === null ? {} : { tls: await readTls(config.tls) }),
   });

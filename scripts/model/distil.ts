@@ -36,6 +36,8 @@ const simpleTypes = new Map<number, { readonly type: string; readonly timestamp?
   [42, { type: 'blob' }],
 ]);
 
+/** A structure of which one member is given. */
+const UNION = 4;
 const LIST = 64;
 const MAP = 128;
 
@@ -130,7 +132,9 @@ class Distillation {
     const name = String(value[2]);
     if (name === this.#input.source.baseError) return;
     const traits = traitsOf(value[3]);
-    const query = traits['awsQueryError'] as readonly [string, number] | undefined;
+    // A service of JSON that once had a query protocol keeps its old codes; its clients go by the name.
+    const isQuery = this.#input.source.protocol === 'awsQuery';
+    const query = isQuery ? (traits['awsQueryError'] as readonly [string, number] | undefined) : undefined;
     const status = query?.[1] ?? (traits['httpError'] as number | undefined);
     this.#errors.set(name, {
       ...(query !== undefined && query[0] !== name && { code: query[0] }),
@@ -155,6 +159,7 @@ class Distillation {
       case 1:
       case 2:
       case 3:
+      case UNION:
         this.#shape(name, tuple, declared);
         return { type: name, ...this.#traits(ownTraits), ...this.#constraint(path) };
       default:
@@ -197,7 +202,7 @@ class Distillation {
   #shape(name: string, tuple: Tuple, declared: DeclaredType | null): void {
     if (this.#shapes.has(name)) return;
     const sensitive = traitsOf(tuple[3])['sensitive'] === 1 && { sensitive: true as const };
-    if (tuple[0] === 3) {
+    if (tuple[0] === 3 || tuple[0] === UNION) {
       // The place is taken first: a structure may contain itself.
       this.#shapes.set(name, { kind: 'structure', members: {} });
       this.#shapes.set(name, { ...this.#structure(name, tuple), ...sensitive });
@@ -218,7 +223,12 @@ class Distillation {
     const names = tuple[4] as readonly string[];
     const schemas = tuple[5] as readonly unknown[];
     const requiredCount = (tuple[6] as number | undefined) ?? 0;
-    const declared = this.#input.declarations.members.get(name);
+    // The declaration of a union has no members of its own.
+    const declared =
+      this.#input.declarations.members.get(name) ??
+      // The name is TypeScript's own.
+      this.#input.declarations.members.get(`_${name}`) ??
+      (tuple[0] === UNION ? new Map<string, DeclaredType | null>(names.map((member) => [member, null])) : undefined);
     if (declared === undefined) throw new Error(`no declaration of ${name}`);
     const schemaOf = new Map(names.map((member, index) => [member, schemas[index]]));
     const ordered = [...declared.keys()].filter((member) => schemaOf.has(member));

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { ModelFile } from '#wire/aws/model.ts';
 import { readDeclarations } from './declarations.ts';
 import { distil } from './distil.ts';
 import { emitJson, emitTypes } from './emit.ts';
@@ -10,10 +11,10 @@ import { serviceSources, type ServiceSource } from './sources.ts';
 
 export async function generate(): Promise<ReadonlyMap<string, string>> {
   const files = new Map<string, string>();
-  for (const source of serviceSources) {
-    const model = await modelOf(source);
-    files.set(`src/wire/aws/models/${source.service}.json`, emitJson(model));
-    files.set(`src/wire/aws/models/${source.service}.ts`, emitTypes(model));
+  const models = [...(await Promise.all(serviceSources.map(modelOf))), rbinModel()];
+  for (const model of models) {
+    files.set(`src/wire/aws/models/${model.service}.json`, emitJson(model));
+    files.set(`src/wire/aws/models/${model.service}.ts`, emitTypes(model));
   }
   return files;
 }
@@ -28,4 +29,9 @@ async function modelOf(source: ServiceSource): Promise<ReturnType<typeof distil>
     declarations: readDeclarations(dirname(manifestPath)),
     overlay: overlays[source.service],
   });
+}
+
+/** Recycle Bin's, written by hand from its API reference: its package has no schemas. */
+function rbinModel(): ModelFile {
+  return JSON.parse(readFileSync(new URL('rbin.json', import.meta.url), 'utf8')) as ModelFile;
 }

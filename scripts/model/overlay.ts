@@ -4,7 +4,7 @@
  * belong to the use cases, which know the resource; nor are EC2's ranges, which EC2 applies as rules of the service.
  */
 import type { Constraint } from '#wire/aws/model.ts';
-import type { ServiceName } from '#wire/aws/operations.ts';
+import type { ServiceSource } from './sources.ts';
 
 export interface Overlay {
   /** By `Structure.member`, or `List[]` for the items of a list. Numbers that are not named here are 32-bit integers. */
@@ -25,7 +25,7 @@ const blockIndex: Constraint = { min: 0 };
 const blocksPage: Constraint = { min: 100, max: 10_000 };
 const checksum: Constraint = { max: 64, pattern: '[A-Za-z0-9+/=]+' };
 
-export const overlays: Readonly<Record<ServiceName, Overlay>> = {
+export const overlays: Readonly<Record<ServiceSource['service'], Overlay>> = {
   lightsail: {
     numbers: {
       'Alarm.threshold': 'double',
@@ -155,4 +155,7 @@ export const overlays: Readonly<Record<ServiceName, Overlay>> = {
     },
   },
   sts: { numbers: {}, constraints: {} },
+  kms: { numbers: {}, constraints: {} },
+  iam: { numbers: {}, constraints: {} },
+  dlm: { numbers: {}, constraints: {} },
 };

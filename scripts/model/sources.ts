@@ -3,7 +3,7 @@ import type { ProtocolName } from '#wire/aws/model.ts';
 import type { ServiceName } from '#wire/aws/operations.ts';
 
 export interface ServiceSource {
-  readonly service: ServiceName;
+  readonly service: Exclude<ServiceName, 'rbin'>;
   readonly package: string;
   /** Base class of the package's errors; not an error of the wire. */
   readonly baseError: string;
@@ -69,6 +69,18 @@ const ec2Operations = words(`
   CreateLaunchTemplateVersion
 `);
 
+/** Who may do what: users, roles, groups of neither; what an installation without an AWS account around it can keep. */
+const iamOperations = words(`
+  GetUser CreateUser DeleteUser ListUsers UpdateUser
+  CreateAccessKey DeleteAccessKey ListAccessKeys UpdateAccessKey GetAccessKeyLastUsed
+  CreatePolicy GetPolicy DeletePolicy ListPolicies CreatePolicyVersion GetPolicyVersion ListPolicyVersions DeletePolicyVersion
+  AttachUserPolicy DetachUserPolicy ListAttachedUserPolicies PutUserPolicy GetUserPolicy DeleteUserPolicy ListUserPolicies
+  CreateRole GetRole DeleteRole ListRoles UpdateAssumeRolePolicy
+  AttachRolePolicy DetachRolePolicy ListAttachedRolePolicies PutRolePolicy GetRolePolicy DeleteRolePolicy ListRolePolicies
+  SimulatePrincipalPolicy GetAccountSummary ListAccountAliases
+  TagUser UntagUser ListUserTags TagRole UntagRole ListRoleTags ListInstanceProfilesForRole ListGroupsForUser
+`);
+
 export const serviceSources: readonly ServiceSource[] = [
   {
     service: 'lightsail',
@@ -103,6 +115,32 @@ export const serviceSources: readonly ServiceSource[] = [
     protocol: 'awsQuery',
     apiVersion: '2011-06-15',
     xmlNamespace: 'https://sts.amazonaws.com/doc/2011-06-15/',
+    operations: null,
+  },
+  {
+    service: 'kms',
+    package: '@aws-sdk/client-kms',
+    baseError: 'KMSServiceException',
+    protocol: 'awsJson1_1',
+    apiVersion: '2014-11-01',
+    targetPrefix: 'TrentService',
+    operations: null,
+  },
+  {
+    service: 'iam',
+    package: '@aws-sdk/client-iam',
+    baseError: 'IAMServiceException',
+    protocol: 'awsQuery',
+    apiVersion: '2010-05-08',
+    xmlNamespace: 'https://iam.amazonaws.com/doc/2010-05-08/',
+    operations: iamOperations,
+  },
+  {
+    service: 'dlm',
+    package: '@aws-sdk/client-dlm',
+    baseError: 'DLMServiceException',
+    protocol: 'restJson1',
+    apiVersion: '2018-01-12',
     operations: null,
   },
 ];

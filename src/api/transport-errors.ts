@@ -18,7 +18,7 @@ export type TransportTrouble =
   /** Request line and headers are too long together. */
   | 'headers-too-large';
 
-type Service = 'json' | 'query' | 'ebs' | 'ec2';
+type Service = 'json' | 'kms' | 'query' | 'ebs' | 'dlm' | 'ec2';
 
 const MESSAGES: Readonly<Record<TransportTrouble, string>> = {
   'too-large': 'The request body is larger than this operation allows.',
@@ -43,42 +43,56 @@ const STATUSES: Readonly<Record<TransportTrouble, number>> = {
 /** Codes that clients of each kind know where there is one: `unavailable` and `too-slow` are repeated by SDKs, the others are not. */
 const CODES: Readonly<Record<TransportTrouble, Readonly<Record<Service, string>>>> = {
   'too-large': {
+    kms: 'ValidationException',
+    dlm: 'InvalidRequestException',
     json: 'InvalidInputException',
     query: 'RequestEntityTooLarge',
     ebs: 'ValidationException',
     ec2: 'RequestEntityTooLarge',
   },
   'too-slow': {
+    kms: 'RequestTimeoutException',
+    dlm: 'RequestTimeoutException',
     json: 'RequestTimeoutException',
     query: 'RequestTimeout',
     ebs: 'RequestTimeoutException',
     ec2: 'RequestTimeout',
   },
   unavailable: {
+    kms: 'KMSInternalException',
+    dlm: 'InternalServerException',
     json: 'ServiceException',
     query: 'ServiceUnavailable',
     ebs: 'InternalServerException',
     ec2: 'Unavailable',
   },
   'no-space': {
+    kms: 'KMSInternalException',
+    dlm: 'InternalServerException',
     json: 'ServiceException',
     query: 'InternalFailure',
     ebs: 'InternalServerException',
     ec2: 'InsufficientCapacity',
   },
   'unknown-service': {
+    kms: 'UnknownOperationException',
+    dlm: 'UnknownOperationException',
     json: 'UnknownOperationException',
     query: 'InvalidAction',
     ebs: 'UnknownOperationException',
     ec2: 'InvalidAction',
   },
   'not-http': {
+    kms: 'SerializationException',
+    dlm: 'SerializationException',
     json: 'SerializationException',
     query: 'MalformedInput',
     ebs: 'SerializationException',
     ec2: 'MalformedHTTPRequest',
   },
   'headers-too-large': {
+    kms: 'SerializationException',
+    dlm: 'SerializationException',
     json: 'SerializationException',
     query: 'MalformedInput',
     ebs: 'SerializationException',
@@ -86,7 +100,16 @@ const CODES: Readonly<Record<TransportTrouble, Readonly<Record<Service, string>>
   },
 };
 
-const KINDS: Readonly<Record<ServiceName, Service>> = { lightsail: 'json', sts: 'query', ebs: 'ebs', ec2: 'ec2' };
+const KINDS: Readonly<Record<ServiceName, Service>> = {
+  lightsail: 'json',
+  kms: 'kms',
+  sts: 'query',
+  iam: 'query',
+  ebs: 'ebs',
+  rbin: 'ebs',
+  dlm: 'dlm',
+  ec2: 'ec2',
+};
 
 /** A transport's trouble in the words of the service that the client speaks. */
 export function transportError(service: ServiceName, trouble: TransportTrouble): ErrorReply {

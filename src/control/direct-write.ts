@@ -5,9 +5,9 @@ import { CHUNK_BYTES, VOLUME_GIB_MAX } from '#domain/geometry.ts';
 import { cutIdOf, newSnapshotId, newVolumeId, type SnapshotId } from '#domain/ids.ts';
 import { lineageOf } from '#domain/lineage.ts';
 import { zonesOf } from '#domain/region.ts';
-import type { Snapshot } from '#domain/snapshot.ts';
+import { NO_SNAPSHOT_DETAILS, type Snapshot } from '#domain/snapshot.ts';
 import { EC2_TAG_RULES, type Tag, tagsOf } from '#domain/tags.ts';
-import type { Scope, Volume } from '#domain/volume.ts';
+import { NO_VOLUME_DETAILS, type Scope, type Volume } from '#domain/volume.ts';
 import type { Tx } from '#meta/meta-store.ts';
 import { checkBlockIndex } from './block-index.ts';
 import { type FoundAgain, once } from './creation.ts';
@@ -129,6 +129,7 @@ async function recordDirect(
     timeoutMinutes: request.timeoutMinutes ?? TIMEOUT_MINUTES.default,
     touchedAtMs: nowMs,
     lineage: draft.lineage,
+    ...NO_SNAPSHOT_DETAILS,
     tags,
   });
   await recordToken(tx, scope, use, id, nowMs);
@@ -177,6 +178,7 @@ function draftOf(ports: ControlPorts, scope: Scope, request: StartSnapshot, pare
     origin: request.parent,
     generation: 1,
     lineage: lineageOf(id, parent),
+    ...NO_VOLUME_DETAILS,
     tags: {},
   };
 }

@@ -4,7 +4,7 @@ import { type CutId, cutIdOf, type Epoch, newSnapshotId, type SnapshotId, type V
 import { parentOf } from '#domain/lineage.ts';
 import { checkName } from '#domain/name.ts';
 import type { Operation } from '#domain/operation.ts';
-import type { Snapshot } from '#domain/snapshot.ts';
+import { NO_SNAPSHOT_DETAILS, type Snapshot } from '#domain/snapshot.ts';
 import { TAG_RULES, type Tag, tagsOf } from '#domain/tags.ts';
 import { VOLUME_TYPES } from '#domain/volume-type.ts';
 import type { Face, Scope, Volume } from '#domain/volume.ts';
@@ -159,6 +159,7 @@ async function recordSnapshot(
     timeoutMinutes: null,
     touchedAtMs: null,
     lineage: volume.lineage,
+    ...NO_SNAPSHOT_DETAILS,
     tags,
   };
   await tx.snapshots.insert(snapshot);

@@ -8,7 +8,7 @@ import type { Operation } from '#domain/operation.ts';
 import { findZone } from '#domain/region.ts';
 import { TAG_RULES, type Tag, tagsOf } from '#domain/tags.ts';
 import { LIGHTSAIL_DISK_GIB, planVolume } from '#domain/volume-type.ts';
-import type { Face, Scope, Volume, VolumeType } from '#domain/volume.ts';
+import { type Face, NO_VOLUME_DETAILS, type Scope, type Volume, type VolumeType } from '#domain/volume.ts';
 import type { Tx } from '#meta/meta-store.ts';
 import { type FoundAgain, once } from './creation.ts';
 import { type Deleted, deleteOnce, type DeleteRequest } from './delete-once.ts';
@@ -156,6 +156,7 @@ async function planNewVolume(
     origin: request.origin,
     generation: 1,
     lineage: lineageOf(id, origin),
+    ...NO_VOLUME_DETAILS,
     tags,
   };
 }

@@ -1,4 +1,5 @@
-import type { CutId, Epoch, Lineage, SnapshotId, VolumeId } from './ids.ts';
+import type { Encryption } from './encryption.ts';
+import type { AccountId, CutId, Epoch, Lineage, RegionName, SnapshotId, VolumeId } from './ids.ts';
 import type { Face, Scope, Tags } from './volume.ts';
 
 /**
@@ -10,7 +11,26 @@ import type { Face, Scope, Tags } from './volume.ts';
  */
 export type SnapshotState = 'cutting' | 'pending' | 'completed' | 'error' | 'deleting';
 
-export interface Snapshot extends Scope {
+/** What a snapshot may have beside what every snapshot has. */
+export interface SnapshotDetails {
+  /** Null: not encrypted as EC2 understands it. */
+  readonly encryption: Encryption | null;
+  /** Marketplace codes, from the volume. */
+  readonly productCodes: readonly string[];
+  /** Accounts that may make volumes from it; `all`: everybody. */
+  readonly sharedWith: readonly (AccountId | 'all')[];
+  /** What it is a copy of; null for others. */
+  readonly copiedFrom: { readonly snapshot: SnapshotId; readonly region: RegionName } | null;
+}
+
+export const NO_SNAPSHOT_DETAILS: SnapshotDetails = {
+  encryption: null,
+  productCodes: [],
+  sharedWith: [],
+  copiedFrom: null,
+};
+
+export interface Snapshot extends Scope, SnapshotDetails {
   readonly id: SnapshotId;
   readonly face: Face;
   /** Lightsail's name of it; null in EC2. */

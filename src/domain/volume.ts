@@ -1,3 +1,4 @@
+import type { Encryption } from './encryption.ts';
 import type { AccountId, Generation, Lineage, RegionName, SnapshotId, VolumeId } from './ids.ts';
 
 /** Whose request, and where: every resource belongs to one account and one region. */
@@ -20,7 +21,17 @@ export type VolumeType = 'standard' | 'gp2' | 'gp3' | 'io1' | 'io2' | 'st1' | 's
  */
 export type VolumeState = 'creating' | 'available' | 'deleting' | 'error';
 
-export interface Volume extends Scope {
+/** What a volume may have beside what every volume has. */
+export interface VolumeDetails {
+  /** Null: not encrypted as EC2 understands it. */
+  readonly encryption: Encryption | null;
+  /** Marketplace codes, from the snapshot that it was made from. */
+  readonly productCodes: readonly string[];
+}
+
+export const NO_VOLUME_DETAILS: VolumeDetails = { encryption: null, productCodes: [] };
+
+export interface Volume extends Scope, VolumeDetails {
   readonly id: VolumeId;
   readonly face: Face;
   readonly draft: boolean;

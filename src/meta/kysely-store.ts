@@ -5,6 +5,7 @@ import { Kysely } from 'kysely';
 import type { Clock } from '#base/clock.ts';
 import { accountTable } from './account-table.ts';
 import { blockTable } from './block-table.ts';
+import { documentTable } from './document-table.ts';
 import { type MetaStore, MetaStoreError, type ReadTx, type Tx } from './meta-store.ts';
 import { nameTable } from './name-table.ts';
 import { operationTable } from './operation-table.ts';
@@ -81,5 +82,6 @@ function tablesOf(db: Kysely<Tables>): Tx {
     tokens: tokenTable(db),
     blocks: blockTable(db),
     settings: settingTable(db),
+    documents: documentTable(db),
   };
 }

@@ -1,3 +1,4 @@
+import type { DocumentTable } from './document-table.ts';
 import type { AccountId, Epoch, SnapshotId, VolumeId } from '#domain/ids.ts';
 import type { Operation } from '#domain/operation.ts';
 import type { Snapshot, SnapshotState } from '#domain/snapshot.ts';
@@ -33,6 +34,7 @@ export interface ReadTx {
   readonly tokens: Pick<TokenTable, 'find'>;
   readonly blocks: Pick<BlockTable, 'count' | 'list'>;
   readonly settings: Pick<SettingTable, 'get'>;
+  readonly documents: Pick<DocumentTable, 'find' | 'list' | 'everywhere' | 'all' | 'count'>;
 }
 
 export interface Tx extends ReadTx {
@@ -44,6 +46,7 @@ export interface Tx extends ReadTx {
   readonly tokens: TokenTable;
   readonly blocks: BlockTable;
   readonly settings: SettingTable;
+  readonly documents: DocumentTable;
 }
 
 /** Where a record stands in the order of creation; grows, and is never used again. */

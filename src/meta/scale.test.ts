@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { SeededRandom } from '#base/random.ts';
 import { VirtualClock } from '#base/virtual-clock.ts';
 import { cutIdOf, newSnapshotId, newVolumeId, regionName, type AccountId, type Lineage } from '#domain/ids.ts';
-import type { Snapshot } from '#domain/snapshot.ts';
+import { NO_SNAPSHOT_DETAILS, type Snapshot } from '#domain/snapshot.ts';
 import { KyselyStore } from './kysely-store.ts';
 
 const COUNT = 10_000;
@@ -39,6 +39,7 @@ function snapshot(index: number): Snapshot {
     timeoutMinutes: null,
     touchedAtMs: null,
     lineage: volume as string as Lineage,
+    ...NO_SNAPSHOT_DETAILS,
     tags: { index: String(index) },
   };
 }

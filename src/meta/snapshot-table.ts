@@ -1,8 +1,9 @@
 import { type Insertable, type Kysely, type Selectable, sql } from 'kysely';
 import { assert } from '#base/assert.ts';
 import type { AccountId, CutId, Lineage, RegionName, SnapshotId, VolumeId } from '#domain/ids.ts';
-import type { Snapshot, SnapshotState } from '#domain/snapshot.ts';
+import { NO_SNAPSHOT_DETAILS, type Snapshot, type SnapshotState } from '#domain/snapshot.ts';
 import type { Face, Tags } from '#domain/volume.ts';
+import { detailsOf, detailsText } from './details.ts';
 import type { ListFilter, Page, Row, SnapshotTable } from './meta-store.ts';
 import type { SnapshotRow, Tables } from './schema/tables.ts';
 
@@ -162,6 +163,7 @@ function snapshotOf(row: Selectable<SnapshotRow>): Snapshot {
     touchedAtMs: row.touched_at_ms,
     lineage: row.lineage as Lineage,
     tags: JSON.parse(row.tags) as Tags,
+    ...detailsOf(NO_SNAPSHOT_DETAILS, row.details),
   };
 }
 
@@ -194,5 +196,6 @@ function rowOf(snapshot: Snapshot): Insertable<SnapshotRow> {
     touched_at_ms: snapshot.touchedAtMs,
     lineage: snapshot.lineage,
     tags: JSON.stringify(snapshot.tags),
+    details: detailsText(NO_SNAPSHOT_DETAILS, snapshot),
   };
 }

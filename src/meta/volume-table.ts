@@ -1,7 +1,15 @@
 import { type Insertable, type Kysely, type Selectable, sql } from 'kysely';
 import { assert } from '#base/assert.ts';
 import type { AccountId, Lineage, RegionName, SnapshotId, VolumeId } from '#domain/ids.ts';
-import type { Face, Tags, Volume, VolumeState, VolumeType } from '#domain/volume.ts';
+import {
+  type Face,
+  NO_VOLUME_DETAILS,
+  type Tags,
+  type Volume,
+  type VolumeState,
+  type VolumeType,
+} from '#domain/volume.ts';
+import { detailsOf, detailsText } from './details.ts';
 import type { ListFilter, Page, Row, VolumeTable } from './meta-store.ts';
 import type { Tables, VolumeRow } from './schema/tables.ts';
 
@@ -101,6 +109,7 @@ function volumeOf(row: Selectable<VolumeRow>): Volume {
     generation: row.generation,
     lineage: row.lineage as Lineage,
     tags: JSON.parse(row.tags) as Tags,
+    ...detailsOf(NO_VOLUME_DETAILS, row.details),
   };
 }
 
@@ -124,5 +133,6 @@ function rowOf(volume: Volume): Insertable<VolumeRow> {
     generation: volume.generation,
     lineage: volume.lineage,
     tags: JSON.stringify(volume.tags),
+    details: detailsText(NO_VOLUME_DETAILS, volume),
   };
 }

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { present } from '#base/assert.ts';
 import { parseAccountId, parseSnapshotId, parseVolumeId, regionName } from '#domain/ids.ts';
-import type { Snapshot } from '#domain/snapshot.ts';
-import type { Volume } from '#domain/volume.ts';
+import { NO_SNAPSHOT_DETAILS, type Snapshot } from '#domain/snapshot.ts';
+import { NO_VOLUME_DETAILS, type Volume } from '#domain/volume.ts';
 import { parseFilters } from './filters.ts';
 import { createdSnapshotView, snapshotFilters, snapshotView } from './snapshot-views.ts';
 import { createdVolumeView, volumeFilters, volumeView } from './volume-views.ts';
@@ -29,6 +29,7 @@ const volume: Volume = {
   origin: null,
   generation: 1,
   lineage: volumeId as string as Volume['lineage'],
+  ...NO_VOLUME_DETAILS,
   tags: { Name: 'root', Env: 'prod' },
 };
 
@@ -58,6 +59,7 @@ const snapshot: Snapshot = {
   timeoutMinutes: null,
   touchedAtMs: null,
   lineage: volume.lineage,
+  ...NO_SNAPSHOT_DETAILS,
   tags: {},
 };
 

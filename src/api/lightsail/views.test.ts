@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import { parseAccountId, parseSnapshotId, parseVolumeId, regionName } from '#domain/ids.ts';
 import type { Operation } from '#domain/operation.ts';
 import { REGIONS } from '#domain/region.ts';
-import type { Snapshot } from '#domain/snapshot.ts';
-import type { Volume } from '#domain/volume.ts';
+import { NO_SNAPSHOT_DETAILS, type Snapshot } from '#domain/snapshot.ts';
+import { NO_VOLUME_DETAILS, type Volume } from '#domain/volume.ts';
 import { present } from '#base/assert.ts';
 import type { DomainError } from '#domain/errors.ts';
 import { loadModel } from '#wire/aws/model.ts';
@@ -34,6 +34,7 @@ const disk: Volume = {
   origin: null,
   generation: 1,
   lineage: volumeId as string as Volume['lineage'],
+  ...NO_VOLUME_DETAILS,
   tags: { project: 'x', only: '' },
 };
 
@@ -63,6 +64,7 @@ const snapshot: Snapshot = {
   timeoutMinutes: null,
   touchedAtMs: null,
   lineage: volumeId as string as Snapshot['lineage'],
+  ...NO_SNAPSHOT_DETAILS,
   tags: {},
 };
 

@@ -15,6 +15,7 @@ export interface Tables {
   tokens: TokenRow;
   blocks: BlockRow;
   settings: SettingRow;
+  documents: DocumentRow;
 }
 
 export interface SchemaVersionRow {
@@ -56,6 +57,8 @@ export interface VolumeRow {
   generation: number;
   lineage: string;
   tags: string;
+  /** JSON: the VolumeDetails that are not as in NO_VOLUME_DETAILS. */
+  details: string;
 }
 
 export interface SnapshotRow {
@@ -87,6 +90,8 @@ export interface SnapshotRow {
   touched_at_ms: number | null;
   lineage: string;
   tags: string;
+  /** JSON: the SnapshotDetails that are not as in NO_SNAPSHOT_DETAILS. */
+  details: string;
 }
 
 export interface NameRow {
@@ -133,4 +138,15 @@ export interface BlockRow {
 export interface SettingRow {
   key: string;
   value: string;
+}
+
+export interface DocumentRow {
+  sequence: Generated<number>;
+  kind: string;
+  account: string;
+  region: string;
+  id: string;
+  owner: string | null;
+  /** JSON. */
+  body: string;
 }

@@ -27,6 +27,22 @@ interface Codes {
   readonly expired: readonly [code: string, status: number];
 }
 
+const query: Codes = {
+  missing: ['MissingAuthenticationToken', 403],
+  malformed: ['IncompleteSignature', 400],
+  unknownKey: ['InvalidClientTokenId', 403],
+  badSignature: ['SignatureDoesNotMatch', 403],
+  expired: ['SignatureDoesNotMatch', 403],
+};
+
+const rest: Codes = {
+  missing: ['MissingAuthenticationTokenException', 403],
+  malformed: ['IncompleteSignatureException', 403],
+  unknownKey: ['UnrecognizedClientException', 403],
+  badSignature: ['InvalidSignatureException', 403],
+  expired: ['InvalidSignatureException', 403],
+};
+
 const codes: Readonly<Record<ServiceName, Codes>> = {
   ec2: {
     missing: ['MissingAuthenticationToken', 403],
@@ -42,20 +58,18 @@ const codes: Readonly<Record<ServiceName, Codes>> = {
     badSignature: ['InvalidSignatureException', 400],
     expired: ['InvalidSignatureException', 400],
   },
-  ebs: {
-    missing: ['MissingAuthenticationTokenException', 403],
-    malformed: ['IncompleteSignatureException', 403],
-    unknownKey: ['UnrecognizedClientException', 403],
-    badSignature: ['InvalidSignatureException', 403],
-    expired: ['InvalidSignatureException', 403],
+  kms: {
+    missing: ['MissingAuthenticationTokenException', 400],
+    malformed: ['IncompleteSignatureException', 400],
+    unknownKey: ['UnrecognizedClientException', 400],
+    badSignature: ['InvalidSignatureException', 400],
+    expired: ['InvalidSignatureException', 400],
   },
-  sts: {
-    missing: ['MissingAuthenticationToken', 403],
-    malformed: ['IncompleteSignature', 400],
-    unknownKey: ['InvalidClientTokenId', 403],
-    badSignature: ['SignatureDoesNotMatch', 403],
-    expired: ['SignatureDoesNotMatch', 403],
-  },
+  ebs: rest,
+  dlm: rest,
+  rbin: rest,
+  sts: query,
+  iam: query,
 };
 
 const mismatch =

@@ -1,6 +1,10 @@
+import type { DlmOperations } from './models/dlm.ts';
 import type { EbsOperations } from './models/ebs.ts';
 import type { Ec2Operations } from './models/ec2.ts';
+import type { IamOperations } from './models/iam.ts';
+import type { KmsOperations } from './models/kms.ts';
 import type { LightsailOperations } from './models/lightsail.ts';
+import type { RbinOperations } from './models/rbin.ts';
 import type { StsOperations } from './models/sts.ts';
 
 /** Every service of the model and its operations, each with the shape of its input and output. */
@@ -9,6 +13,10 @@ export interface ServiceOperations {
   ec2: Ec2Operations;
   ebs: EbsOperations;
   sts: StsOperations;
+  kms: KmsOperations;
+  iam: IamOperations;
+  dlm: DlmOperations;
+  rbin: RbinOperations;
 }
 
 export type ServiceName = keyof ServiceOperations;

@@ -18,12 +18,20 @@ const serviceNames: ReadonlyMap<string, ServiceName> = new Map([
   ['ec2', 'ec2'],
   ['ebs', 'ebs'],
   ['sts', 'sts'],
+  ['kms', 'kms'],
+  ['iam', 'iam'],
+  ['dlm', 'dlm'],
+  ['rbin', 'rbin'],
 ]);
 
-const targetPrefixes: ReadonlyMap<string, ServiceName> = new Map([['Lightsail_20161128', 'lightsail']]);
+const targetPrefixes: ReadonlyMap<string, ServiceName> = new Map([
+  ['Lightsail_20161128', 'lightsail'],
+  ['TrentService', 'kms'],
+]);
 const apiVersions: ReadonlyMap<string, ServiceName> = new Map([
   ['2016-11-15', 'ec2'],
   ['2011-06-15', 'sts'],
+  ['2010-05-08', 'iam'],
 ]);
 
 /** The service that a request is meant for, from its head and the service of its credential scope (null: unsigned). */

@@ -60,7 +60,7 @@ async function serve(incoming: IncomingMessage, response: ServerResponse): Promi
 
 async function connect(service: ServiceName, packageName: string): Promise<{ sdk: SdkPackage; client: SdkClient }> {
   const sdk = (await import(packageName)) as SdkPackage;
-  const Client = sdk[`${{ lightsail: 'Lightsail', ec2: 'EC2', ebs: 'EBS', sts: 'STS' }[service]}Client`];
+  const Client = sdk[`${service === 'lightsail' ? 'Lightsail' : service.toUpperCase()}Client`];
   assert(Client !== undefined);
   const client = new Client({ region: 'us-west-2', endpoint, credentials, maxAttempts: 1 }) as SdkClient;
   return { sdk, client };
@@ -100,6 +100,9 @@ const packages = [
   ['ec2', '@aws-sdk/client-ec2'],
   ['ebs', '@aws-sdk/client-ebs'],
   ['sts', '@aws-sdk/client-sts'],
+  ['kms', '@aws-sdk/client-kms'],
+  ['iam', '@aws-sdk/client-iam'],
+  ['dlm', '@aws-sdk/client-dlm'],
 ] as const;
 
 for (const [service, packageName] of packages) {

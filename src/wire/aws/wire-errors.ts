@@ -26,6 +26,21 @@ export function wireErrorReply(service: ServiceName, error: WireError): ErrorRep
     case 'ebs':
       if (isSerialization(error)) return { code: 'SerializationException', message: error.reason };
       return { code: 'ValidationException', message: error.reason, members: { Reason: ebsReason(error.member) } };
+    case 'rbin':
+      if (isSerialization(error)) return { code: 'SerializationException', message: error.reason };
+      return {
+        code: 'ValidationException',
+        message: error.reason,
+        members: { Reason: error.member === 'NextToken' ? 'INVALID_PAGE_TOKEN' : 'INVALID_PARAMETER_VALUE' },
+      };
+    case 'dlm':
+      return {
+        code: isSerialization(error) ? 'SerializationException' : 'InvalidRequestException',
+        message: error.reason,
+      };
+    case 'kms':
+      return { code: isSerialization(error) ? 'SerializationException' : 'ValidationException', message: error.reason };
+    case 'iam':
     case 'sts':
       return {
         code: error.kind === 'malformed' ? 'MalformedQueryString' : 'ValidationError',
@@ -77,17 +92,21 @@ export function unknownOperationReply(service: ServiceName, operation: string | 
   const shown = operation === null ? null : operation.slice(0, 128);
   switch (service) {
     case 'ec2':
+    case 'iam':
     case 'sts':
       return shown === null
         ? { code: 'MissingAction', message: 'The request must contain the parameter Action', status: 400 }
         : { code: 'InvalidAction', message: `The action ${shown} is not valid for this web service.`, status: 400 };
     case 'lightsail':
+    case 'kms':
       return {
         code: 'UnknownOperationException',
         message: shown === null ? 'The request names no operation.' : `The operation ${shown} does not exist.`,
         status: 404,
       };
     case 'ebs':
+    case 'dlm':
+    case 'rbin':
       return {
         code: 'UnknownOperationException',
         message: 'The method and path of the request name no operation.',
@@ -101,10 +120,16 @@ export function notSupportedReply(service: ServiceName, operation: string): Erro
   switch (service) {
     case 'ec2':
       return { code: 'UnsupportedOperation', message, status: 400 };
+    case 'iam':
     case 'sts':
       return { code: 'InvalidAction', message, status: 400 };
     case 'lightsail':
       return { code: 'OperationFailureException', message };
+    case 'kms':
+      return { code: 'UnsupportedOperationException', message };
+    case 'dlm':
+      return { code: 'InvalidRequestException', message };
+    case 'rbin':
     case 'ebs':
       return { code: 'ValidationException', message, members: { Reason: 'INVALID_PARAMETER_VALUE' } };
   }
@@ -118,12 +143,18 @@ export function internalErrorReply(service: ServiceName): ErrorReply {
       return { code: 'InternalError', message: internalMessage, status: 500 };
     case 'sts':
       return { code: 'InternalFailure', message: internalMessage, status: 500 };
+    case 'iam':
+      return { code: 'ServiceFailure', message: internalMessage, status: 500 };
+    case 'kms':
+      return { code: 'KMSInternalException', message: internalMessage, status: 500 };
     case 'lightsail':
       return {
         code: 'ServiceException',
         message: internalMessage,
         status: 500,
       };
+    case 'dlm':
+    case 'rbin':
     case 'ebs':
       return { code: 'InternalServerException', message: internalMessage, status: 500 };
   }
