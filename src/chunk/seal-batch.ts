@@ -1,11 +1,11 @@
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 
 import type { Random } from '#base/random.ts';
-import { SECTOR_BYTES, SectorCipher } from '#base/sector-cipher.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
 
 import { countBlocks, differingBlocks, isSubset, type BlockSet } from './block-set.ts';
-import { DamageError, StoreError } from './errors.ts';
+import { readSource } from './chunk-source.ts';
+import { DamageError } from './errors.ts';
 import type { SealBatch, SealFinding, SealOrder } from './seal-pool.ts';
 import { addressOf, checkAddress, NONCE_BYTES, sealDelta, sealRecord, type AccountKeys } from './seal.ts';
 import { openChain } from './unseal.ts';
@@ -23,35 +23,18 @@ export interface ReadChunk {
 export function readBatch(keys: AccountKeys, batch: SealBatch, memory: Buffer): readonly ReadChunk[] {
   const files = new Map<string, number>();
   try {
-    return batch.sources.map(({ path, offset, dataKey }, index) => {
+    return batch.sources.map((source, index) => {
+      const { path } = source;
       const file = files.get(path) ?? openSync(path, 'r');
       files.set(path, file);
       const plain = memory.subarray(index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES);
-      readWhole(file, plain, path, offset);
-      if (dataKey !== null && dataKey !== undefined) {
-        cipherOf(dataKey).decrypt(offset / SECTOR_BYTES, plain, 0, CHUNK_BYTES);
-      }
+      readSource(file, source, 0, plain);
       const isZero = !batch.keepZeroChunks && plain.equals(ZEROS);
       return { plain, key: isZero ? null : addressOf(keys, 'chunk', plain) };
     });
   } finally {
     for (const file of files.values()) closeSync(file);
   }
-}
-
-/** One cipher for the chunks of a volume, not one for each. */
-const ciphers = new Map<string, SectorCipher>();
-const CIPHERS_MAX = 64;
-
-function cipherOf(dataKey: Uint8Array): SectorCipher {
-  const name = Buffer.from(dataKey).toString('latin1');
-  let cipher = ciphers.get(name);
-  if (cipher === undefined) {
-    if (ciphers.size === CIPHERS_MAX) ciphers.clear();
-    cipher = new SectorCipher(dataKey);
-    ciphers.set(name, cipher);
-  }
-  return cipher;
 }
 
 /** A delta of more blocks than this gains little over a full record, and costs every reader of the chunk. */
@@ -103,12 +86,4 @@ function blocksToStore(
   }
   const isWrong = changed !== null && !isSubset(differing, changed);
   return { changed: isWrong ? null : differing, finding: isWrong ? 'hint-wrong' : 'none' };
-}
-
-function readWhole(file: number, target: Buffer, path: string, offset: number): void {
-  for (let done = 0; done < target.length;) {
-    const count = readSync(file, target, done, target.length - done, offset + done);
-    if (count === 0) throw new StoreError('damaged', `${path} ends within the chunk at ${offset}`);
-    done += count;
-  }
 }

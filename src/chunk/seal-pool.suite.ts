@@ -9,7 +9,8 @@ import { CHUNK_BYTES } from '#domain/geometry.ts';
 
 import { TEST_ACCOUNT, TEST_MASTER_KEY } from './chunk-store.fixture.ts';
 import { StoreError } from './errors.ts';
-import type { Claim, SealPool, SealSource } from './seal-pool.ts';
+import type { ChunkSource } from './chunk-source.ts';
+import type { Claim, SealPool } from './seal-pool.ts';
 import { accountKeys, addressOf, unsealRecord } from './seal.ts';
 
 /** What every SealPool does. `open` gives a new one, made with TEST_MASTER_KEY. */
@@ -20,7 +21,7 @@ export function sealPoolSuite(name: string, open: () => SealPool): void {
   const zeros = Buffer.alloc(CHUNK_BYTES);
   const chunks = [systemRandom.bytes(CHUNK_BYTES), zeros, Buffer.alloc(CHUNK_BYTES, 'ab'), zeros];
   writeFileSync(path, Buffer.concat([...chunks, Buffer.alloc(1000)]));
-  const source = (index: number): SealSource => ({ path, offset: index * CHUNK_BYTES });
+  const source = (index: number): ChunkSource => ({ path, offset: index * CHUNK_BYTES });
   const batch = (indexes: readonly number[], keepZeroChunks = false) => ({
     account: TEST_ACCOUNT,
     sources: indexes.map(source),

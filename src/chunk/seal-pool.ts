@@ -1,15 +1,8 @@
 import type { AccountId } from '#domain/ids.ts';
 
 import type { BlockSet } from './block-set.ts';
+import type { ChunkSource } from './chunk-source.ts';
 import type { ChainLink } from './unseal.ts';
-
-/** 512 KiB of a file. */
-export interface SealSource {
-  readonly path: string;
-  readonly offset: number;
-  /** What the file's sectors are encrypted with, each under its place in the file (SectorCipher); missing or null: nothing. */
-  readonly dataKey?: Uint8Array | null;
-}
 
 /** Chunks sealed in one go: enough that a message between threads costs nothing, few enough that progress moves. */
 export const BATCH_COUNT_MAX = 8;
@@ -17,7 +10,7 @@ export const BATCH_COUNT_MAX = 8;
 export interface SealBatch {
   readonly account: AccountId;
   /** 1 to BATCH_COUNT_MAX. */
-  readonly sources: readonly SealSource[];
+  readonly sources: readonly ChunkSource[];
   /** Otherwise a chunk of zeros has no key. */
   readonly keepZeroChunks: boolean;
 }

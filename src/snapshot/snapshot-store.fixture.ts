@@ -6,6 +6,7 @@ import { silentLog } from '#base/log.ts';
 import { SeededRandom } from '#base/random.ts';
 import { scratchDirectory } from '#base/scratch-directory.fixture.ts';
 import { VirtualClock } from '#base/virtual-clock.ts';
+import type { ChunkSource } from '#chunk/chunk-source.ts';
 import { TEST_ACCOUNT, TEST_MASTER_KEY } from '#chunk/chunk-store.fixture.ts';
 import { InlineSealPool } from '#chunk/inline-seal-pool.ts';
 import type { ObjectStore } from '#chunk/object-store.ts';
@@ -15,7 +16,7 @@ import type { RegionName, SnapshotId, VolumeId } from '#domain/ids.ts';
 
 import type { SnapshotLabel } from './manifest.ts';
 import { openSnapshotStore } from './object-snapshot-store.ts';
-import type { ChunkSource, SnapshotStore, SnapshotWrite } from './snapshot-store.ts';
+import type { SnapshotStore, SnapshotWrite } from './snapshot-store.ts';
 import type { TreeRoot } from './tree.ts';
 
 /** Content of chunks in tests: number n is a chunk of bytes that depend on n; 0 is all zeros. Null: nothing was ever written. */

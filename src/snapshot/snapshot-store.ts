@@ -1,3 +1,4 @@
+import type { ChunkSource } from '#chunk/chunk-source.ts';
 import type { AccountId, SnapshotId } from '#domain/ids.ts';
 
 import type { AccountRoot } from './holds.ts';
@@ -5,14 +6,6 @@ import type { Manifest, SnapshotLabel } from './manifest.ts';
 import type { ChunkRead, ReadChunksOptions, WantedChunk } from './read-chunks.ts';
 import type { SnapshotSize, StoreSize, VolumeRoot } from './sizes.ts';
 import type { TreeRoot } from './tree.ts';
-
-/** 512 KiB of a file. They must all be there (a file that ends earlier is 'damaged') and must not change while they are in use. */
-export interface ChunkSource {
-  readonly path: string;
-  readonly offset: number;
-  /** What the file's sectors are encrypted with, each under its place in the file (SectorCipher); missing or null: nothing. */
-  readonly dataKey?: Uint8Array | null;
-}
 
 export interface ChunkChange {
   readonly index: number;
