@@ -4,13 +4,13 @@ import { assert } from '#base/assert.ts';
 import { crc32c } from '#base/crc32c.ts';
 import type { CutId, Epoch } from '#domain/ids.ts';
 
-import { type MapPage, PAGE_CHUNKS, PAGE_WORDS, type PageSaver } from './chunk-map.ts';
+import { type MapPage, PAGE_CHUNKS, PAGE_WORDS, type PageSaver, SLOT_BASE } from './chunk-map.ts';
 import { FROZEN_WORDS } from './cut-table.ts';
 import { VolumeHostError } from './host.ts';
 import { isRecordName } from './log-record.ts';
 import type { LogIdentity } from './map-log.ts';
 import { readWhole, type VolumeFile, writeWhole } from './volume-files.ts';
-import { VolumeMap } from './volume-map.ts';
+import { VolumeMap, type VolumeMapShape } from './volume-map.ts';
 
 /*
  * A checkpoint: a header with the epoch and the pending cuts, then a section for each page of the map that was ever made
@@ -139,7 +139,7 @@ export function encodeFirstCheckpoint(map: VolumeMap, identity: LogIdentity): Bu
 export async function loadCheckpoint(
   file: VolumeFile,
   identity: LogIdentity,
-  options: { readonly chunkCount: number; readonly originCount: number },
+  options: VolumeMapShape,
 ): Promise<{ readonly map: VolumeMap; readonly nextSequence: number }> {
   const map = new VolumeMap(options);
   const header = readHeader(file, identity, options.chunkCount);
@@ -192,7 +192,7 @@ function loadMapPage({ chunks, epoch: epochNow }: VolumeMap, { epoch, pageIndex,
 
 /**
  * False when it is of an unknown kind, of a cut that is not in the header, as for a page of the map, or has an entry that
- * the cut cannot have: of another page, twice, or not of an epoch before its end.
+ * the cut cannot have: of another page, twice, of an epoch after its end, or of epoch 0 and no slot.
  */
 function loadFrozenPage({ chunks }: VolumeMap, tables: VolumeMap['tables'], section: Section): boolean {
   const { kind, epoch, pageIndex, words } = section;
@@ -203,7 +203,7 @@ function loadFrozenPage({ chunks }: VolumeMap, tables: VolumeMap['tables'], sect
   for (let at = 0; at < words.length; at += FROZEN_WORDS) {
     const [index, itsEpoch] = [words[at] as number, words[at + 2] as number];
     const isPlaced = Math.floor(index / PAGE_CHUNKS) === pageIndex && index < chunks.chunkCount;
-    if (!isPlaced || itsEpoch === 0 || itsEpoch > epoch) return false;
+    if (!isPlaced || itsEpoch > epoch || (itsEpoch === 0 && (words[at + 1] as number) < SLOT_BASE)) return false;
     indexes.add(index);
   }
   if (indexes.size !== words.length / FROZEN_WORDS) return false;

@@ -77,6 +77,11 @@ export class ChunkFetches {
     return this.#askedCount > 0;
   }
 
+  /** Nothing is on its way, and nobody waits. */
+  get isIdle(): boolean {
+    return this.#fetches.size === 0 && this.#count === 0;
+  }
+
   has(index: number): boolean {
     return this.#fetches.has(index);
   }

@@ -90,8 +90,8 @@ export class ChunkMap {
     assert(index < this.chunkCount, 'a chunk is inside the volume');
     const page = this.#changing(index >>> PAGE_SHIFT);
     const at = (index & PAGE_MASK) << 1;
-    this.counts.add(page.words[at + 1] as number, -1);
-    this.counts.add(epoch, 1);
+    this.#count(page.words[at] as number, page.words[at + 1] as number, -1);
+    this.#count(state, epoch, 1);
     page.words[at] = state;
     page.words[at + 1] = epoch;
     if (epoch > page.epochMax) page.epochMax = epoch;
@@ -116,14 +116,18 @@ export class ChunkMap {
   load(pageIndex: number, words: Uint32Array<ArrayBuffer>): void {
     assert(this.#pages[pageIndex] === null && words.length === PAGE_WORDS, 'a page is loaded once, whole');
     let epochMax = 0;
-    for (let at = 1; at < PAGE_WORDS; at += 2) {
-      const epoch = words[at] as number;
-      if (epoch === 0) continue;
-      this.counts.add(epoch, 1);
+    for (let at = 0; at < PAGE_WORDS; at += 2) {
+      const epoch = words[at + 1] as number;
+      this.#count(words[at] as number, epoch, 1);
       if (epoch > epochMax) epochMax = epoch;
     }
     this.#pages[pageIndex] = { words, epochMax, stamp: this.#watch.stamp };
     this.#pagesHeld += 1;
+  }
+
+  /** What the volume was made with is not counted. */
+  #count(state: number, epoch: Epoch, count: number): void {
+    if (epoch > 0 || state >= SLOT_BASE) this.counts.add(epoch, count);
   }
 
   #changing(pageIndex: number): MapPage {

@@ -51,7 +51,7 @@ export class CutTable {
 
   /** `marks`: what BlockMarks knows of the entry, MARK_WORDS at `marksAt`; null: nothing. */
   add(index: number, state: number, epoch: Epoch, marks: Uint32Array<ArrayBuffer> | null, marksAt = 0): void {
-    assert(epoch > 0 && epoch <= this.epoch, 'a cut freezes what was written before it');
+    assert(epoch <= this.epoch, 'a cut freezes what was there before it');
     const page = this.#growing(Math.floor(index / PAGE_CHUNKS));
     const at = page.count * FROZEN_WORDS;
     page.words[at] = index;

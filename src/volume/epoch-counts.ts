@@ -1,12 +1,12 @@
 import { assert } from '#base/assert.ts';
 import type { Epoch } from '#domain/ids.ts';
 
-/** How many entries there are of each epoch. Epoch 0 (as the origin has it) is not counted. */
+/** How many entries there are of each epoch. Of epoch 0, those that are slots (chunks that came from the origin). */
 export class EpochCounts {
   readonly #counts = new Map<Epoch, number>();
 
   add(epoch: Epoch, count: number): void {
-    if (epoch === 0 || count === 0) return;
+    if (count === 0) return;
     const total = (this.#counts.get(epoch) ?? 0) + count;
     assert(total >= 0, 'an epoch has no fewer than no entries');
     if (total === 0) this.#counts.delete(epoch);

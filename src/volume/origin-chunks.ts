@@ -1,9 +1,12 @@
+import { setImmediate } from 'node:timers/promises';
+
+import { assert } from '#base/assert.ts';
 import { DeviceError } from '#block/device.ts';
 import { CHUNK_BYTES, chunkIndexFloor } from '#domain/geometry.ts';
 
 import { type ChunkKeeper, ChunkFetches, FETCHES_MAX } from './chunk-fetches.ts';
 import { type ChunkMap, STATE_ORIGIN } from './chunk-map.ts';
-import { ChunkPresence, type ListPresent, type Presence } from './chunk-presence.ts';
+import { ChunkPresence, type ListPresent, PRESENCE_PAGE_CHUNKS, type Presence } from './chunk-presence.ts';
 import type { ReadOrigin } from './origin-source.ts';
 import { ReadAhead } from './read-ahead.ts';
 
@@ -21,7 +24,7 @@ export const ORIGIN_FETCHES_MAX = FETCHES_MAX;
 export class OriginChunks {
   readonly #chunks: ChunkMap;
   readonly #chunkCount: number;
-  readonly #presence: ChunkPresence | null;
+  #presence: ChunkPresence | null;
   readonly #fetches: ChunkFetches;
   readonly #readAhead = new ReadAhead();
   /** Told of the chunks that those who read and write need, in the order in which they need them; of one perhaps more than once. */
@@ -105,6 +108,31 @@ export class OriginChunks {
     await this.#fetches.fetchInBackground(indexes.filter((index) => this.isNeeded(index)));
   }
 
+  /** Nothing is on its way. */
+  get isIdle(): boolean {
+    return this.#fetches.isIdle;
+  }
+
+  /** Whether nothing is to be fetched; once it is so, it stays so. Looks at every chunk, in turns with others. Rejects with DeviceError. */
+  async isWhole(signal: AbortSignal): Promise<boolean> {
+    for (let index = 0; index < this.#chunkCount; index += 1) {
+      if (index % PRESENCE_PAGE_CHUNKS === 0) {
+        await setImmediate();
+        if (signal.aborted) return false;
+        await this.learn(index);
+      }
+      if (this.isNeeded(index)) return false;
+    }
+    return true;
+  }
+
+  /** Nothing of the origin is wanted any more: what is not in the volume is zeros. */
+  detach(): void {
+    assert(this.#fetches.isIdle, 'nothing is fetched from an origin that is let go');
+    this.#presence = new ChunkPresence({ chunkCount: 0, list: nothingThere });
+    this.onNeeded = null;
+  }
+
   /** Those who wait are told ESHUTDOWN. Resolves when nothing is written to any slot any more. */
   async close(): Promise<void> {
     await this.#fetches.close();
@@ -135,3 +163,5 @@ export class OriginChunks {
     }
   }
 }
+
+const nothingThere: ListPresent = async () => ({ present: [], next: null });

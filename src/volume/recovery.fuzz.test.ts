@@ -29,6 +29,8 @@ const RECORD: VolumeRecord = {
     root: { key: 'ab'.repeat(32), depth: 1, chunkCount: 3, presentCount: 3 },
     chunkCount: 3,
   },
+  detached: false,
+  hydrationBytesPerSecond: null,
   generation: 1,
   sealedKey: null,
 };

@@ -8,6 +8,7 @@ import type { AccountId, CutId, SnapshotId, VolumeId } from '#domain/ids.ts';
 
 import { CrashError, FragileFiles } from './fragile-files.fake.ts';
 import { VolumeDevice } from './volume-device.ts';
+import { SINCE_NOTHING } from './volume-map.ts';
 
 /*
  * Every block written holds one number, used once, all over; so what a block shows says which write it is from. For each
@@ -35,7 +36,7 @@ for (const faults of [false, true]) {
   const what = faults ? 'what crashes, failed writes and failed syncs may take' : 'what a crash may take';
   test(`${what}, and what not (FUZZ_SEED=${seed})`, { timeout: budgetMs * 10 + 60_000 }, async (t) => {
     const startMs = performance.now();
-    const counts = { runs: 0, crashes: 0, powerLosses: 0, cutsKept: 0, failedWrites: 0, failedSyncs: 0 };
+    const counts = { runs: 0, crashes: 0, powerLosses: 0, cutsKept: 0, failedWrites: 0, failedSyncs: 0, detached: 0 };
     for (let run = seed; performance.now() - startMs < budgetMs; run += 1) {
       try {
         const world = new World(run, faults);
@@ -46,12 +47,13 @@ for (const faults of [false, true]) {
         counts.cutsKept += world.cutsKept;
         counts.failedWrites += world.failedWrites;
         counts.failedSyncs += world.failedSyncs;
+        counts.detached += world.detachedCuts;
       } catch (error) {
         throw new Error(`FUZZ_SEED=${run}`, { cause: error });
       }
     }
     t.diagnostic(JSON.stringify(counts));
-    assert(counts.powerLosses > 0 && counts.cutsKept > 0, 'the run saw what it is for');
+    assert(counts.powerLosses > 0 && counts.cutsKept > 0 && counts.detached > 0, 'the run saw what it is for');
     assert(!faults || (counts.failedWrites > 0 && counts.failedSyncs > 0), 'and faults');
   });
 }
@@ -96,6 +98,7 @@ class World {
   #flying = new Map<number, number>();
   #cuts: Cut[] = [];
   #pending = new Set<Promise<void>>();
+  #detaching: VolumeDevice | null = null;
   readonly #faults: boolean;
   /** Nothing moves in the data file while a cut is pending. */
   readonly #cutsMax: number;
@@ -104,6 +107,8 @@ class World {
   cutsKept = 0;
   failedWrites = 0;
   failedSyncs = 0;
+  /** Cuts found after a crash in a volume that is detached from its origin. */
+  detachedCuts = 0;
 
   constructor(seedOfRun: number, faults: boolean) {
     this.#random = new SeededRandom(seedOfRun);
@@ -185,6 +190,7 @@ class World {
             if (!isCrash(error) && !this.#faults) this.#troubles.push(error);
           },
           fetchOrigin: async (index) => {
+            assert(this.#device?.isDetached !== true, 'nothing is fetched from an origin that may be gone');
             for (let turns = this.#random.below(3); turns > 0; turns -= 1) await setImmediate();
             if (originVersion(index * BLOCKS_A_CHUNK) === 0) return null;
             return ORIGIN.subarray(index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES);
@@ -268,10 +274,29 @@ class World {
     else if (choice < 80) this.#cut(device);
     else if (choice < 87) this.#release(device);
     else if (choice < 92) await this.#read(device);
+    else if (choice < 96) this.#detach(device);
     else await this.#turns();
     if (this.#files.isCrashed) throw new CrashError('the process died in the background');
     if (device.failure !== null) throw device.failure;
     assert.deepEqual(this.#troubles, [], 'nothing goes wrong in the background');
+  }
+
+  /** Fetches all, and lets the origin go, while requests and cuts go on. */
+  #detach(device: VolumeDevice): void {
+    if (this.#detaching === device) return;
+    this.#detaching = device;
+    const isAlone = this.#random.below(4) > 0;
+    const detach = async (): Promise<void> => {
+      try {
+        await device.read(0, Buffer.alloc(BLOCKS * BLOCK_BYTES));
+        // Of cuts that are pending, one would stand in its way.
+        while (isAlone && this.#cuts.some((cut) => cut.released === 'no')) this.#release(device);
+        await device.detach(new AbortController().signal);
+      } finally {
+        this.#detaching = null;
+      }
+    };
+    this.#track(detach());
   }
 
   async #turns(): Promise<void> {
@@ -451,6 +476,11 @@ class World {
     // A cut that is there has its whole content, so nothing older can be in the volume.
     this.#settle(cut.versionCounts);
     const view = viewOf(device, cut.cut, this.#files);
+    if (device.isDetached) {
+      this.detachedCuts += 1;
+      const byItself = viewOf(device, cut.cut, this.#files, SINCE_NOTHING);
+      assert(byItself.equals(view), `${cut.cut} needs nothing of the origin`);
+    }
     for (let block = 0; block < BLOCKS; block += 1) {
       const version = versionOf(view, block * BLOCK_BYTES);
       if (version !== cut.view[block] && cut.others.get(block)?.includes(version) !== true) {
@@ -462,20 +492,20 @@ class World {
 }
 
 /** All bytes of a cut, until the next look: what the volume was made from, and its changes. */
-function viewOf(device: VolumeDevice, cut: CutId, files: FragileFiles): Buffer {
-  const view = CONTENT;
-  view.set(ORIGIN);
+function viewOf(device: VolumeDevice, cut: CutId, files: FragileFiles, since = 0): Buffer {
+  const view = since === SINCE_NOTHING ? Buffer.alloc(ORIGIN.length) : CONTENT;
+  if (since !== SINCE_NOTHING) view.set(ORIGIN);
   const data = files.process().open(device.dataPath, 'existing');
   let count = 0;
   let before = -1;
-  for (const { index, slotOffset } of device.changes(cut, 0)) {
+  for (const { index, slotOffset } of device.changes(cut, since)) {
     assert(index > before, 'changes come in the order of their index');
     before = index;
     count += 1;
     if (slotOffset === null) view.fill(0, index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES);
     else assert.equal(data.read(view, index * CHUNK_BYTES, CHUNK_BYTES, slotOffset), CHUNK_BYTES);
   }
-  assert.equal(device.changeCount(cut, 0), count);
+  assert.equal(device.changeCount(cut, since), count);
   return view;
 }
 

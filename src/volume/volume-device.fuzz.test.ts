@@ -13,6 +13,7 @@ import type { AccountId, CutId, SnapshotId, VolumeId } from '#domain/ids.ts';
 
 import type { PresentChunks } from './chunk-presence.ts';
 import { VolumeDevice } from './volume-device.ts';
+import { SINCE_NOTHING } from './volume-map.ts';
 
 /*
  * A volume and a flat buffer get the same requests. Many are in flight together, but none that overlap: so a request that
@@ -33,7 +34,7 @@ test(
   { timeout: budgetMs * 10 + 60_000 },
   async () => {
     const startMs = performance.now();
-    for (let run = seed; performance.now() - startMs < budgetMs || seen.marks === 0; run += 1) {
+    for (let run = seed; performance.now() - startMs < budgetMs || seen.marks === 0 || seen.detached === 0; run += 1) {
       const path = await mkdtemp(join(tmpdir(), 'varve-volume-fuzz-'));
       try {
         await new World(run, join(path, 'volume')).live();
@@ -47,8 +48,10 @@ test(
 );
 
 const HISTORY_MAX = 6;
-/** How many chunks of cuts told which blocks changed. */
-const seen = { marks: 0 };
+const ZEROS = Buffer.alloc(BYTES);
+/** How many chunks of cuts told which blocks changed, and how many cuts there were of detached volumes. */
+const seen = { marks: 0, detached: 0 };
+const NEVER = new AbortController().signal;
 
 class World {
   readonly #random: SeededRandom;
@@ -61,6 +64,7 @@ class World {
   readonly #history: { readonly epoch: number; readonly view: Buffer }[] = [];
   #flights: { readonly start: number; readonly end: number; readonly done: Promise<void> }[] = [];
   #generation = 0;
+  #isDetaching = false;
   #cutCount = 0;
   readonly #fetching = new Set<number>();
   /** Whether the volume can ask which chunks the origin holds. */
@@ -129,6 +133,7 @@ class World {
 
   async #fetch(index: number): Promise<Buffer | null> {
     assert(index < ORIGIN_CHUNKS, 'what is beyond the origin is not asked for');
+    assert(this.#device?.isDetached !== true, 'nothing is fetched from an origin that may be gone');
     assert(!this.#fetching.has(index), 'a chunk is fetched once, however many wait');
     this.#fetching.add(index);
     for (let turns = this.#random.below(6); turns > 0; turns -= 1) await setImmediate();
@@ -151,9 +156,10 @@ class World {
     else if (choice < 78) await this.#cut();
     else if (choice < 84) this.#release();
     else if (choice < 88) this.#flights.push({ start: 0, end: 0, done: this.#open_.flush() });
-    else if (choice < 96) for (let turns = this.#random.below(4); turns > 0; turns -= 1) await setImmediate();
-    else if (choice < 97) this.#flights.push({ start: 0, end: 0, done: this.#open_.compact() });
-    else if (choice < 98) await this.#reopen();
+    else if (choice < 95) for (let turns = this.#random.below(4); turns > 0; turns -= 1) await setImmediate();
+    else if (choice < 96) this.#flights.push({ start: 0, end: 0, done: this.#open_.compact() });
+    else if (choice < 97) await this.#reopen();
+    else if (choice < 98) await this.#detach();
     else await this.#checkAll();
   }
 
@@ -166,6 +172,21 @@ class World {
     await this.#settle();
     await this.#open_.close();
     await this.#open();
+  }
+
+  /** Fetches all, and lets the origin go, while requests and cuts go on. */
+  async #detach(): Promise<void> {
+    if (this.#isDetaching) return;
+    await this.#settle();
+    await this.#open_.read(0, Buffer.alloc(BYTES));
+    if (this.#random.below(2) === 0) while (this.#cuts.length > 0) this.#release();
+    this.#isDetaching = true;
+    const detach = async (): Promise<void> => {
+      const isDone = await this.#open_.detach(NEVER);
+      this.#isDetaching = false;
+      assert.equal(isDone, this.#open_.isDetached);
+    };
+    this.#flights.push({ start: 0, end: 0, done: detach() });
   }
 
   /** A range that nothing in flight touches. */
@@ -260,6 +281,10 @@ class World {
     if (this.#dataKey !== null) new SectorCipher(this.#dataKey).decrypt(0, data, 0, data.length);
     for (const [at, { cut, epoch, view }] of this.#cuts.entries()) {
       assert(this.#viewSince(cut, 0, this.#origin, data).equals(view), `the view of ${cut}`);
+      if (this.#open_.isDetached) {
+        seen.detached += 1;
+        assert(this.#viewSince(cut, SINCE_NOTHING, ZEROS, data).equals(view), `the view of ${cut} by itself`);
+      }
       for (const older of [{ epoch: 0, view: this.#origin }, ...this.#history]) {
         if (older.epoch < epoch) this.#checkMarks(cut, older.epoch, older.view, view);
       }

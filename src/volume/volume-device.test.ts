@@ -12,7 +12,9 @@ import type { AccountId, CutId, SnapshotId, VolumeId } from '#domain/ids.ts';
 
 import { VolumeHostError, type VolumeHostErrorKind } from './host.ts';
 import { type Change, VolumeDevice, type VolumeDeviceOptions } from './volume-device.ts';
+import { SINCE_NOTHING } from './volume-map.ts';
 import type { VolumeOrigin } from './volume-origin.ts';
+import { nodeVolumeFiles } from './volume-files.ts';
 
 const NO_FUA = { fua: false };
 const PUNCH = { fua: false, punch: true };
@@ -511,3 +513,81 @@ function blocksIn(set: Uint32Array | null): readonly number[] | null {
     (block) => (((set[block >>> 5] as number) >>> (block & 31)) & 1) === 1,
   );
 }
+
+test('a volume is detached from its origin when all of it is here and no cut may need it, also after a restart', async () => {
+  await using scene = await Scene.make({ originChunks: 3 });
+  scene.fetchOrigin = async (index) => (index === 1 ? null : chunkOf(index + 1));
+  const never = new AbortController().signal;
+  const device = await scene.open({ originPresence: async () => ({ present: [0, 2], next: null }) });
+  await device.read(0, Buffer.alloc(1));
+  assert.equal(await device.detach(never), false, 'a chunk is still to be fetched');
+  device.beginCut(named('before'));
+  await device.read(0, Buffer.alloc(3 * CHUNK_BYTES));
+  assert.equal(await device.detach(never), false, 'of what the cut holds, the origin has some');
+  await device.release(named('before'));
+  assert.equal(await device.detach(never), true);
+  assert.equal(device.originChunks, null);
+  scene.fetchOrigin = async () => assert.fail('the origin is gone');
+  await device.close();
+
+  const again = await scene.open({ generation: 2 });
+  assert.equal(again.isDetached, true);
+  assert.deepEqual(
+    [await byteAt(again, 0), await byteAt(again, CHUNK_BYTES), await byteAt(again, 2 * CHUNK_BYTES)],
+    [1, 0, 3],
+  );
+  const { epoch } = again.beginCut(named('after'));
+  await again.write(0, chunkOf(9), NO_FUA);
+  const ofCut = [...again.changes(named('after'), SINCE_NOTHING)].map(({ index }) => index);
+  assert.deepEqual(ofCut, [0, 2], 'what came from the origin is of the cut, also where it was written over');
+  assert.deepEqual([...again.changes(named('after'), 0)], [], 'and nothing differs from the origin');
+  assert.equal(epoch, 2);
+});
+
+test('a cut that is made while a volume is being detached keeps what came from the origin', async () => {
+  await using scene = await Scene.make({ originChunks: 1 });
+  scene.fetchOrigin = async () => chunkOf(7);
+  const renaming = Promise.withResolvers<void>();
+  const isAsked = Promise.withResolvers<void>();
+  const files = {
+    ...nodeVolumeFiles,
+    rename: async (from: string, to: string) => {
+      if (to.endsWith('volume.json')) {
+        isAsked.resolve();
+        await renaming.promise;
+      }
+      await nodeVolumeFiles.rename(from, to);
+    },
+  };
+  await (await scene.open()).close();
+  const device = await scene.open({ files });
+  await device.read(0, Buffer.alloc(1));
+  const detaching = device.detach(new AbortController().signal);
+  await isAsked.promise;
+  await device.beginCut(named('meanwhile')).durable;
+  await device.write(0, chunkOf(8), NO_FUA);
+  renaming.resolve();
+  assert.equal(await detaching, true);
+  const [change, ...more] = [...device.changes(named('meanwhile'), SINCE_NOTHING)];
+  assert.deepEqual(more, []);
+  const data = await readFile(device.dataPath);
+  assert.equal(data[change?.slotOffset ?? -1], 7);
+});
+
+test('what was fetched while it was written over keeps the origin until it has come', async () => {
+  await using scene = await Scene.make({ originChunks: 1 });
+  const fetched = Promise.withResolvers<void>();
+  scene.fetchOrigin = async () => {
+    await fetched.promise;
+    return chunkOf(7);
+  };
+  const never = new AbortController().signal;
+  const device = await scene.open();
+  const reading = device.read(0, Buffer.alloc(1));
+  await device.write(0, chunkOf(8), NO_FUA);
+  assert.equal(await device.detach(never), false);
+  fetched.resolve();
+  await reading;
+  assert.equal(await device.detach(never), true);
+  assert.equal(await byteAt(device, 0), 8);
+});

@@ -50,6 +50,8 @@ export type { Change } from './volume-map.ts';
  * that what they wrote there is durable. A write covers less than a chunk at its two ends only, so it waits for two chunks at most.
  * Chunks fetched for a read are put into slots of epoch 0. A chunk that the origin is known not to hold is as good as zero,
  * and its entry stays as it is.
+ * When all of the origin is here, the volume is detached from it (`detach`): nothing is read through any more, what came from
+ * it belongs to the volume as everything else, and the origin may go.
  *
  * What may be lost: see journal.ts (a flush), log-replay.ts (a crash), and map-log.ts (a torn tail, damage).
  */
@@ -63,6 +65,8 @@ export interface VolumeDeviceSpec {
   readonly origin: VolumeOrigin | null;
   /** Its key, sealed, when it is to be encrypted. */
   readonly sealedKey?: string | null;
+  /** At most, of the origin's chunks in the background; null or missing: as the host is set. */
+  readonly hydrationBytesPerSecond?: number | null;
 }
 
 export interface VolumeDeviceOptions {
@@ -104,6 +108,11 @@ export class VolumeDevice implements BlockDevice {
   readonly #kinds: ChunkKinds;
   readonly #io: ChunkIo;
   readonly #compaction: Compaction;
+  readonly #files: VolumeFiles;
+  readonly #path: string;
+  #record: VolumeRecord;
+  /** Nothing is to be fetched any more. */
+  #isOriginHere = false;
   #isClosed = false;
 
   private constructor(parts: DeviceParts) {
@@ -112,6 +121,9 @@ export class VolumeDevice implements BlockDevice {
     this.volume = record.volume;
     this.account = record.account;
     this.origin = record.origin;
+    this.#record = record;
+    this.#files = options.files ?? nodeVolumeFiles;
+    this.#path = parts.path;
     this.generation = options.generation;
     this.dataPath = parts.dataPath;
     this.dataKey = parts.dataKey;
@@ -125,6 +137,7 @@ export class VolumeDevice implements BlockDevice {
       keeper: new SlotKeeper(parts),
       list: options.originPresence ?? null,
     });
+    if (record.detached) this.#origin.detach();
     this.#kinds = new VolumeChunkKinds(this.#map.chunks, this.#origin);
     this.#io = new ChunkIo({ ...parts, origin: this.#origin });
     const { clock = systemClock, compaction = COMPACTION_LIMITS } = options;
@@ -136,8 +149,17 @@ export class VolumeDevice implements BlockDevice {
    * simply called again, and a volume that is there stays as it is.
    */
   static async create(directory: string, spec: VolumeDeviceSpec, files: VolumeFiles = nodeVolumeFiles): Promise<void> {
-    const { volume, account, sizeBytes, origin, sealedKey = null } = spec;
-    await createVolumeDirectory(files, directory, { volume, account, sizeBytes, origin, generation: 0, sealedKey });
+    const { volume, account, sizeBytes, origin, sealedKey = null, hydrationBytesPerSecond = null } = spec;
+    await createVolumeDirectory(files, directory, {
+      volume,
+      account,
+      sizeBytes,
+      origin,
+      detached: false,
+      hydrationBytesPerSecond,
+      generation: 0,
+      sealedKey,
+    });
   }
 
   /**
@@ -158,12 +180,22 @@ export class VolumeDevice implements BlockDevice {
     const directory = new VolumeDirectory(files, path, record.volume);
     const { bootId = machineBootId(), limits = JOURNAL_LIMITS, clock = systemClock } = options;
     const recovered = await recover({ directory, record, generation, bootId, limits, clock, cipher, onTrouble });
-    return new VolumeDevice({ ...recovered, record, options, dataPath: directory.dataPath, dataKey, onTrouble });
+    return new VolumeDevice({ ...recovered, record, options, path, dataPath: directory.dataPath, dataKey, onTrouble });
   }
 
-  /** What the volume reads through to; null: nothing. */
+  /** What the volume reads through to; null: nothing, or nothing any more. */
   get originChunks(): OriginChunks | null {
-    return this.origin === null ? null : this.#origin;
+    return this.origin === null || this.isDetached ? null : this.#origin;
+  }
+
+  /** All of the origin is in the volume for good, and nothing of it is needed any more. */
+  get isDetached(): boolean {
+    return this.#record.detached;
+  }
+
+  /** At most, of the origin's chunks in the background; null: as the host is set. */
+  get hydrationBytesPerSecond(): number | null {
+    return this.#record.hydrationBytesPerSecond;
   }
 
   /** The epoch in which writes land now; from 1. */
@@ -267,7 +299,8 @@ export class VolumeDevice implements BlockDevice {
   }
 
   /**
-   * Chunks of a pending cut that were written after `sinceEpoch` ended (0: since the origin), in the order of their index.
+   * Chunks of a pending cut that were written after `sinceEpoch` ended (0: since the origin; SINCE_NOTHING, when it is
+   * detached: all that it holds), in the order of their index.
    * Lazy: writes, other cuts and other releases may go on meanwhile. Throws VolumeHostError `aborted` when the cut is not,
    * or no more, pending.
    */
@@ -287,6 +320,30 @@ export class VolumeDevice implements BlockDevice {
     if (table === null) await this.#journal.flush();
     else await this.#journal.release(table);
     this.#compaction.consider();
+  }
+
+  /**
+   * Lets the origin go, when all of it is here and no cut is pending, whose chunks may be the origin's. False: not yet.
+   * Durable when it answers true. Not to be called while it runs. Throws DeviceError, or the system's error; then it may be
+   * called again.
+   */
+  async detach(signal: AbortSignal): Promise<boolean> {
+    if (this.origin === null || this.isDetached) return true;
+    if (!this.#mayDetach()) return false;
+    this.#isOriginHere ||= await this.#origin.isWhole(signal);
+    if (!this.#isOriginHere) return false;
+    // What came from the origin lasts before the origin may go; and so do the releases of cuts that needed it.
+    await this.#journal.flush();
+    this.#check(0, 0);
+    if (!this.#mayDetach()) return false;
+    // In this turn, as cuts that come now must keep what came from the origin. A crash before the record is written takes it
+    // back: those cuts need the origin then, and it is there.
+    this.#map.isDetached = true;
+    const record = { ...this.#record, detached: true };
+    await writeVolumeRecord(this.#files, this.#path, record);
+    this.#record = record;
+    this.#origin.detach();
+    return true;
   }
 
   /** Moves what lies at the end of the data file to free places before it, and makes the file shorter. Throws DeviceError. */
@@ -309,6 +366,11 @@ export class VolumeDevice implements BlockDevice {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** Not while a cut may need the origin, or somebody waits for a chunk of it that was written over. */
+  #mayDetach(): boolean {
+    return this.#origin.isIdle && (this.#map.isDetached || this.#map.tables.length === 0);
   }
 
   #check(offset: number, length: number): void {
@@ -368,6 +430,8 @@ export class VolumeDevice implements BlockDevice {
 interface DeviceParts {
   readonly record: VolumeRecord;
   readonly options: VolumeDeviceOptions;
+  /** The volume's directory. */
+  readonly path: string;
   readonly dataPath: string;
   readonly dataKey: Uint8Array | null;
   readonly journal: Journal;

@@ -10,7 +10,7 @@ import { VolumeHostError } from './host.ts';
 import { encodeFirstLog, type LogIdentity, MapLog } from './map-log.ts';
 import { decodeVolumeRecord, encodeVolumeRecord, type VolumeRecord } from './volume-file.ts';
 import { errorCode, readWhole, replaceFile, type VolumeFile, type VolumeFiles } from './volume-files.ts';
-import { VolumeMap } from './volume-map.ts';
+import { VolumeMap, type VolumeMapShape } from './volume-map.ts';
 
 const FIRST = 1;
 const NUMBERED = /^(map|log)\.([1-9][0-9]{0,8})$/;
@@ -155,7 +155,8 @@ export async function writeVolumeRecord(files: VolumeFiles, path: string, record
 }
 
 /** How large a volume's map is, and how much of it the origin fills. */
-export function mapShape(record: VolumeRecord): { readonly chunkCount: number; readonly originCount: number } {
+export function mapShape(record: VolumeRecord): VolumeMapShape {
   const chunkCount = record.sizeBytes / CHUNK_BYTES;
-  return { chunkCount, originCount: Math.min(chunkCount, record.origin?.chunkCount ?? 0) };
+  const originCount = Math.min(chunkCount, record.origin?.chunkCount ?? 0);
+  return { chunkCount, originCount, isDetached: record.detached };
 }

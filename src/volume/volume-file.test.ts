@@ -17,6 +17,8 @@ const RECORD: VolumeRecord = {
     root: { key: 'ab'.repeat(32), depth: 1, chunkCount: 8, presentCount: 8 },
     chunkCount: 8,
   },
+  detached: false,
+  hydrationBytesPerSecond: null,
   generation: 3,
   sealedKey: null,
 };
@@ -26,6 +28,13 @@ test('volume.json is read as it was written', () => {
   assert.deepEqual(decodeVolumeRecord(encodeVolumeRecord({ ...RECORD, origin: null })), { ...RECORD, origin: null });
   const encrypted = { ...RECORD, sealedKey: 'QUJD' };
   assert.deepEqual(decodeVolumeRecord(encodeVolumeRecord(encrypted)), encrypted);
+  const detached = { ...RECORD, detached: true, hydrationBytesPerSecond: 100 * 1024 ** 2 };
+  assert.deepEqual(decodeVolumeRecord(encodeVolumeRecord(detached)), detached);
+});
+
+test('a volume that is detached is not read by a program that knows only version 1', () => {
+  assert.match(encodeVolumeRecord(RECORD).toString(), /"version": 1,/);
+  assert.match(encodeVolumeRecord({ ...RECORD, detached: true }).toString(), /"version": 2,/);
 });
 
 test('no flipped bit and no cut in volume.json goes unnoticed', () => {
@@ -46,6 +55,8 @@ test('an origin that contradicts itself is damage, whatever the checksum says', 
     ['"depth": 1', '"depth": 2'],
     ['"key": "ab', '"key": "zz'],
     ['"chunkCount": 8\n  }', '"chunkCount": 0\n  }'],
+    ['"detached": false', '"detached": true'],
+    ['"hydrationBytesPerSecond": null', '"hydrationBytesPerSecond": 0'],
     [`"sizeBytes": ${8 * CHUNK_BYTES}`, `"sizeBytes": ${8 * CHUNK_BYTES + 1}`],
   ] as const) {
     const text = encodeVolumeRecord(RECORD).toString('utf8');

@@ -13,6 +13,10 @@ export interface VolumeRecord {
   readonly account: AccountId;
   readonly sizeBytes: number;
   readonly origin: VolumeOrigin | null;
+  /** All that the origin held is in the volume: nothing reads it any more, and it may be gone. */
+  readonly detached: boolean;
+  /** At most, while the origin's chunks are fetched in the background; null: as the host is set. */
+  readonly hydrationBytesPerSecond: number | null;
   /** The newest writer that opened it; 0: nobody yet. */
   readonly generation: Generation;
   /** Of an encrypted volume, its key as VolumeKeys seals it; null: it is not encrypted. */
@@ -21,12 +25,15 @@ export interface VolumeRecord {
 
 const FORMAT = 'varve-volume';
 const VERSION = 1;
+/** Of a volume that is detached from its origin. A program that knows only version 1 would go and read that. */
+const VERSION_DETACHED = 2;
 
 const BODY_END = '\n}\n';
 
 /** JSON whose last member is the CRC-32C of the bytes before that member's comma. */
 export function encodeVolumeRecord(record: VolumeRecord): Buffer {
-  const json = `${JSON.stringify({ format: FORMAT, version: VERSION, ...record }, null, 2)}\n`;
+  const version = record.detached ? VERSION_DETACHED : VERSION;
+  const json = `${JSON.stringify({ format: FORMAT, version, ...record }, null, 2)}\n`;
   const body = Buffer.from(json.slice(0, -BODY_END.length));
   return Buffer.concat([body, checksumMember(body)]);
 }
@@ -49,22 +56,28 @@ export function decodeVolumeRecord(bytes: Uint8Array): VolumeRecord {
     throw new VolumeHostError('damaged', 'volume.json is not JSON', { cause: error });
   }
   if (!isObject(json) || json['format'] !== FORMAT) throw damaged('format');
-  if (json['version'] !== VERSION) {
+  const version = json['version'];
+  if (version !== VERSION && version !== VERSION_DETACHED) {
     throw new VolumeHostError(
       'internal',
-      `volume.json has version ${String(json['version'])}; this program knows ${VERSION}`,
+      `volume.json has version ${String(version)}; this program knows ${VERSION} and ${VERSION_DETACHED}`,
     );
   }
   if (!isWhole(bytes)) throw new VolumeHostError('damaged', 'volume.json fails its checksum');
   const sizeBytes = whole(json, 'sizeBytes');
   if (sizeBytes === 0 || sizeBytes % CHUNK_BYTES !== 0) throw damaged('sizeBytes');
+  const origin = json['origin'] === null ? null : decodeOrigin(json['origin']);
+  const detached = version === VERSION_DETACHED;
+  if ((json['detached'] ?? false) !== detached || (detached && origin === null)) throw damaged('detached');
   return {
     volume: parseVolumeId(text(json, 'volume')) ?? fail('volume'),
     account: parseAccountId(text(json, 'account')) ?? fail('account'),
     sizeBytes,
-    origin: json['origin'] === null ? null : decodeOrigin(json['origin']),
+    origin,
+    detached,
+    hydrationBytesPerSecond: isMissing(json, 'hydrationBytesPerSecond') ? null : rate(json, 'hydrationBytesPerSecond'),
     generation: whole(json, 'generation'),
-    sealedKey: (json['sealedKey'] ?? null) === null ? null : text(json, 'sealedKey'),
+    sealedKey: isMissing(json, 'sealedKey') ? null : text(json, 'sealedKey'),
   };
 }
 
@@ -79,6 +92,16 @@ function decodeOrigin(value: unknown): VolumeOrigin {
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Or null. */
+function isMissing(object: Readonly<Record<string, unknown>>, member: string): boolean {
+  return (object[member] ?? null) === null;
+}
+
+function rate(object: Readonly<Record<string, unknown>>, member: string): number {
+  const value = whole(object, member);
+  return value > 0 ? value : fail(member);
 }
 
 function text(object: Readonly<Record<string, unknown>>, member: string): string {

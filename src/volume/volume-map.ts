@@ -16,6 +16,17 @@ export interface Change {
   readonly changedBlocks: Uint32Array | null;
 }
 
+/** As `changes` and `changeCount` take it: everything that the cut holds, also what came from the origin. For a cut of a detached volume. */
+export const SINCE_NOTHING: Epoch = -1;
+
+/** What a volume was made as. */
+export interface VolumeMapShape {
+  readonly chunkCount: number;
+  readonly originCount: number;
+  /** Of the origin, whose chunks are all here (see VolumeMap.isDetached); by default it is not. */
+  readonly isDetached?: boolean;
+}
+
 /**
  * The state of a volume: the map, the epoch, and what pending cuts still need. It is changed by the records of the log
  * alone, in the same way when they are written and when they are replayed.
@@ -24,7 +35,8 @@ export interface Change {
  * it too (its epoch is ≥ e) finds it there. So of one chunk, exactly one entry among the map and the tables of a cut and
  * of those after it has an epoch ≤ the cut's: that is the cut's view of it. When a cut is released, what the next older
  * one needs moves to that one's table, and the rest is given back. Entries of epoch 0 (zero, origin, or a slot with the
- * origin's bytes) are not kept: a view without an entry is what the volume was made from.
+ * origin's bytes) are not kept: a view without an entry is what the volume was made from. But when the volume is detached
+ * from its origin, the slots among them are kept, and a view without an entry is zeros.
  */
 export class VolumeMap {
   readonly chunks: ChunkMap;
@@ -32,11 +44,14 @@ export class VolumeMap {
   readonly watch: PageWatch;
   /** Writes land in it. */
   epoch: Epoch = 1;
+  /** Nothing is read through to the origin any more, by no pending cut either. Once it is set it stays so. */
+  isDetached: boolean;
   /** Oldest first. Released ones stay until they are empty. */
   #tables: CutTable[] = [];
   #newest: CutTable | null = null;
 
-  constructor(options: { readonly chunkCount: number; readonly originCount: number }) {
+  constructor(options: VolumeMapShape) {
+    this.isDetached = options.isDetached ?? false;
     this.watch = { stamp: 0, saver: null };
     this.chunks = new ChunkMap({ ...options, watch: this.watch });
     this.marks = new BlockMarks(options.chunkCount);
@@ -59,7 +74,8 @@ export class VolumeMap {
     assert(oldState !== state, 'a record changes where a chunk is');
     chunks.set(index, state, epoch);
     const marks = this.marks.take(index);
-    if (oldEpoch > 0 && this.#newest !== null && oldEpoch <= this.#newest.epoch) {
+    const isOwn = oldEpoch > 0 || (this.isDetached && oldState >= SLOT_BASE);
+    if (isOwn && this.#newest !== null && oldEpoch <= this.#newest.epoch) {
       this.#newest.add(index, oldState, oldEpoch, marks);
       return -1;
     }
@@ -115,6 +131,7 @@ export class VolumeMap {
 
   /** Chunks of a cut's view with sinceEpoch < epoch ≤ the cut's, by index; looks at a page of the map at a time. */
   *changes(cut: CutId, sinceEpoch: Epoch): Generator<Change> {
+    assert(sinceEpoch >= 0 || this.isDetached, 'what came from the origin is all here only when it is detached');
     for (let pageIndex = 0; pageIndex < this.chunks.pageCount; pageIndex += 1) {
       const table = this.#needed(cut);
       const found: Change[] = [];
@@ -128,6 +145,7 @@ export class VolumeMap {
 
   /** How many `changes` gives. */
   changeCount(cut: CutId, sinceEpoch: Epoch): number {
+    assert(sinceEpoch >= 0 || this.isDetached, 'what came from the origin is all here only when it is detached');
     const { epoch } = this.#needed(cut);
     let count = this.chunks.counts.between(sinceEpoch, epoch);
     for (const table of this.#tables) if (table.epoch >= epoch) count += table.counts.between(sinceEpoch, epoch);
@@ -167,7 +185,7 @@ export class VolumeMap {
     if (page === null || page.epochMax <= sinceEpoch) return;
     for (let at = 0; at < PAGE_WORDS; at += 2) {
       const epoch = page.words[at + 1] as number;
-      if (epoch > sinceEpoch && epoch <= cutEpoch) {
+      if (epoch > sinceEpoch && epoch <= cutEpoch && (epoch > 0 || (page.words[at] as number) >= SLOT_BASE)) {
         const index = pageIndex * PAGE_CHUNKS + (at >>> 1);
         found.push(change(index, page.words[at] as number, this.marks.changedSince(index, sinceEpoch)));
       }
