@@ -33,7 +33,9 @@ export type Failure =
         | 'pending-snapshots'
         | 'direct-snapshots'
         | 'tags'
-        | 'names';
+        | 'names'
+        // Rules, policies and keys.
+        | 'resources';
       readonly max: number;
     }
   | { readonly kind: 'snapshot-rate'; readonly volume: VolumeId }

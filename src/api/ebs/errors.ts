@@ -54,6 +54,7 @@ function limitExceeded({ limit, max }: Extract<Failure, { kind: 'limit' }>): Aws
     case 'volumes':
     case 'volume-gib':
     case 'names':
+    case 'resources':
       return {
         code: 'ServiceQuotaExceededException',
         message: `The quota of ${limit} (${max}) has been reached.`,

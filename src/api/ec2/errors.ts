@@ -161,7 +161,8 @@ function limitExceeded(limit: Limit, max: number): AwsError {
     case 'tags':
       return clientError('TagLimitExceeded', `The maximum number of Tags for a resource (${max}) has been reached.`);
     case 'names':
-      return clientError('ResourceLimitExceeded', `Maximum number of names (${max}) exceeded.`);
+    case 'resources':
+      return clientError('ResourceLimitExceeded', `Maximum number of ${limit} (${max}) exceeded.`);
     default:
       return unreachable(limit);
   }

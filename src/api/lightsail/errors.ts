@@ -121,6 +121,7 @@ const LIMITS: Readonly<Record<Extract<Failure, { kind: 'limit' }>['limit'], stri
   'direct-snapshots': 'snapshots being written',
   tags: 'tags of a resource',
   names: 'names',
+  resources: 'resources',
 };
 
 /** The domain's fields in the model's spelling. */
