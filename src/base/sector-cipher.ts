@@ -73,9 +73,9 @@ export class SectorCipher {
       numbers.writeUInt32LE(Math.floor((sector + at) / 0x1_0000_0000), at * 16 + 4);
     }
     updateInto(this.#masks.firsts, this.#tweaker, numbers.subarray(0, count * 16));
-    this.#masks.apply(count);
+    this.#masks.mask(count);
     updateInto(bytes, cipher, bytes);
-    this.#masks.apply(count);
+    this.#masks.maskAgain(count);
   }
 
   /** Which of the first sectors in the masks' memory are zeros, a bit each. */

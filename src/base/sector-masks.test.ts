@@ -33,7 +33,7 @@ for (const [name, first] of Object.entries(FIRSTS)) {
   test(`masks that begin with ${name} go on by x in GF(2^128)`, () => {
     masks.sectors.fill(0);
     masks.firsts.set(first);
-    masks.apply(1);
+    masks.mask(1);
     assert(masks.sectors.subarray(0, SECTOR_BYTES).equals(masksFrom(first)));
   });
 }
@@ -45,7 +45,7 @@ test('each sector gets masks of its own, what lies behind them none', () => {
     masks.sectors.set(before);
     masks.firsts.set(firsts);
     const count = 1 + random.below(MASKED_SECTORS_MAX);
-    masks.apply(count);
+    masks.mask(count);
     for (let sector = 0; sector < MASKED_SECTORS_MAX; sector += 1) {
       const row =
         sector < count ? masksFrom(firsts.subarray(sector * 16, sector * 16 + 16)) : Buffer.alloc(SECTOR_BYTES);
@@ -59,7 +59,7 @@ test('each sector gets masks of its own, what lies behind them none', () => {
       }
     }
     assert(masks.firsts.equals(firsts), 'the first masks stay');
-    masks.apply(count);
+    masks.maskAgain(count);
     assert(masks.sectors.equals(before), 'twice is as never');
   }
 });

@@ -12,13 +12,15 @@ const SECTOR_BYTES = 4096;
 export const MASKED_SECTORS_MAX = 16;
 
 const PAGE_BYTES = 65_536;
-/** In the module's memory: the sectors first, and then a first mask of 16 bytes for each. */
+/** In the module's memory: the sectors, their masks, and a first mask of 16 bytes for each. */
 const SECTORS_BYTES = MASKED_SECTORS_MAX * SECTOR_BYTES;
-const PAGES = Math.ceil((SECTORS_BYTES + MASKED_SECTORS_MAX * 16) / PAGE_BYTES);
+const MASKS_AT = SECTORS_BYTES;
+const FIRSTS_AT = 2 * SECTORS_BYTES;
+const PAGES = Math.ceil((FIRSTS_AT + MASKED_SECTORS_MAX * 16) / PAGE_BYTES);
 
 /**
  * The masks of XTS: block j of a sector is XORed with the sector's first mask times x^j in GF(2^128). In WebAssembly, for
- * its 128-bit instructions: plain JavaScript takes three times as long for this as AES for the blocks.
+ * its 128-bit instructions: plain JavaScript takes longer for this than AES takes for the blocks.
  */
 export interface SectorMasks {
   /** Where the sectors lie. */
@@ -27,8 +29,10 @@ export interface SectorMasks {
   readonly words: Int32Array;
   /** Where the first mask of each sector lies, 16 bytes each. */
   readonly firsts: Buffer;
-  /** XORs the masks over the first `count` sectors. Twice is as never. */
-  apply(count: number): void;
+  /** Makes the masks of the first `count` sectors, and XORs them over these. */
+  mask(count: number): void;
+  /** XORs the masks that were made last over the first `count` sectors again. */
+  maskAgain(count: number): void;
 }
 
 let made: SectorMasks | null = null;
@@ -43,13 +47,18 @@ function make(): SectorMasks {
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(moduleBytes()));
   const memory = exports['memory'] as { readonly buffer: ArrayBuffer };
   const mask = exports['mask'] as (at: number, end: number, firsts: number) => void;
+  const maskAgain = exports['maskAgain'] as (at: number, end: number) => void;
   return {
     sectors: Buffer.from(memory.buffer, 0, SECTORS_BYTES),
     words: new Int32Array(memory.buffer, 0, SECTORS_BYTES / 4),
-    firsts: Buffer.from(memory.buffer, SECTORS_BYTES, MASKED_SECTORS_MAX * 16),
-    apply: (count) => {
+    firsts: Buffer.from(memory.buffer, FIRSTS_AT, MASKED_SECTORS_MAX * 16),
+    mask: (count) => {
       assert(count > 0 && count <= MASKED_SECTORS_MAX, 'sectors to mask fit the memory');
-      mask(0, count * SECTOR_BYTES, SECTORS_BYTES);
+      mask(0, count * SECTOR_BYTES, FIRSTS_AT);
+    },
+    maskAgain: (count) => {
+      assert(count > 0 && count <= MASKED_SECTORS_MAX, 'sectors to mask fit the memory');
+      maskAgain(0, count * SECTOR_BYTES);
     },
   };
 }
@@ -64,7 +73,7 @@ const V128 = 0x7b;
 const VOID = 0x40;
 const END = 0x0b;
 
-/** Parameters and local variables of `mask`. */
+/** Parameters and local variables of `mask`; `maskAgain` has the first two. */
 const AT = 0;
 const SECTORS_END = 1;
 const FIRSTS = 2;
@@ -94,21 +103,22 @@ const v128Const = (bytes: readonly number[]): Code => [simd(12), bytes];
 const v128And = (one: Code, other: Code): Code => [one, other, simd(78)];
 const v128Xor = (one: Code, other: Code): Code => [one, other, simd(81)];
 const i64x2Of = (low: Code, high: Code): Code => [low, simd(18), high, simd(30), 1];
-const i64x2Shl = (value: Code, bits: number): Code => [value, i32Const(bits), simd(203)];
-const i32x4ShrS = (value: Code, bits: number): Code => [value, i32Const(bits), simd(172)];
+const i64x2Add = (one: Code, other: Code): Code => [one, other, simd(206)];
+const i32x4GtS = (one: Code, other: Code): Code => [one, other, simd(59)];
 const i8x16Shuffle = (value: Code, bytes: readonly number[]): Code => [value, value, simd(13), bytes];
 const repeatWhileLess = (one: number, other: number, body: Code): Code => [
   ...[0x03, VOID, body],
   ...[get(one), get(other), 0x49, 0x0d, 0, END],
 ];
 
-/** x times what a vector holds: its halves are shifted; bit 63 becomes bit 64, and bit 127 is x^7 + x^2 + x + 1. */
+/** x times what a vector holds: each half is doubled; bit 63 becomes bit 64, and bit 127 is x^7 + x^2 + x + 1. */
 function timesX(mask: number): Code {
-  const signs = i32x4ShrS(get(mask), 31);
-  // Lanes of 32 bits 3, 0, 1, 2: those of bits 127 and 63 come to where the carries go.
-  const turned = i8x16Shuffle(signs, [12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+  // All ones in those lanes of 32 bits whose top bit is lost.
+  const lost = i32x4GtS(v128Const(Array.from({ length: 16 }, () => 0)), get(mask));
+  // Lanes 3, 0, 1, 2: those of bits 127 and 63 come to where the carries go.
+  const turned = i8x16Shuffle(lost, [12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
   const carries = v128And(turned, v128Const([0x87, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]));
-  return v128Xor(i64x2Shl(get(mask), 1), carries);
+  return v128Xor(i64x2Add(get(mask), get(mask)), carries);
 }
 
 /** x^64 times what LOW and HIGH hold: the low half becomes the high one, and the high one is folded in at x^7 + x^2 + x + 1. */
@@ -125,7 +135,8 @@ function maskBody(): Code {
   const step = runs.map((run) => {
     const offset = run * RUN_BYTES;
     const masked = v128Xor(v128Load(get(AT), offset), get(MASKS + run));
-    return [v128Store(get(AT), masked, offset), set(MASKS + run, timesX(MASKS + run))];
+    const stored = [v128Store(get(AT), masked, offset), v128Store(get(AT), get(MASKS + run), MASKS_AT + offset)];
+    return [stored, set(MASKS + run, timesX(MASKS + run))];
   });
   return repeatWhileLess(AT, SECTORS_END, [
     ...[set(LOW, i64Load(get(FIRSTS), 0)), set(HIGH, i64Load(get(FIRSTS), 8)), begin],
@@ -136,16 +147,23 @@ function maskBody(): Code {
   ]);
 }
 
+function maskAgainBody(): Code {
+  const step = [0, 16, 32, 48].map((offset) => {
+    const masked = v128Xor(v128Load(get(AT), offset), v128Load(get(AT), MASKS_AT + offset));
+    return v128Store(get(AT), masked, offset);
+  });
+  return repeatWhileLess(AT, SECTORS_END, [step, set(AT, i32Add(get(AT), i32Const(64)))]);
+}
+
 function moduleBytes(): Uint8Array<ArrayBuffer> {
-  const parameters: Code = [3, I32, I32, I32];
   const locals: Code = [3, 1, I32, 3, I64, RUNS, V128];
   return Uint8Array.from([
     ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-    ...section(1, [1, 0x60, parameters, 0]),
-    ...section(3, [1, 0]),
+    ...section(1, [2, 0x60, 3, I32, I32, I32, 0, 0x60, 2, I32, I32, 0]),
+    ...section(3, [2, 0, 1]),
     ...section(5, [1, 1, PAGES, PAGES]),
-    ...section(7, [2, name('memory'), 2, 0, name('mask'), 0, 0]),
-    ...section(10, [1, sized([locals, maskBody(), END])]),
+    ...section(7, [3, name('memory'), 2, 0, name('mask'), 0, 0, name('maskAgain'), 0, 1]),
+    ...section(10, [2, sized([locals, maskBody(), END]), sized([0, maskAgainBody(), END])]),
   ]);
 }
 
