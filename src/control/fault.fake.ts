@@ -37,6 +37,7 @@ export function faultyHost(host: VolumeHost, faults: Faults): VolumeHost {
     create: (spec) => faults.around('create', () => host.create(spec)),
     open: (volume, generation) => faults.around('open', () => host.open(volume, generation)),
     close: (volume, generation) => faults.around('close', () => host.close(volume, generation)),
+    grow: (volume, sizeBytes) => faults.around('grow', () => host.grow(volume, sizeBytes)),
     destroy: (volume) => faults.around('destroy', () => host.destroy(volume)),
     status: (volumes) => faults.around('status', () => host.status(volumes)),
     cut: (volumes, cut) => faults.around('cut', () => host.cut(volumes, cut)),

@@ -25,6 +25,7 @@ type Content = Map<number, Uint8Array>;
 
 interface MemoryVolume {
   readonly spec: VolumeSpec;
+  sizeBytes: number;
   content: Content;
   epoch: Epoch;
   readonly changedIn: Map<number, Epoch>;
@@ -158,6 +159,7 @@ export class MemoryHost implements VolumeHost {
     const origin = spec.origin === null ? null : this.#snapshot(spec.origin);
     this.volumes.set(spec.volume, {
       spec,
+      sizeBytes: spec.sizeBytes,
       content: new Map(origin?.content),
       epoch: 1,
       changedIn: new Map(),
@@ -184,6 +186,11 @@ export class MemoryHost implements VolumeHost {
     found.failure = null;
     found.clientCount = 0;
     this.#endUploads((upload) => upload.job.label.volume === volume, 'unavailable');
+  }
+
+  async grow(volume: VolumeId, sizeBytes: number): Promise<void> {
+    const found = this.#opened(volume);
+    found.sizeBytes = Math.max(found.sizeBytes, sizeBytes);
   }
 
   async destroy(volume: VolumeId): Promise<void> {
@@ -383,7 +390,7 @@ export class MemoryHost implements VolumeHost {
   async writeBlock(volume: VolumeId, generation: Generation, index: number, bytes: Uint8Array): Promise<void> {
     const found = this.#opened(volume);
     if (found.generation !== generation) throw new VolumeHostError('fenced', volume);
-    if (index >= chunkCount(found.spec.sizeBytes)) throw new VolumeHostError('internal', `no chunk ${index}`);
+    if (index >= chunkCount(found.sizeBytes)) throw new VolumeHostError('internal', `no chunk ${index}`);
     this.write(volume, index, bytes);
   }
 

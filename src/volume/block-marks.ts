@@ -39,6 +39,12 @@ export class BlockMarks {
     this.#bytesMax = BYTES_MIN * (1 + Math.floor(chunkCount / CHUNKS_PER_SHARE));
   }
 
+  /** The volume has so many chunks from now on: more than before. */
+  grow(chunkCount: number): void {
+    const pageCount = Math.ceil(chunkCount / PAGE_CHUNKS);
+    while (this.#pages.length < pageCount) this.#pages.push(null);
+  }
+
   /** The chunk came into a slot in this epoch, as it was in the entry of `before`; what is written from now on is marked. */
   begin(index: number, before: Epoch): void {
     const page = this.#pages[index >>> PAGE_SHIFT] ?? this.#make(index >>> PAGE_SHIFT);

@@ -283,7 +283,8 @@ function readHeader(file: VolumeFile, identity: LogIdentity, chunkCount: number)
   if (header.readUInt32LE(12) !== identity.number || header.readUInt32LE(16) !== identity.volumeTag) {
     throw damaged(identity, 'it is the checkpoint of something else');
   }
-  if (header.readUInt32LE(20) !== chunkCount) throw damaged(identity, 'it is of a volume of another size');
+  // A volume may have grown since.
+  if (header.readUInt32LE(20) > chunkCount) throw damaged(identity, 'it is of a larger volume');
   const cuts = header.readUInt32LE(44) === 0 ? decodeCuts(header, header.readUInt32LE(28)) : null;
   if (cuts === null) throw damaged(identity, 'its header has what this version does not know');
   return { epoch: header.readUInt32LE(24), nextSequence: Number(header.readBigUInt64LE(32)), cuts, bytes, crc };

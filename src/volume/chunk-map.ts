@@ -44,8 +44,8 @@ export interface PageSaver {
  * from the beginning: origin below `originCount`, zero above, epoch 0.
  */
 export class ChunkMap {
-  readonly chunkCount: number;
-  readonly pageCount: number;
+  chunkCount: number;
+  pageCount: number;
   readonly counts = new EpochCounts();
   readonly #originCount: number;
   readonly #pages: (MapPage | null)[];
@@ -64,6 +64,14 @@ export class ChunkMap {
   /** Bytes of the pages held, as in a checkpoint. */
   get pageBytes(): number {
     return this.#pagesHeld * PAGE_WORDS * 4;
+  }
+
+  /** The volume is larger from now on; what is added is zeros. */
+  grow(chunkCount: number): void {
+    assert(chunkCount >= this.chunkCount, 'a volume grows');
+    this.chunkCount = chunkCount;
+    this.pageCount = Math.ceil(chunkCount / PAGE_CHUNKS);
+    while (this.#pages.length < this.pageCount) this.#pages.push(null);
   }
 
   stateAt(index: number): number {

@@ -31,6 +31,10 @@ export class HostClient implements VolumeHost {
     await (await this.#connection()).call(VERBS.close, { volume, generation });
   }
 
+  async grow(volume: VolumeId, sizeBytes: number): Promise<void> {
+    await (await this.#connection()).call(VERBS.grow, { volume, sizeBytes });
+  }
+
   async destroy(volume: VolumeId): Promise<void> {
     await (await this.#connection()).call(VERBS.destroy, { volume });
   }

@@ -49,7 +49,7 @@ import {
  * Answers come in any order. `hello` and the verb `stop` keep their form in every version, so that any control can
  * replace any host. `stop` and `configure` are the process's, not the VolumeHost's: see HostServer. Raise HOST_PROTOCOL_VERSION with every other change of form or meaning.
  */
-export const HOST_PROTOCOL_VERSION = 5;
+export const HOST_PROTOCOL_VERSION = 6;
 
 export interface Hello {
   readonly varve: 'volume-host' | 'control';
@@ -152,6 +152,9 @@ export const VERBS = {
   ),
   open: verb('open', CHANGES, volumeAndGeneration, socket, (host, p) => host.open(p.volume, p.generation)),
   close: verb('close', CHANGES, volumeAndGeneration, nothing, (host, p) => host.close(p.volume, p.generation)),
+  grow: verb('grow', CHANGES, record({ volume: volumeId, sizeBytes: count }), nothing, (host, p) =>
+    host.grow(p.volume, p.sizeBytes),
+  ),
   destroy: verb('destroy', CHANGES, record({ volume: volumeId }), nothing, (host, p) => host.destroy(p.volume)),
   status: verb(
     'status',

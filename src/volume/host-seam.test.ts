@@ -32,6 +32,7 @@ function hostWith(verbs: Partial<VolumeHost>): VolumeHost {
     create: absent,
     open: absent,
     close: absent,
+    grow: absent,
     destroy: absent,
     status: absent,
     cut: absent,

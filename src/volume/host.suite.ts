@@ -55,6 +55,38 @@ export function volumeHostSuite(name: string, start: (t: TestContext) => Promise
     await rejectsAs('volume-not-found', host.open(volume, 2));
   });
 
+  fact('a volume grows in use; who is connected sees it by connecting again', async ({ host }) => {
+    const { volume, socketPath } = await openVolume(host);
+    using before = await PlainNbdClient.connect({ path: socketPath }, volume);
+    await before.write(SIZE - 4, Buffer.from('old.'));
+    const early = newSnapshot();
+    const [cut] = await host.cut([volume], cutOf(early));
+    await host.grow(volume, 3 * SIZE);
+    await host.grow(volume, 2 * SIZE); // Smaller than it is: nothing happens.
+    await before.write(SIZE - 8, Buffer.from('goes'));
+    using after = await PlainNbdClient.connect({ path: socketPath }, volume);
+    assert.equal(after.sizeBytes, 3 * SIZE);
+    assert.equal(String(await after.read(SIZE - 8, 12)), 'goesold.\0\0\0\0');
+    await after.write(3 * SIZE - 4, Buffer.from('end.'));
+    await after.flush();
+    assert.ok(cut !== undefined);
+    await host.upload(jobOf(early, volume, cut.epoch), never);
+    assert.equal((await host.listBlocks(early, 0, 100)).blocks.length, 1, 'what was cut before has not grown');
+    const { snapshot } = await snapshotOf(host, volume, { sizeBytes: 3 * SIZE });
+    const { blocks } = await host.listBlocks(snapshot, 0, 100);
+    assert.deepEqual(
+      blocks.map(({ index }) => index),
+      [7, 23],
+    );
+    await host.close(volume, 1);
+    await rejectsAs('unavailable', host.grow(volume, 4 * SIZE));
+    await host.open(volume, 1);
+    using again = await PlainNbdClient.connect({ path: socketPath }, volume);
+    assert.equal(again.sizeBytes, 3 * SIZE);
+    assert.equal(String(await again.read(3 * SIZE - 4, 4)), 'end.');
+    await rejectsAs('volume-not-found', host.grow(newVolume(), SIZE));
+  });
+
   fact('status tells of open volumes only: clients, epoch, slots', async ({ host }) => {
     const { volume, socketPath } = await openVolume(host);
     const { volume: closed } = await openVolume(host);

@@ -192,6 +192,8 @@ export interface VolumeHost extends AsyncDisposable {
   open(volume: VolumeId, generation: Generation): Promise<{ readonly socketPath: string }>;
   /** Stops serving, flushes. Older generations than the one open are ignored. */
   close(volume: VolumeId, generation: Generation): Promise<void>;
+  /** Makes an open volume larger, a whole number of chunks; clients see it when they connect again. Not larger than it is already: nothing happens. */
+  grow(volume: VolumeId, sizeBytes: number): Promise<void>;
   /** Gives back all that the volume holds. `in-use` while clients are connected. No error when there is none. */
   destroy(volume: VolumeId): Promise<void>;
   status(volumes: readonly VolumeId[]): Promise<readonly VolumeStatus[]>;

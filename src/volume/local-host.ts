@@ -207,6 +207,13 @@ export class LocalVolumeHost implements VolumeHost {
     });
   }
 
+  async grow(volume: VolumeId, sizeBytes: number): Promise<void> {
+    await this.#alone(volume, `grow ${volume}`, async () => {
+      const device = await this.#deviceOf(volume);
+      await device.grow(sizeBytes);
+    });
+  }
+
   async destroy(volume: VolumeId): Promise<void> {
     await this.#alone(volume, `destroy ${volume}`, async () => {
       const device = this.#open.get(volume);

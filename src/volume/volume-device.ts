@@ -91,7 +91,6 @@ export interface VolumeDeviceOptions {
 }
 
 export class VolumeDevice implements BlockDevice {
-  readonly sizeBytes: number;
   readonly readOnly = false;
   readonly volume: VolumeId;
   readonly account: AccountId;
@@ -111,13 +110,13 @@ export class VolumeDevice implements BlockDevice {
   readonly #files: VolumeFiles;
   readonly #path: string;
   #record: VolumeRecord;
+  #recordChanged: Promise<void> = Promise.resolve();
   /** Nothing is to be fetched any more. */
   #isOriginHere = false;
   #isClosed = false;
 
   private constructor(parts: DeviceParts) {
     const { record, options } = parts;
-    this.sizeBytes = record.sizeBytes;
     this.volume = record.volume;
     this.account = record.account;
     this.origin = record.origin;
@@ -181,6 +180,10 @@ export class VolumeDevice implements BlockDevice {
     const { bootId = machineBootId(), limits = JOURNAL_LIMITS, clock = systemClock } = options;
     const recovered = await recover({ directory, record, generation, bootId, limits, clock, cipher, onTrouble });
     return new VolumeDevice({ ...recovered, record, options, path, dataPath: directory.dataPath, dataKey, onTrouble });
+  }
+
+  get sizeBytes(): number {
+    return this.#record.sizeBytes;
   }
 
   /** What the volume reads through to; null: nothing, or nothing any more. */
@@ -339,11 +342,34 @@ export class VolumeDevice implements BlockDevice {
     // In this turn, as cuts that come now must keep what came from the origin. A crash before the record is written takes it
     // back: those cuts need the origin then, and it is there.
     this.#map.isDetached = true;
-    const record = { ...this.#record, detached: true };
-    await writeVolumeRecord(this.#files, this.#path, record);
-    this.#record = record;
+    await this.#changeRecord({ detached: true });
     this.#origin.detach();
     return true;
+  }
+
+  /**
+   * Makes the volume larger: zeros at its end, which may be written at once. Who is connected sees the size that it was told
+   * until it connects again. Not smaller than it is; the same size again is no error. Durable when it resolves. Throws the
+   * system's error.
+   */
+  async grow(sizeBytes: number): Promise<void> {
+    this.#check(0, 0);
+    assert(sizeBytes % CHUNK_BYTES === 0, 'a volume has a whole number of chunks');
+    // The record first: a log or a checkpoint names only chunks that the volume has, also after a crash.
+    await this.#changeRecord({ sizeBytes });
+  }
+
+  /** One change after another, so that none takes another back. */
+  async #changeRecord(change: Partial<Pick<VolumeRecord, 'detached' | 'sizeBytes'>>): Promise<void> {
+    const changed = this.#recordChanged.then(async () => {
+      const sizeBytes = Math.max(this.sizeBytes, change.sizeBytes ?? 0);
+      const record = { ...this.#record, ...change, sizeBytes };
+      await writeVolumeRecord(this.#files, this.#path, record);
+      this.#map.grow(record.sizeBytes / CHUNK_BYTES);
+      this.#record = record;
+    });
+    this.#recordChanged = changed.catch(() => {}); // Who asked for it hears of it.
+    await changed;
   }
 
   /** Moves what lies at the end of the data file to free places before it, and makes the file shorter. Throws DeviceError. */

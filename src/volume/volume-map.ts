@@ -57,6 +57,12 @@ export class VolumeMap {
     this.marks = new BlockMarks(options.chunkCount);
   }
 
+  /** More chunks, zeros, at the end. */
+  grow(chunkCount: number): void {
+    this.chunks.grow(chunkCount);
+    this.marks.grow(chunkCount);
+  }
+
   /** All tables, oldest first, those that are being emptied too. */
   get tables(): readonly CutTable[] {
     return this.#tables;
