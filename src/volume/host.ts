@@ -8,6 +8,8 @@ export interface VolumeSpec {
   readonly sizeBytes: number;
   /** Restored from this completed snapshot, of the same account, not larger than the volume; null: all zeros. */
   readonly origin: SnapshotId | null;
+  /** At most so much of the origin is fetched in the background, whatever the host is set to, and without waiting for others; null or missing: as the host is set. */
+  readonly hydrationBytesPerSecond?: number | null;
 }
 
 /** What the manifest of a snapshot says beside its chunks; enough to find and restore it from the object store alone. */
@@ -96,7 +98,7 @@ export type HydrationState =
   | 'hydrating'
   /** Something is in the way; it goes on by itself. */
   | 'waiting'
-  /** All is here: nothing is read through any more. */
+  /** All is here: nothing is read through any more, and the snapshot may go once no cut is pending. */
   | 'hydrated'
   /** Not asked for. Chunks come when they are read. */
   | 'off';
@@ -111,6 +113,12 @@ export interface HydrationStatus {
   readonly totalBytes: number;
   /** Of the last seconds. */
   readonly bytesPerSecond: number;
+  /** At most, by the volume's own setting or the host's; 0: it is off. */
+  readonly bytesPerSecondMax: number;
+  /** Whether that is the volume's own setting. */
+  readonly isOwnRate: boolean;
+  /** Until all is here, by the rate of the last seconds, or, while there is none, at the most; null: it is off, so never. */
+  readonly remainingSeconds: number | null;
 }
 
 export interface VolumeStatus {

@@ -159,6 +159,7 @@ class World {
       bytesPerSecond: 100 * CHUNK_BYTES,
       freeBytes: async () => (this.#random.below(10) === 0 ? 0 : Number.MAX_SAFE_INTEGER),
       turn: async () => ({ [Symbol.dispose]: () => {} }),
+      isOwnRate: false,
       clock: new TurnClock(),
     });
   }

@@ -61,6 +61,7 @@ function hydrationOf(
     totalCount: options.total ?? 64,
     first: options.first ?? [],
     bytesPerSecond: RATE_CHUNKS * CHUNK_BYTES,
+    isOwnRate: true,
     freeBytes: async () => options.freeBytes?.() ?? Number.MAX_SAFE_INTEGER,
     turn: async () => {
       turns.held += 1;
@@ -87,17 +88,21 @@ test('it goes through the origin in order, at its rate, and then has all of it',
   const origin = new FakeOrigin(all);
   const { hydration, advance, isDone } = hydrationOf(origin);
   assert.deepEqual(hydration.status().totalBytes, 64 * CHUNK_BYTES);
+  assert.equal(hydration.status().remainingSeconds, 64 / RATE_CHUNKS, 'at its rate, before it has begun');
   await advance(4);
   const count = origin.fetched.length;
   assert.ok(Math.abs(count - 4 * RATE_CHUNKS) <= 8, `${count} chunks in four seconds`);
-  const { state, presentBytes, bytesPerSecond } = hydration.status();
+  const { state, presentBytes, bytesPerSecond, remainingSeconds } = hydration.status();
   assert.deepEqual([state, presentBytes], ['hydrating', count * CHUNK_BYTES]);
+  const expectedSeconds = ((64 - count) * CHUNK_BYTES) / bytesPerSecond;
+  assert.ok(remainingSeconds !== null && Math.abs(remainingSeconds - expectedSeconds) <= 1);
   assert.ok(bytesPerSecond > 0 && bytesPerSecond <= (RATE_CHUNKS + 1) * CHUNK_BYTES);
   await advance(6);
   assert.ok(isDone());
   assert.deepEqual(origin.fetched, all);
   assert.deepEqual(hydration.status(), {
-    ...{ state: 'hydrated', reason: null, bytesPerSecond: hydration.status().bytesPerSecond },
+    ...{ state: 'hydrated', reason: null, bytesPerSecond: 0, remainingSeconds: 0 },
+    ...{ bytesPerSecondMax: RATE_CHUNKS * CHUNK_BYTES, isOwnRate: true },
     ...{ presentBytes: 64 * CHUNK_BYTES, totalBytes: 64 * CHUNK_BYTES },
   });
 });
@@ -190,7 +195,7 @@ test('how far a large volume is, is told without looking at all of it, and yet f
   const origin = new FakeOrigin(Array.from({ length: pages }, (_, page) => page * PRESENCE_PAGE_CHUNKS));
   origin.chunkCount = pages * PRESENCE_PAGE_CHUNKS;
   await origin.learn();
-  const { hydration } = hydrationOf(origin, { total: pages, freeBytes: () => 0 });
+  const { hydration, advance } = hydrationOf(origin, { total: pages, freeBytes: () => 0 });
   await setImmediate();
   origin.fetched.push(7 * PRESENCE_PAGE_CHUNKS, 30 * PRESENCE_PAGE_CHUNKS);
   let lookCount = 0;
@@ -201,7 +206,13 @@ test('how far a large volume is, is told without looking at all of it, and yet f
   };
   hydration.status();
   assert.ok(lookCount <= 2 * PRESENCE_PAGE_CHUNKS, `${lookCount} chunks looked at`);
-  for (let turn = 0; turn < pages; turn += 1) hydration.status();
+  const lookedAt = lookCount;
+  for (let asked = 0; asked < 1_000; asked += 1) hydration.status();
+  assert.equal(lookCount, lookedAt, 'who asks again at once is told what was counted just now');
+  for (let turn = 0; turn < pages; turn += 1) {
+    await advance(0.1);
+    hydration.status();
+  }
   assert.equal(hydration.status().presentBytes, 2 * CHUNK_BYTES);
 });
 

@@ -20,6 +20,8 @@ const RETRY_MS_MAX = 60_000;
 export const FREE_BYTES_MIN = 1024 ** 3;
 /** The rate that is shown is of so long. */
 const RATE_WINDOW_MS = 5_000;
+/** What was counted is good for so long: whoever asks of a thousand volumes each second costs little. */
+const RECOUNT_MS = 100;
 
 /** What hydration needs of a volume's origin; see OriginChunks. */
 export interface HydratedOrigin {
@@ -42,8 +44,10 @@ export interface HydrationOptions {
   readonly totalCount: number;
   /** Chunks that come first, in this order; any index may be in it. */
   readonly first: readonly number[];
-  /** At most; read before each step, and never 0. */
+  /** At most; read before each step, and then not 0. */
   readonly bytesPerSecond: number;
+  /** Whether the volume has that rate for itself. */
+  readonly isOwnRate: boolean;
   /** Free bytes of the disk that volumes are on. */
   readonly freeBytes: () => Promise<number>;
   /** Resolves when it may begin, as there may be others; what it answers is disposed of at the end. */
@@ -71,6 +75,7 @@ export class Hydration {
   /** That is being fetched. */
   #page = 0;
   #nextRecounted = 0;
+  #recountAtMs = -Infinity;
   #state: HydrationState = 'off';
   #reason: string | null = null;
   readonly #damaged = new Map<number, string>();
@@ -86,15 +91,22 @@ export class Hydration {
   }
 
   status(): HydrationStatus {
-    if (this.#state !== 'hydrated') this.#recountSome();
-    const { totalCount } = this.#options;
-    const hereCount = this.#state === 'hydrated' ? totalCount : Math.min(this.#hereCount, totalCount);
+    const { totalCount, bytesPerSecond: bytesPerSecondMax, isOwnRate } = this.#options;
+    const totalBytes = totalCount * CHUNK_BYTES;
+    if (this.#state === 'hydrated') return { ...hydratedStatus(totalBytes), bytesPerSecondMax, isOwnRate };
+    if (this.#clock.monotonicMs() >= this.#recountAtMs) this.#recountSome();
+    const presentBytes = Math.min(this.#hereCount, totalCount) * CHUNK_BYTES;
+    const bytesPerSecond = this.#rate();
+    const expected = bytesPerSecond === 0 ? bytesPerSecondMax : bytesPerSecond;
     return {
       state: this.#state,
       reason: this.#reason,
-      presentBytes: hereCount * CHUNK_BYTES,
-      totalBytes: totalCount * CHUNK_BYTES,
-      bytesPerSecond: this.#rate(),
+      presentBytes,
+      totalBytes,
+      bytesPerSecond,
+      bytesPerSecondMax,
+      isOwnRate,
+      remainingSeconds: expected === 0 ? null : Math.ceil((totalBytes - presentBytes) / expected),
     };
   }
 
@@ -256,6 +268,7 @@ export class Hydration {
 
   /** The page that is being fetched, and each time another one, as readers fetch chunks anywhere: all would take milliseconds. */
   #recountSome(): void {
+    this.#recountAtMs = this.#clock.monotonicMs() + RECOUNT_MS;
     this.#recount(this.#page);
     this.#recount(this.#nextRecounted);
     this.#nextRecounted = (this.#nextRecounted + 1) % Math.max(1, this.#pageCount);
@@ -271,6 +284,20 @@ export class Hydration {
     this.#hereCount += count - (this.#hereByPage[page] ?? 0);
     this.#hereByPage[page] = count;
   }
+}
+
+/** Of a volume that has all of its origin. */
+export function hydratedStatus(totalBytes: number): HydrationStatus {
+  return {
+    state: 'hydrated',
+    reason: null,
+    presentBytes: totalBytes,
+    totalBytes,
+    bytesPerSecond: 0,
+    bytesPerSecondMax: 0,
+    isOwnRate: false,
+    remainingSeconds: 0,
+  };
 }
 
 /** What the store says is damaged; null for other trouble, which may pass. */

@@ -9,8 +9,10 @@ import type { HydrationStatus } from './host.ts';
 import { Hydration } from './hydration.ts';
 import type { VolumeDevice } from './volume-device.ts';
 
-/** Volumes that are hydrated at once; the others wait for their turn. */
+/** Volumes that are hydrated at once at the host's rate; the others wait for their turn. */
 const TURNS = 2;
+/** How often it is looked whether cuts are still pending of a volume that has all of its origin. */
+const DETACH_RETRY_MS = 1_000;
 
 export interface HydrationSettings {
   /** Of each volume, at most; 0: volumes are not hydrated, chunks come when they are read. */
@@ -21,6 +23,7 @@ export interface HydrationSettings {
 export const HYDRATION_DEFAULT: HydrationSettings = { bytesPerSecond: 32 * 1024 ** 2 };
 
 interface Running {
+  readonly device: VolumeDevice;
   readonly hydration: Hydration;
   readonly abort: AbortController;
   readonly ended: Promise<void>;
@@ -54,7 +57,8 @@ export class Hydrations {
     const { volume, originChunks } = device;
     if (originChunks === null || device.origin === null) return;
     assert(!this.#running.has(volume), 'a volume is hydrated once');
-    const rate = (): number => Math.max(1, this.#settings.bytesPerSecond);
+    const rate = (): number => this.#rateOf(device);
+    const isOwnRate = device.hydrationBytesPerSecond !== null;
     const hydration = new Hydration({
       origin: originChunks,
       totalCount: device.origin.root.presentCount,
@@ -66,40 +70,66 @@ export class Hydrations {
         const { bavail, bsize } = await statfs(this.#directory);
         return bavail * bsize;
       },
-      turn: (signal) => this.#turn(signal),
+      isOwnRate,
+      // Whoever asked for a rate gets it from the beginning.
+      turn: (signal) => (isOwnRate ? Promise.resolve(NO_TURN) : this.#turn(signal)),
       clock: this.#clock,
     });
     const abort = new AbortController();
-    const ended = this.#run(volume, hydration, abort.signal);
-    this.#running.set(volume, { hydration, abort, ended });
+    const ended = this.#run(device, hydration, abort.signal);
+    this.#running.set(volume, { device, hydration, abort, ended });
   }
 
-  async #run(volume: VolumeId, hydration: Hydration, signal: AbortSignal): Promise<void> {
+  #rateOf({ hydrationBytesPerSecond }: VolumeDevice): number {
+    return hydrationBytesPerSecond ?? this.#settings.bytesPerSecond;
+  }
+
+  async #run(device: VolumeDevice, hydration: Hydration, signal: AbortSignal): Promise<void> {
+    const { volume } = device;
     if (signal.aborted) return;
-    if (this.#settings.bytesPerSecond === 0) {
+    if (this.#rateOf(device) === 0) {
       hydration.rest();
       return;
     }
     try {
       await hydration.run(signal);
       this.#log.info('volume.hydrated', { volume });
+      await this.#detach(device, signal);
     } catch (error) {
       if (!signal.aborted) this.#log.error('volume.hydration', { volume, error });
     }
   }
 
-  /** From now on, also of those that run: they go on where they are. */
+  /** Lets the origin go, as soon as no cut may need it. */
+  async #detach(device: VolumeDevice, signal: AbortSignal): Promise<void> {
+    const { volume } = device;
+    for (;;) {
+      try {
+        if (await device.detach(signal)) {
+          this.#log.info('volume.detached', { volume, snapshot: device.origin?.snapshot });
+          return;
+        }
+      } catch (error) {
+        if (signal.aborted || device.failure !== null) return; // When it is opened again, it is tried again.
+        this.#log.warn('volume.detach', { volume, error });
+      }
+      await this.#clock.sleep(DETACH_RETRY_MS, signal);
+    }
+  }
+
+  /** From now on, also of those that run and have no rate of their own: they go on where they are. */
   setRate(settings: HydrationSettings): void {
     if (settings.bytesPerSecond === this.#settings.bytesPerSecond) return;
     this.#settings = settings;
-    for (const [volume, { hydration, abort: earlier, ended }] of this.#running) {
-      if (hydration.status().state === 'hydrated') continue;
+    for (const [volume, { device, hydration, abort: earlier, ended }] of this.#running) {
+      if (device.hydrationBytesPerSecond !== null || hydration.status().state === 'hydrated') continue;
       earlier.abort(new Error('the rate has changed'));
       const abort = new AbortController();
       this.#running.set(volume, {
+        device,
         hydration,
         abort,
-        ended: ended.then(async () => await this.#run(volume, hydration, abort.signal)),
+        ended: ended.then(async () => await this.#run(device, hydration, abort.signal)),
       });
     }
   }
@@ -146,3 +176,5 @@ export class Hydrations {
     else next.resolve();
   }
 }
+
+const NO_TURN: Disposable = { [Symbol.dispose]: () => {} };

@@ -1,4 +1,5 @@
 import { dirname, join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 
 import { assert, present } from '#base/assert.ts';
 import type { Clock } from '#base/clock.ts';
@@ -66,6 +67,9 @@ export interface LocalVolumeHostOptions {
   /** What volumes are written with; by default the file system's. */
   readonly files?: VolumeFiles;
 }
+
+/** Volumes whose status is put together before other work gets its turn: a few milliseconds. */
+const STATUSES_A_TURN = 64;
 
 /**
  * The data plane in this process: volumes, their NBD exports, the snapshot store.
@@ -151,7 +155,7 @@ export class LocalVolumeHost implements VolumeHost {
   async create(spec: VolumeSpec): Promise<void> {
     await this.#alone(spec.volume, `create ${spec.volume}`, async () => {
       if (await this.#volumes.has(spec.volume)) return;
-      const { volume, account, sizeBytes } = spec;
+      const { volume, account, sizeBytes, hydrationBytesPerSecond = null } = spec;
       const path = this.#volumes.pathOf(volume);
       const sealedKey = this.#encryptVolumes ? this.#keys.make(volume) : null;
       if (spec.origin === null) {
@@ -163,7 +167,8 @@ export class LocalVolumeHost implements VolumeHost {
       if (held.account !== account) throw new VolumeHostError('snapshot-not-found', `no snapshot ${spec.origin}`);
       const { root } = held;
       const origin = { snapshot: spec.origin, root, chunkCount: root.chunkCount };
-      await VolumeDevice.create(path, { volume, account, sizeBytes, origin, sealedKey }, this.#files);
+      const made = { volume, account, sizeBytes, origin, sealedKey, hydrationBytesPerSecond };
+      await VolumeDevice.create(path, made, this.#files);
     });
   }
 
@@ -227,17 +232,20 @@ export class LocalVolumeHost implements VolumeHost {
 
   async status(volumes: readonly VolumeId[]): Promise<readonly VolumeStatus[]> {
     this.#assertServing();
-    return volumes.flatMap((volume) => {
+    const found: VolumeStatus[] = [];
+    for (const [at, volume] of volumes.entries()) {
+      if (at > 0 && at % STATUSES_A_TURN === 0) await setImmediate();
       const device = this.#open.get(volume);
-      if (device === undefined) return [];
+      if (device === undefined) continue;
       const { epoch, slotBytes } = device;
       const socketPath = this.#exports.socketPath(volume);
       const failure = device.failure?.message ?? null;
       const clientCount = this.#exports.clientCount(volume);
-      const hydration = this.#restored.status(volume);
+      const hydration = this.#restored.status(device);
       const encrypted = device.dataKey !== null;
-      return [{ volume, socketPath, clientCount, epoch, slotBytes, encrypted, failure, hydration }];
-    });
+      found.push({ volume, socketPath, clientCount, epoch, slotBytes, encrypted, failure, hydration });
+    }
+    return found;
   }
 
   async cut(volumes: readonly VolumeId[], cut: CutId) {
@@ -332,7 +340,7 @@ export class LocalVolumeHost implements VolumeHost {
       const volumes: VolumeRoot[] = [];
       for (const volume of await this.#volumes.list()) {
         const record = await this.#recordOf(volume);
-        if (record === null || record.origin === null) continue;
+        if (record === null || record.origin === null || record.detached) continue;
         volumes.push({ volume, account: record.account, root: record.origin.root });
       }
       return await this.#store.sizes(snapshots, volumes);
@@ -458,7 +466,7 @@ export class LocalVolumeHost implements VolumeHost {
         );
       }
       if (record.origin === null) throw new VolumeHostError('damaged', `volume ${volume} has lost its origin`);
-      roots.push({ account: record.account, root: record.origin.root });
+      if (!record.detached) roots.push({ account: record.account, root: record.origin.root });
     }
     return roots;
   }
@@ -468,7 +476,8 @@ export class LocalVolumeHost implements VolumeHost {
     const roots: AccountRoot[] = [];
     for (const volume of await this.#volumes.list()) {
       const record = await this.#recordOf(volume);
-      if (record !== null && record.origin !== null) roots.push({ account: record.account, root: record.origin.root });
+      if (record === null || record.origin === null || record.detached) continue;
+      roots.push({ account: record.account, root: record.origin.root });
     }
     return roots;
   }

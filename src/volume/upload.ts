@@ -10,6 +10,7 @@ import type { TreeRoot } from '#snapshot/tree.ts';
 import { type UploadJob, type UploadProgress, type UploadResult, VolumeHostError } from './host.ts';
 import { toHostError } from './host-errors.ts';
 import type { VolumeDevice } from './volume-device.ts';
+import { SINCE_NOTHING } from './volume-map.ts';
 
 /** Snapshots written at once, of different volumes. The store has its own limits on workers and memory; this one keeps a volume from waiting behind a thousand others without moving at all. */
 const UPLOADS_MAX = 8;
@@ -168,7 +169,16 @@ export class Uploads implements AsyncDisposable {
         if (!(error instanceof StoreError && error.kind === 'snapshot-not-found')) throw error;
       }
     }
-    return { root: device.origin?.root ?? null, epoch: 0 };
+    if (device.origin === null) return { root: null, epoch: 0 };
+    if (!device.isDetached) return { root: device.origin.root, epoch: 0 };
+    try {
+      // Nothing but this keeps it; the volume has all that is in it.
+      const held = scope.use(await this.#store.hold(device.origin.snapshot));
+      return { root: held.root, epoch: 0 };
+    } catch (error) {
+      if (!(error instanceof StoreError && error.kind === 'snapshot-not-found')) throw error;
+    }
+    return { root: null, epoch: SINCE_NOTHING };
   }
 }
 
