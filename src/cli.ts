@@ -1,11 +1,12 @@
-import { parseArgs } from 'node:util';
-import { describeError } from '#base/log.ts';
 import { ConfigError, DATA_DEFAULT, PORT_DEFAULT, REGION_DEFAULT, type ConfigOptions } from './config.ts';
 import { CommandError } from './cli/command-error.ts';
+import { nearest } from './cli/nearest.ts';
+import { plainError } from './cli/plain-errors.ts';
+import { Words } from './cli/words.ts';
 
 const USAGE = `Varve: block-storage snapshots that the AWS tools understand, with real bytes behind them.
 
-usage: varve COMMAND [options]
+usage: npx varve COMMAND [options]     (in the directory of Varve; "npm install -g ." puts varve on the PATH)
 
   serve                start the server (Ctrl-C stops it)
       --port N           TCP port of the API (default ${PORT_DEFAULT}; 0: any free one)
@@ -25,6 +26,8 @@ usage: varve COMMAND [options]
       --nbd-tcp [HOST:]PORT
                          also serve NBD over TCP (HOST: 127.0.0.1), with TLS and a
                          credential for each disk: see "connect --tcp"
+      --replace-host     where disks are still served with other options (the server was killed): disconnect
+                         their clients and serve them anew; without it the server refuses to start
   env                  print the shell lines that point the aws CLI at the local server:
                          eval "$(npx varve env)"
   connect NAME|ID      print the NBD address of a disk, volume or snapshot
@@ -53,11 +56,6 @@ VARVE_HYDRATION_RATE.
 Exit codes: 0 done, 1 could not be done, 2 the command line is wrong.
 `;
 
-/** The command line was wrong. Exit code 2. */
-class UsageError extends Error {
-  override readonly name = 'UsageError';
-}
-
 const DATA = { data: { type: 'string' } } as const;
 const SERVE = {
   ...DATA,
@@ -72,68 +70,49 @@ const SERVE = {
   'hydration-rate': { type: 'string' },
   'tls-cert': { type: 'string' },
   'tls-key': { type: 'string' },
+  'replace-host': { type: 'boolean' },
 } as const;
 
-function parse(
-  words: readonly string[],
-  options: NonNullable<NonNullable<Parameters<typeof parseArgs>[0]>['options']>,
-): { readonly values: Readonly<Record<string, unknown>>; readonly positionals: readonly string[] } {
-  try {
-    return parseArgs({ args: [...words], options, allowPositionals: true, strict: true });
-  } catch (error) {
-    throw new UsageError(describeError(error), { cause: error });
-  }
-}
-
-function textOf(values: Readonly<Record<string, unknown>>, name: string): string | undefined {
-  const value = values[name];
-  return typeof value === 'string' ? value : undefined;
-}
-
-function takeNone(positionals: readonly string[]): void {
-  if (positionals.length > 0) throw new UsageError(`unexpected "${positionals.join(' ')}"`);
-}
-
-async function serveCommand(words: readonly string[]): Promise<void> {
-  const { values, positionals } = parse(words, SERVE);
-  takeNone(positionals);
+async function serveCommand(rest: readonly string[]): Promise<void> {
+  const words = new Words('serve', rest, SERVE);
+  words.take();
   const options: ConfigOptions = {
-    data: textOf(values, 'data'),
-    host: textOf(values, 'host'),
-    port: textOf(values, 'port'),
-    region: textOf(values, 'region'),
-    nbdTcp: textOf(values, 'nbd-tcp'),
-    store: textOf(values, 'store'),
-    s3Endpoint: textOf(values, 's3-endpoint'),
-    s3Region: textOf(values, 's3-region'),
-    encryptVolumes: values['encrypt-volumes'] === true ? true : undefined,
-    hydrationRate: textOf(values, 'hydration-rate'),
-    tlsCert: textOf(values, 'tls-cert'),
-    tlsKey: textOf(values, 'tls-key'),
+    data: words.text('data'),
+    host: words.text('host'),
+    port: words.text('port'),
+    region: words.text('region'),
+    nbdTcp: words.text('nbd-tcp'),
+    store: words.text('store'),
+    s3Endpoint: words.text('s3-endpoint'),
+    s3Region: words.text('s3-region'),
+    encryptVolumes: words.flag('encrypt-volumes') ? true : undefined,
+    hydrationRate: words.text('hydration-rate'),
+    tlsCert: words.text('tls-cert'),
+    tlsKey: words.text('tls-key'),
   };
   const { serve } = await import('./cli/serve.ts');
-  await serve(options);
+  await serve(options, { replaceHost: words.flag('replace-host') });
 }
 
-async function envCommand(words: readonly string[]): Promise<void> {
-  const { values, positionals } = parse(words, DATA);
-  takeNone(positionals);
+async function envCommand(rest: readonly string[]): Promise<void> {
+  const words = new Words('env', rest, DATA);
+  words.take();
   const { environmentLines } = await import('./cli/env.ts');
-  process.stdout.write(await environmentLines({ data: textOf(values, 'data') }));
+  process.stdout.write(await environmentLines({ data: words.text('data') }));
 }
 
 async function connectCommand(words: readonly string[]): Promise<void> {
   await (await import('./cli/connect.ts')).connectCommand(words);
 }
 
-async function accountsCommand(words: readonly string[]): Promise<void> {
-  const { values, positionals } = parse(words, { ...DATA, json: { type: 'boolean' } });
-  if (positionals[0] !== 'create') throw new UsageError('accounts: the only verb is "create"');
-  takeNone(positionals.slice(1));
+async function accountsCommand(rest: readonly string[]): Promise<void> {
+  const words = new Words('accounts', rest, { ...DATA, json: { type: 'boolean' } });
+  const [verb] = words.take('the only verb is "create"');
+  if (verb !== 'create') throw words.wrong(`the only verb is "create", not "${verb}"`);
   const { createAccount } = await import('./cli/accounts.ts');
-  const made = await createAccount({ data: textOf(values, 'data') });
+  const made = await createAccount({ data: words.text('data') });
   process.stdout.write(
-    values['json'] === true
+    words.flag('json')
       ? `${JSON.stringify(made, null, 2)}\n`
       : `account            ${made.AccountId}\naccess key id      ${made.AccessKeyId}\nsecret access key  ${made.SecretAccessKey}\n`,
   );
@@ -204,25 +183,55 @@ function endWithReader(): void {
   });
 }
 
-async function main(words: readonly string[]): Promise<number> {
+/** What a name may be that is asked for help. Throws ConfigError for one that there is not. */
+async function helpFor(name: string | undefined): Promise<string> {
+  if (name === undefined || name === 'help') return USAGE;
+  const own = HELP.get(name);
+  if (own !== undefined) return await own();
+  if (COMMANDS.has(name)) return USAGE;
+  throw noCommand(name);
+}
+
+function noCommand(name: string): ConfigError {
+  const meant = nearest(name, [...COMMANDS.keys()]);
+  return new ConfigError(`there is no command "${name}"${meant === null ? '' : `; is "${meant}" meant?`}`);
+}
+
+async function perform(words: readonly string[]): Promise<void> {
   const [name, ...rest] = words;
-  if (name === undefined || name === 'help' || words.includes('--help') || words.includes('-h')) {
-    const help = HELP.get(name === 'help' ? (rest[0] ?? '') : (name ?? ''));
-    (name === undefined ? process.stderr : process.stdout).write(help === undefined ? USAGE : await help());
-    return name === undefined ? 2 : 0;
+  if (name === 'help' || isHelp(name)) {
+    process.stdout.write(await helpFor(rest[0]));
+    return;
   }
+  if (name !== undefined && rest.some(isHelp)) {
+    process.stdout.write(await helpFor(name));
+    return;
+  }
+  const command = COMMANDS.get(name ?? '');
+  if (command === undefined || name === undefined) throw noCommand(name ?? '');
   if (LISTS.has(name)) endWithReader();
+  await command(rest);
+}
+
+function isHelp(word: string | undefined): boolean {
+  return word === '--help' || word === '-h';
+}
+
+/** The exit code. */
+async function main(words: readonly string[]): Promise<number> {
+  if (words.length === 0) {
+    process.stderr.write(USAGE);
+    return 2;
+  }
   try {
-    const command = COMMANDS.get(name);
-    if (command === undefined) throw new UsageError(`there is no command "${name}"`);
-    await command(rest);
+    await perform(words);
     return 0;
   } catch (error) {
-    if (error instanceof UsageError || error instanceof ConfigError) {
-      process.stderr.write(`varve: ${error.message}\nSee "npx varve help".\n`);
+    if (error instanceof ConfigError) {
+      process.stderr.write(`varve: ${plainError(error)}\nSee "npx varve help".\n`);
       return 2;
     }
-    process.stderr.write(`varve: ${describeError(error)}\n`);
+    process.stderr.write(`varve: ${plainError(error)}\n`);
     if (!(error instanceof CommandError) && process.env['VARVE_DEBUG'] === '1' && error instanceof Error) {
       process.stderr.write(`${error.stack ?? ''}\n`);
     }

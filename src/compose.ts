@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeDirectory } from '#base/make-directory.ts';
 import { systemClock } from '#base/clock.ts';
@@ -20,8 +19,9 @@ import { type Control, makeControl } from '#control/control.ts';
 import { limits } from '#control/limits.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
 import { KyselyStore } from '#meta/kysely-store.ts';
-import { HostSupervisor } from '#volume/host-supervisor.ts';
+import { type HostBeginning, HostSupervisor } from '#volume/host-supervisor.ts';
 import { nbdUri } from '#volume/nbd-uri.ts';
+import { readTlsFiles } from './cli/tls-files.ts';
 import { version } from './cli/version.ts';
 import type { Config } from './config.ts';
 
@@ -30,15 +30,20 @@ export interface Composition {
   readonly api: ApiServer;
   readonly admin: (socketPath: string) => Promise<AdminServer>;
   readonly socketDirectory: string;
+  /** What became of a volume host that was alive. */
+  readonly beginning: HostBeginning;
+  /** Of the volume host that serves now, or served last. */
+  readonly hostProcessId: () => number;
 }
 
 /** Names every concrete part once. What it opens, it gives to `scope`, which closes it in reverse. */
 export async function compose(
   config: Config,
-  options: { readonly log: Log; readonly onBroken: (error: unknown) => void },
+  options: { readonly log: Log; readonly onBroken: (error: unknown) => void; readonly replaceHost: boolean },
   scope: AsyncDisposableStack,
 ): Promise<Composition> {
   const { log, onBroken } = options;
+  const tls = config.tls === null ? {} : { tls: await readTlsFiles(config.tls) };
   const { socketDirectory } = openRunDirectory(config.dataDirectory);
   const meta = scope.use(await openMeta(config)); // First: it holds the lock on the data directory.
   let restarted: (() => void) | null = null;
@@ -54,6 +59,7 @@ export async function compose(
       build: version(),
       clock: systemClock,
       log,
+      replaceInUse: options.replaceHost,
       onRestart: async () => restarted?.(),
     }),
   );
@@ -73,7 +79,7 @@ export async function compose(
     ports: control.ports,
     faces: [ec2Face, lightsailFace, ebsFace, stsFace, kmsFace, iamFace, rbinFace, dlmFace],
     onBroken,
-    ...(config.tls === null ? {} : { tls: await readTls(config.tls) }),
+    ...tls,
   });
   const admin = (socketPath: string): Promise<AdminServer> =>
     startAdminServer({
@@ -82,7 +88,7 @@ export async function compose(
       nbdUri,
       collect: () => control.run('collect-chunks'),
     });
-  return { control, api, admin, socketDirectory };
+  return { control, api, admin, socketDirectory, beginning: supervisor.beginning, hostProcessId: () => supervisor.pid };
 }
 
 /** For `varve accounts create` while no server runs: a new account in the metadata, without a volume host. */
@@ -105,8 +111,4 @@ async function tokenKey(meta: MetaStore): Promise<Buffer> {
     await tx.settings.put('token-key', made.toString('hex'));
     return made;
   });
-}
-
-async function readTls(paths: NonNullable<Config['tls']>): Promise<{ readonly key: string; readonly cert: string }> {
-  return { key: await readFile(paths.keyPath, 'utf8'), cert: await readFile(paths.certPath, 'utf8') };
 }

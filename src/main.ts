@@ -2,10 +2,14 @@ import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
 import { makeDirectory } from '#base/make-directory.ts';
 import type { Log } from '#base/log.ts';
+import { CommandError } from './cli/command-error.ts';
 import { credentialsPath, readCredentialsFile, writeCredentialsFile } from './cli/credentials-file.ts';
+import { hostInUseWords } from './cli/host-words.ts';
 import { compose } from './compose.ts';
 import type { Config } from './config.ts';
 import { rootAccount } from '#control/access.ts';
+import type { NbdClients } from '#volume/host.ts';
+import { type HostBeginning, HostInUseError } from '#volume/host-supervisor.ts';
 
 /** Requests in flight may finish this long after a stop was asked for. */
 const CLOSE_DEADLINE_MS = 10_000;
@@ -16,6 +20,12 @@ export interface RunningControl extends AsyncDisposable {
   /** The first account's, whose key is in the credentials file. */
   readonly accountId: string;
   readonly adminSocket: string;
+  /** What became of a volume host that was alive. */
+  readonly beginning: HostBeginning;
+  /** Of the volume host that serves now, or served last. */
+  readonly hostProcessId: number;
+  /** Who is connected over NBD now. Throws VolumeHostError. */
+  clients(): Promise<NbdClients>;
 }
 
 /**
@@ -24,11 +34,22 @@ export interface RunningControl extends AsyncDisposable {
  */
 export async function startServer(
   config: Config,
-  options: { readonly log: Log; readonly onBroken: (error: unknown) => void },
+  options: {
+    readonly log: Log;
+    readonly onBroken: (error: unknown) => void;
+    /** Replace a living volume host that runs otherwise also while clients are connected to it. */
+    readonly replaceHost: boolean;
+  },
 ): Promise<RunningControl> {
   await makeDirectory(config.dataDirectory);
   await using scope = new AsyncDisposableStack();
-  const { control, api, admin, socketDirectory } = await compose(config, options, scope);
+  const { control, api, admin, socketDirectory, beginning, hostProcessId } = await compose(
+    config,
+    options,
+    scope,
+  ).catch((error: unknown) => {
+    throw error instanceof HostInUseError ? new CommandError(hostInUseWords(error), { cause: error }) : error;
+  });
 
   const root = await rootAccount(control.ports);
   const known = await readCredentialsFile(config.dataDirectory).catch(() => null);
@@ -40,7 +61,7 @@ export async function startServer(
 
   control.start();
   const { port } = await api.listen(config.port, config.host).catch((error: unknown) => {
-    throw portTaken(error, config) ?? error;
+    throw listenError(error, config);
   });
   scope.defer(async () => await api.close(CLOSE_DEADLINE_MS));
   const adminSocket = join(socketDirectory, 'control.sock');
@@ -54,12 +75,26 @@ export async function startServer(
     endpoint,
     accountId: root.account,
     adminSocket,
+    beginning,
+    get hostProcessId() {
+      return hostProcessId();
+    },
+    clients: async () => await control.ports.host.clients(),
     [Symbol.asyncDispose]: async () => await owned.disposeAsync(),
   };
 }
 
-function portTaken(error: unknown, config: Config): Error | null {
-  if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) return null;
-  const advice = 'choose another with --port N (0: any free one; npm start -- --port N)';
-  return new Error(`port ${config.port} of ${config.host} is taken (EADDRINUSE); ${advice}`);
+/** Why the API cannot listen, and what to do then. */
+function listenError(error: unknown, { host, port }: Config): unknown {
+  const code = error instanceof Error && 'code' in error ? error.code : null;
+  const other = 'choose another with --port N (0: any free one; npm start -- --port N)';
+  const reasons = new Map<unknown, string>([
+    ['EADDRINUSE', `port ${port} of ${host} is taken (EADDRINUSE); ${other}`],
+    ['EACCES', `port ${port} of ${host} is for the administrator (EACCES); ${other}`],
+    ['EADDRNOTAVAIL', `--host: this machine has no address ${host} (EADDRNOTAVAIL)`],
+    ['ENOTFOUND', `--host: there is no host "${host}" (ENOTFOUND)`],
+    ['EAI_AGAIN', `--host: nobody can say now where "${host}" is (EAI_AGAIN)`],
+  ]);
+  const reason = reasons.get(code);
+  return reason === undefined ? error : new CommandError(reason, { cause: error });
 }

@@ -8,7 +8,7 @@ import { nbdsUri } from '#volume/nbd-uri.ts';
 import { askServer } from './admin-client.ts';
 import { CommandError } from './command-error.ts';
 import { type AccessReply, decodeAccess, decodeGrants, decodeRevoked } from './connect-reply.ts';
-import { Words } from './image-words.ts';
+import { Words } from './words.ts';
 
 export const CONNECT_USAGE = `Says where NBD clients find a disk, volume or snapshot, and lets them in over TCP.
 

@@ -5,7 +5,7 @@ import { CommandError } from './command-error.ts';
 import { type ImageRange, type ImageSource, piecesOf } from './image-copy.ts';
 import { Interrupt } from './image-interrupt.ts';
 import { NbdClient } from './image-nbd-client.ts';
-import { Words } from './image-words.ts';
+import { Words } from './words.ts';
 import { writeConverted, writeRawFile, writeRawStream } from './image-write.ts';
 
 export const EXPORT_USAGE = `Writes a disk, volume or snapshot of the running server as an image.

@@ -1,4 +1,4 @@
-import { Words } from './image-words.ts';
+import { Words } from './words.ts';
 
 export const IMPORT_USAGE = `Makes a disk of an image, on the running server.
 

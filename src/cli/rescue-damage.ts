@@ -21,8 +21,3 @@ export function describeDamages(damages: readonly Damage[]): readonly string[] {
     return `${describeDamage(whole)}${more}`;
   });
 }
-
-/** `1 chunk`, `2 chunks`. */
-export function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
-}

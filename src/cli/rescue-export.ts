@@ -4,9 +4,10 @@ import { serveSnapshot } from '#rescue/serve.ts';
 import { SnapshotImage } from '#rescue/snapshot-image.ts';
 
 import { CommandError } from './command-error.ts';
+import { counted } from './counted.ts';
 import { Interrupt } from './image-interrupt.ts';
 import { writeConverted, writeRawFile, writeRawStream } from './image-write.ts';
-import { counted, describeDamage } from './rescue-damage.ts';
+import { describeDamage } from './rescue-damage.ts';
 import { findSnapshot, openPacks, openRescue, scratchSocket, warn, type StorePlace } from './rescue-open.ts';
 
 export interface RescueExport {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
 import { systemClock } from '#base/clock.ts';
-import { describeError, jsonLog } from '#base/log.ts';
+import { jsonLog } from '#base/log.ts';
 import { systemRandom } from '#base/random.ts';
 import { SOCKET_PATH_BYTES_MAX } from '#base/run-directory.ts';
 import { StoreError } from '#chunk/errors.ts';
@@ -20,6 +20,7 @@ import { readConfig } from '#src/config.ts';
 
 import { CommandError } from './command-error.ts';
 import { Progress } from './image-progress.ts';
+import { plainWords } from './plain-errors.ts';
 
 /** The longest name that a socket gets in a scratch directory. */
 const SOCKET_NAME = 'nbd.sock';
@@ -107,7 +108,7 @@ export function scratchSocket(scratchDirectory: string): string {
 }
 
 export function warn(message: string): void {
-  process.stderr.write(`varve: ${message}\n`);
+  process.stderr.write(`varve: ${plainWords(message)}\n`);
 }
 
 async function openObjects(place: StorePlace): Promise<ObjectStore> {
@@ -135,7 +136,7 @@ async function readKey(path: string): Promise<Buffer> {
   try {
     key = await readFile(path);
   } catch (error) {
-    throw new CommandError(`cannot read the key: ${describeError(error)}`, { cause: error });
+    throw new CommandError('--key: the key cannot be read', { cause: error });
   }
   if (key.length === MASTER_KEY_BYTES) return key;
   throw new CommandError(`${path} is no master key: it has ${key.length} bytes instead of ${MASTER_KEY_BYTES}`);

@@ -7,9 +7,10 @@ import { verifySnapshots } from '#rescue/verify.ts';
 import type { RescueStore } from '#rescue/rescue-store.ts';
 
 import { CommandError } from './command-error.ts';
+import { counted } from './counted.ts';
 import { Interrupt } from './image-interrupt.ts';
 import { formatBytes, Progress } from './image-progress.ts';
-import { counted, describeDamages } from './rescue-damage.ts';
+import { describeDamages } from './rescue-damage.ts';
 import { findSnapshot, openPacks, openRescue, warn, type StorePlace } from './rescue-open.ts';
 
 /** Reads everything of one snapshot or of all. Throws at the end when something is damaged. */

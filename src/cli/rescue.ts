@@ -1,6 +1,6 @@
 import { ConfigError } from '#src/config.ts';
 
-import { Words } from './image-words.ts';
+import { Words } from './words.ts';
 import type { StorePlace } from './rescue-open.ts';
 
 export const RESCUE_USAGE = `Reads snapshots from a bare copy of the object store and the master key: no server, no metadata, no index.

@@ -11,23 +11,23 @@ export interface ServerFile {
   readonly adminSocket: string;
 }
 
-function pathOf(dataDirectory: string): string {
+export function serverFilePath(dataDirectory: string): string {
   return join(dataDirectory, 'server.json');
 }
 
 export async function writeServerFile(dataDirectory: string, server: ServerFile): Promise<void> {
-  await writeFileAtomic(pathOf(dataDirectory), `${JSON.stringify(server, null, 2)}\n`);
+  await writeFileAtomic(serverFilePath(dataDirectory), `${JSON.stringify(server, null, 2)}\n`);
 }
 
 export async function removeServerFile(dataDirectory: string): Promise<void> {
-  await rm(pathOf(dataDirectory), { force: true });
+  await rm(serverFilePath(dataDirectory), { force: true });
 }
 
 /** The server that runs on this directory, or ran there and did not stop in order; null when there is none. */
 export async function readServerFile(dataDirectory: string): Promise<ServerFile | null> {
   let text: string;
   try {
-    text = await readFile(pathOf(dataDirectory), 'utf8');
+    text = await readFile(serverFilePath(dataDirectory), 'utf8');
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
     throw error;
@@ -48,5 +48,7 @@ export async function readServerFile(dataDirectory: string): Promise<ServerFile 
     const { endpoint, region, processId, adminSocket } = value;
     return { endpoint, region, processId, adminSocket };
   }
-  throw new Error(`${pathOf(dataDirectory)} is not a description of a server; remove it and start the server again`);
+  throw new Error(
+    `${serverFilePath(dataDirectory)} is not a description of a server; remove it and start the server again`,
+  );
 }

@@ -4,10 +4,9 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
 
 import { systemClock } from '#base/clock.ts';
-import { describeError, silentLog } from '#base/log.ts';
+import { silentLog } from '#base/log.ts';
 import { systemRandom } from '#base/random.ts';
 import { StoreError } from '#chunk/errors.ts';
 import { FsStore } from '#chunk/fs-store.ts';
@@ -24,8 +23,10 @@ import { decodeVolumeRecord } from '#volume/volume-file.ts';
 
 import { CommandError } from './command-error.ts';
 import { Interrupt } from './image-interrupt.ts';
+import { plainError } from './plain-errors.ts';
 import { VerifyMeter } from './verify-meter.ts';
 import { reportLines } from './verify-words.ts';
+import { Words } from './words.ts';
 
 export const VERIFY_USAGE = `usage: varve verify [SNAPSHOT] [--data DIR] [--json]
 
@@ -49,7 +50,8 @@ export async function verifyCommand(words: readonly string[]): Promise<void> {
   const { config, snapshotText, json } = parseWords(words);
   const { dataDirectory } = config;
   const snapshot = snapshotText === null ? null : parseSnapshotId(snapshotText);
-  if (snapshotText !== null && snapshot === null) throw new ConfigError(`"${snapshotText}" is no snapshot id`);
+  if (snapshotText !== null && snapshot === null)
+    throw new ConfigError(`verify: "${snapshotText}" is no snapshot id; "npx varve snapshots" shows them`);
   const masterKey = await readMasterKey(join(dataDirectory, 'master.key'));
 
   using interrupt = new Interrupt();
@@ -82,33 +84,24 @@ export async function verifyCommand(words: readonly string[]): Promise<void> {
   }
 }
 
-function parseWords(words: readonly string[]): {
+function parseWords(rest: readonly string[]): {
   readonly config: Config;
   readonly snapshotText: string | null;
   readonly json: boolean;
 } {
-  let parsed;
-  try {
-    parsed = parseArgs({
-      args: [...words],
-      options: {
-        data: { type: 'string' },
-        json: { type: 'boolean' },
-        store: { type: 'string' },
-        's3-endpoint': { type: 'string' },
-        's3-region': { type: 'string' },
-      },
-      allowPositionals: true,
-      strict: true,
-    });
-  } catch (error) {
-    throw new ConfigError(`verify: ${describeError(error)}`, { cause: error });
-  }
-  const [snapshotText = null, ...rest] = parsed.positionals;
-  if (rest.length > 0) throw new ConfigError(`verify: unexpected "${rest.join(' ')}"`);
-  const { data, store, 's3-endpoint': s3Endpoint, 's3-region': s3Region } = parsed.values;
+  const words = new Words('verify', rest, {
+    data: { type: 'string' },
+    json: { type: 'boolean' },
+    store: { type: 'string' },
+    's3-endpoint': { type: 'string' },
+    's3-region': { type: 'string' },
+  });
+  const [snapshotText = null, ...more] = words.positionals;
+  if (more.length > 0) throw words.wrong(`unexpected "${more.join(' ')}"`);
+  const [data, store] = [words.text('data'), words.text('store')];
+  const [s3Endpoint, s3Region] = [words.text('s3-endpoint'), words.text('s3-region')];
   const config = readConfig({ data, store, s3Endpoint, s3Region }, process.env);
-  return { config, snapshotText, json: parsed.values.json === true };
+  return { config, snapshotText, json: words.flag('json') };
 }
 
 /** To be read only. */
@@ -143,7 +136,7 @@ async function readMasterKey(path: string): Promise<Buffer> {
   try {
     key = await readFile(path);
   } catch (error) {
-    throw new CommandError(`the master key cannot be read: ${describeError(error)}`, { cause: error });
+    throw new CommandError('the master key cannot be read', { cause: error });
   }
   if (key.length === MASTER_KEY_BYTES) return key;
   throw new CommandError(`${path} is no master key: it has ${key.length} bytes instead of ${MASTER_KEY_BYTES}`);
@@ -169,7 +162,7 @@ async function readOrigins(volumesDirectory: string): Promise<readonly NamedRoot
       const { volume, account, origin } = decodeVolumeRecord(bytes);
       if (origin !== null) roots.push({ name: { kind: 'volume', id: volume }, account, root: origin.root });
     } catch (error) {
-      process.stderr.write(`varve: volume ${name} is left out: ${describeError(error)}\n`);
+      process.stderr.write(`varve: volume ${name} is left out: ${plainError(error)}\n`);
     }
   }
   return roots;

@@ -3,7 +3,7 @@ import type { ConfigOptions } from '#src/config.ts';
 import { askServer } from './admin-client.ts';
 import { CommandError } from './command-error.ts';
 import { formatBytes } from './image-progress.ts';
-import { Words } from './image-words.ts';
+import { Words } from './words.ts';
 
 export const VOLUMES_USAGE = `usage: varve volumes [--data DIR] [--json]
 

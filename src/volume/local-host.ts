@@ -420,7 +420,11 @@ export class LocalVolumeHost implements VolumeHost {
   }
 
   async #listen(address: NbdTcp): Promise<void> {
-    const port = await this.#exports.listenTcp(address, this.#grants);
+    const port = await this.#exports.listenTcp(address, this.#grants).catch((error: unknown) => {
+      throw new VolumeHostError('internal', `NBD cannot be served over TCP on ${address.host}, port ${address.port}`, {
+        cause: error,
+      });
+    });
     this.#tcp = { host: address.host, port };
     this.#log.info('nbd.listen', { ...this.#tcp });
   }
