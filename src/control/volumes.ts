@@ -7,7 +7,7 @@ import { checkName } from '#domain/name.ts';
 import type { Operation } from '#domain/operation.ts';
 import { findZone } from '#domain/region.ts';
 import { TAG_RULES, type Tag, tagsOf } from '#domain/tags.ts';
-import { LIGHTSAIL_DISK_GIB, planVolume } from '#domain/volume-type.ts';
+import { INITIALIZATION_RATE_MIBPS, LIGHTSAIL_DISK_GIB, planVolume } from '#domain/volume-type.ts';
 import { type Face, NO_VOLUME_DETAILS, type Scope, type Volume, type VolumeType } from '#domain/volume.ts';
 import type { Tx } from '#meta/meta-store.ts';
 import { type FoundAgain, once } from './creation.ts';
@@ -41,6 +41,8 @@ export interface CreateVolume {
   readonly throughputMibps: number | null;
   readonly multiAttach: boolean;
   readonly origin: SnapshotId | null;
+  /** MiB/s at which it is filled from its origin; null or missing: as the server is set. */
+  readonly initializationRateMibps?: number | null;
   readonly tags: readonly Tag[];
   /** Client token: the same request again answers the volume it made. */
   readonly token: string | null;
@@ -55,8 +57,8 @@ export interface VolumeCreated {
 }
 
 /**
- * Refuses: zone-not-found, invalid-value (name, size, iops, throughput, multi-attach, tags), missing (size without origin,
- * iops), not-found (origin, or what the token made is deleted), wrong-state (origin not completed), name-taken, limit,
+ * Refuses: zone-not-found, invalid-value (name, size, iops, throughput, multi-attach, initialization rate, tags), missing
+ * (size or initialization rate without origin, iops), not-found (origin, or what the token made is deleted), wrong-state (origin not completed), name-taken, limit,
  * token-mismatch.
  */
 export async function createVolume(ports: ControlPorts, scope: Scope, request: CreateVolume): Promise<VolumeCreated> {
@@ -142,6 +144,8 @@ async function planNewVolume(
     refuse({ kind: 'invalid-value', field: 'size', reason });
   }
   if (request.face === 'lightsail') checkDiskSize(sizeGib);
+  const initializationRateMibps = request.initializationRateMibps ?? null;
+  checkInitializationRate(initializationRateMibps, origin !== null);
   const { type, iops, throughputMibps, multiAttach } = request;
   return {
     ...planVolume({ type, sizeGib, iops, throughputMibps, multiAttach }),
@@ -157,8 +161,22 @@ async function planNewVolume(
     generation: 1,
     lineage: lineageOf(id, origin),
     ...NO_VOLUME_DETAILS,
+    initializationRateMibps,
     tags,
   };
+}
+
+function checkInitializationRate(mibps: number | null, hasOrigin: boolean): void {
+  if (mibps === null) return;
+  if (!hasOrigin) refuse({ kind: 'missing', field: 'snapshot' });
+  const { min, max } = INITIALIZATION_RATE_MIBPS;
+  if (!Number.isSafeInteger(mibps) || mibps < min || mibps > max) {
+    refuse({
+      kind: 'invalid-value',
+      field: 'initialization rate',
+      reason: `a volume is filled at ${min} to ${max} MiB/s`,
+    });
+  }
 }
 
 function checkDiskSize(sizeGib: number): void {
@@ -202,6 +220,8 @@ export async function makeOnHost(ports: ControlPorts, volume: Volume): Promise<v
     account: volume.account,
     sizeBytes: gibToBytes(volume.sizeGib),
     origin: volume.origin,
+    hydrationBytesPerSecond:
+      volume.initializationRateMibps === null ? null : volume.initializationRateMibps * 1024 ** 2,
   });
   await ports.host.open(volume.id, volume.generation);
 }

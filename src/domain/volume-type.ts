@@ -58,6 +58,9 @@ export const VOLUME_TYPE_DEFAULT: VolumeType = 'gp2';
 export const LIGHTSAIL_DISK_GIB: Range = { min: 8, max: 16_384 };
 export const LIGHTSAIL_VOLUME_TYPE: VolumeType = 'gp2';
 
+/** MiB/s at which a volume made from a snapshot can be asked to be filled (EC2 CreateVolume, VolumeInitializationRate). */
+export const INITIALIZATION_RATE_MIBPS: Range = { min: 100, max: 300 };
+
 /** The type of that name; refuses volume-type-unknown. */
 export function parseVolumeType(text: string): VolumeType {
   if (!Object.hasOwn(VOLUME_TYPES, text)) refuse({ kind: 'volume-type-unknown', type: text });

@@ -27,9 +27,15 @@ export interface VolumeDetails {
   readonly encryption: Encryption | null;
   /** Marketplace codes, from the snapshot that it was made from. */
   readonly productCodes: readonly string[];
+  /** MiB/s at which what its snapshot holds is brought in the background, as was asked for; null: as the server is set. */
+  readonly initializationRateMibps: number | null;
 }
 
-export const NO_VOLUME_DETAILS: VolumeDetails = { encryption: null, productCodes: [] };
+export const NO_VOLUME_DETAILS: VolumeDetails = {
+  encryption: null,
+  productCodes: [],
+  initializationRateMibps: null,
+};
 
 export interface Volume extends Scope, VolumeDetails {
   readonly id: VolumeId;

@@ -76,6 +76,6 @@ export class RestoredVolumes {
 
   async #saveTraces(origin: SnapshotId): Promise<void> {
     const same = [...this.#open.values()].filter((restored) => restored.origin === origin);
-    await Promise.all(same.map(({ recorder }) => recorder?.save()));
+    await Promise.all(same.map(async ({ recorder }) => await recorder?.save()));
   }
 }

@@ -1,4 +1,4 @@
-import { parseVolumeType, VOLUME_TYPE_DEFAULT, VOLUME_TYPES } from '#domain/volume-type.ts';
+import { INITIALIZATION_RATE_MIBPS, parseVolumeType, VOLUME_TYPE_DEFAULT, VOLUME_TYPES } from '#domain/volume-type.ts';
 import type { VolumeType } from '#domain/volume.ts';
 import { invalidCombination, invalidParameter, invalidValue, missingParameter, sizeBelowSnapshot } from './errors.ts';
 
@@ -107,6 +107,22 @@ function checkThroughput(throughputMibps: number | null, type: VolumeType, iops:
     const ratio = (throughputMibps / iopsEffective).toFixed(6);
     throw invalidValue(
       `Throughput (MiBps) to iops ratio of ${ratio} is too high; maximum is ${rule.perIops.toFixed(6)} MiBps per iops`,
+    );
+  }
+}
+
+/** What EC2 takes for VolumeInitializationRate: 100 to 300 MiB/s, of a volume that is made from a snapshot. */
+export function checkInitializationRate(mibps: number | undefined, origin: VolumeOrigin | null): void {
+  if (mibps === undefined) return;
+  if (origin === null) {
+    throw invalidCombination('The parameter VolumeInitializationRate requires the parameter SnapshotId to be set.');
+  }
+  const { min, max } = INITIALIZATION_RATE_MIBPS;
+  if (mibps < min || mibps > max) {
+    throw invalidParameter(
+      'VolumeInitializationRate',
+      String(mibps),
+      `Volume initialization rate must be between ${min} and ${max} MiB/s.`,
     );
   }
 }

@@ -31,6 +31,7 @@ function commonView(volume: Volume): VolumeView {
     Tags: tagViews(volume.tags),
     ...(volume.throughputMibps === null ? {} : { Throughput: volume.throughputMibps }),
     VolumeId: volume.id,
+    ...(volume.initializationRateMibps === null ? {} : { VolumeInitializationRate: volume.initializationRateMibps }),
     VolumeType: volume.type,
   };
 }

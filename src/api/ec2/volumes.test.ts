@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { present } from '#base/assert.ts';
+import { initializationOf } from '#control/volume-initialization.ts';
 import { createVolume } from '#control/volumes.ts';
+import { parseVolumeId } from '#domain/ids.ts';
 import { refusalOf, Scene, scopeOf } from './scene.fake.ts';
 
 const ZONE = { AvailabilityZone: 'us-east-1a' };
@@ -88,15 +90,44 @@ test('what the server cannot give is refused, and nothing is made', async () => 
     /^UnsupportedOperation/,
   );
   assert.match(
-    await refusalOf(scene.ec2('CreateVolume', { ...request, VolumeInitializationRate: 100 })),
-    /^UnsupportedOperation: /,
-  );
-  assert.match(
     await refusalOf(scene.ec2('CreateVolume', { ...request, KmsKeyId: 'alias/aws/ebs' })),
     /^InvalidParameterCombination: .*KmsKeyId/,
   );
   assert.equal((await scene.ec2('CreateVolume', { ...request, Encrypted: false })).Encrypted, false);
   assert.equal(await volumeCount(scene), 1);
+});
+
+test('a volume made from a snapshot is filled at the rate that was asked for, and shows it', async () => {
+  await using scene = await Scene.open();
+  const { VolumeId: source = '' } = await scene.ec2('CreateVolume', { ...ZONE, Size: 1 });
+  const { SnapshotId = '' } = await scene.ec2('CreateSnapshot', { VolumeId: source });
+  await scene.upload();
+  const request = { ...ZONE, SnapshotId };
+  for (const rate of [99, 301, 0, -1]) {
+    assert.match(
+      await refusalOf(scene.ec2('CreateVolume', { ...request, VolumeInitializationRate: rate })),
+      /^InvalidParameterValue: .*100 and 300/,
+    );
+  }
+  assert.match(
+    await refusalOf(scene.ec2('CreateVolume', { ...ZONE, Size: 1, VolumeInitializationRate: 100 })),
+    /^InvalidParameterCombination: .*SnapshotId/,
+  );
+  assert.equal(await volumeCount(scene), 1);
+  for (const [rate, bytesPerSecond] of [
+    [100, 100 * 1024 ** 2],
+    [300, 300 * 1024 ** 2],
+    [undefined, null],
+  ] as const) {
+    const made = await scene.ec2('CreateVolume', { ...request, VolumeInitializationRate: rate });
+    assert.equal(made.VolumeInitializationRate, rate);
+    const id = present(parseVolumeId(made.VolumeId ?? ''), 'a volume has an id');
+    assert.equal(scene.world.host.volumes.get(id)?.spec.hydrationBytesPerSecond, bytesPerSecond);
+    const { Volumes } = await scene.ec2('DescribeVolumes', { VolumeIds: [id] });
+    assert.equal(Volumes?.[0]?.VolumeInitializationRate, rate);
+    assert.deepEqual(await initializationOf(scene.ports, [id]), new Map([[id, null]]));
+  }
+  assert.deepEqual(await initializationOf(scene.ports, []), new Map());
 });
 
 test('a dry run checks everything and makes nothing', async () => {

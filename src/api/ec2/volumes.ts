@@ -11,7 +11,7 @@ import { parseFilters } from './filters.ts';
 import { parseIds, requireSnapshotId, requireVolumeId } from './ids.ts';
 import { nextToken, parsePage, refusePagedIds } from './paging.ts';
 import { parseTagSpecifications } from './tag-rules.ts';
-import { parseVolumeShape } from './volume-rules.ts';
+import { checkInitializationRate, parseVolumeShape } from './volume-rules.ts';
 import { createdVolumeView, volumeFilters, volumeView } from './volume-views.ts';
 
 type CreateVolumeRequest = InputOf<'ec2', 'CreateVolume'>;
@@ -29,6 +29,7 @@ export const createVolume: Handler<CreateVolumeRequest, OutputOf<'ec2', 'CreateV
     refuse({ kind: 'wrong-state', resource: 'snapshot', id: origin.id, state: origin.state });
   }
   const shape = parseVolumeShape(request, origin);
+  checkInitializationRate(request.VolumeInitializationRate, origin);
   endDryRun(request);
   const { volume } = await control.createVolume(ports, scope, {
     face: 'ec2',
@@ -36,6 +37,7 @@ export const createVolume: Handler<CreateVolumeRequest, OutputOf<'ec2', 'CreateV
     zone,
     ...shape,
     origin: originId,
+    initializationRateMibps: request.VolumeInitializationRate ?? null,
     tags,
     token,
     operation: null,
@@ -49,9 +51,6 @@ function refuseUnbuilt(request: CreateVolumeRequest): void {
   if (request.Encrypted === true) throw unsupportedRequest('Encrypted volumes are not supported by this server yet.');
   if (request.KmsKeyId !== undefined) {
     throw invalidCombination('The parameter KmsKeyId requires the parameter Encrypted to be set.');
-  }
-  if (request.VolumeInitializationRate !== undefined) {
-    throw unsupportedRequest('The parameter VolumeInitializationRate is not supported by this server.');
   }
   if (request.Operator !== undefined) {
     throw unsupportedRequest('The parameter Operator is reserved for internal use.');
