@@ -1,16 +1,15 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assert, present } from '#base/assert.ts';
 import { systemClock } from '#base/clock.ts';
 import { SeededRandom } from '#base/random.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
-import { RunningServer } from '../running-server.ts';
+import type { RunningServer } from '../running-server.ts';
 import { CrashApi, type Outcome, type SnapshotState } from './crash-api.ts';
 import { NbdLoad, type Versions as FoundVersions } from './nbd-load.ts';
 import { type CutRecorder, VolumeModel } from './sector-model.ts';
 import { unneededSpace } from './space.ts';
-import { startAndKill } from './doomed-start.ts';
+import { settingOf, Testbed } from './testbed.ts';
 import {
   type LoadCounts,
   noCounts,
@@ -62,6 +61,9 @@ export interface SessionCounts extends LoadCounts {
   volumesRead: number;
   snapshotsRead: number;
   rests: number;
+  /** Rounds on encrypted volumes, and with the snapshots in a bucket. */
+  encryptedRounds: number;
+  bucketRounds: number;
   lostIndexes: number;
 }
 
@@ -77,27 +79,28 @@ export function noSessionCounts(): SessionCounts {
     volumesRead: 0,
     snapshotsRead: 0,
     rests: 0,
+    encryptedRounds: 0,
+    bucketRounds: 0,
     lostIndexes: 0,
   };
 }
 
-/** Runs `rounds` rounds with this seed; adds to `counts`. Throws at the first thing that is not as it must be. */
+/** Runs `rounds` rounds with this seed, in its setting; adds to `counts`. Throws at the first thing that is not as it must be. */
 export async function runCrashSession(seed: number, rounds: number, counts: SessionCounts): Promise<void> {
-  const data = await mkdtemp(join(tmpdir(), 'varve-crash-'));
+  await using testbed = await Testbed.make(settingOf(seed));
   await using load = new NbdLoad();
-  const session = new CrashSession(data, load, new SeededRandom(seed), counts);
+  const session = new CrashSession(testbed, load, new SeededRandom(seed), counts);
   try {
     await session.run(rounds);
   } catch (error) {
     throw new Error(`seed ${seed}, round ${session.round} of ${rounds}: ${(error as Error).message}`, { cause: error });
   } finally {
     await session.end();
-    await rm(data, { recursive: true, force: true });
   }
 }
 
 class CrashSession {
-  readonly #data: string;
+  readonly #testbed: Testbed;
   readonly #load: NbdLoad;
   readonly #random: SeededRandom;
   readonly #counts: SessionCounts;
@@ -113,19 +116,21 @@ class CrashSession {
   #names = 0;
   round = 0;
 
-  constructor(data: string, load: NbdLoad, random: SeededRandom, counts: SessionCounts) {
-    this.#data = data;
+  constructor(testbed: Testbed, load: NbdLoad, random: SeededRandom, counts: SessionCounts) {
+    this.#testbed = testbed;
     this.#load = load;
     this.#random = random;
     this.#counts = counts;
   }
 
   async run(rounds: number): Promise<void> {
-    this.#server = await RunningServer.start({ data: this.#data });
+    this.#server = await this.#testbed.start();
     for (this.round = 1; this.round <= rounds; this.round += 1) {
       await this.#lookAround();
       await this.#liveAndDie();
       this.#counts.rounds += 1;
+      if (this.#testbed.setting.isEncrypted) this.#counts.encryptedRounds += 1;
+      if (this.#testbed.setting.isInBucket) this.#counts.bucketRounds += 1;
       if (this.round % ROUNDS_BETWEEN_RESTS === 0 || this.round === rounds) await this.#rest();
     }
     await this.#deleteAll();
@@ -371,10 +376,10 @@ class CrashSession {
   async #restart(host: boolean): Promise<void> {
     this.#hostKills = 0;
     if (this.#random.below(5) === 0) {
-      await startAndKill(this.#data, { afterMs: this.#random.below(600), host });
+      await this.#testbed.startAndKill({ afterMs: this.#random.below(600), host });
       this.#counts.kills.duringStart += 1;
     }
-    this.#server = await RunningServer.start({ data: this.#data });
+    this.#server = await this.#testbed.start();
   }
 
   /** The supervisor has seen that the host died, and started another. */
@@ -400,7 +405,8 @@ class CrashSession {
     await this.#checkSpace(false);
     // The chunk index is derived from the packs, and may be lost.
     if (this.#random.below(4) === 0) {
-      for (const suffix of ['', '-wal', '-shm']) await rm(join(this.#data, `index.db${suffix}`), { force: true });
+      for (const suffix of ['', '-wal', '-shm'])
+        await rm(join(this.#testbed.data, `index.db${suffix}`), { force: true });
       this.#counts.lostIndexes += 1;
     }
     await this.#restart(true);
@@ -411,10 +417,10 @@ class CrashSession {
     for (let tries = 0; ; tries += 1) {
       const code = await this.#running.stop();
       assert(code === 0, `an ordinary stop ends with ${code}`);
-      const found = await unneededSpace(this.#data, { chunksPerVolumeMax: REGION_BYTES / CHUNK_BYTES, isEmpty });
+      const found = await unneededSpace(this.#testbed, { chunksPerVolumeMax: REGION_BYTES / CHUNK_BYTES, isEmpty });
       if (found.length === 0) return;
       assert(tries < 3, `space is taken without need: ${found.join('; ')}`);
-      this.#server = await RunningServer.start({ data: this.#data });
+      this.#server = await this.#testbed.start();
       await systemClock.sleep(500);
       using api = new CrashApi(this.#running);
       await this.#collected(api);

@@ -12,11 +12,17 @@ const CLI = join(ROOT, 'src', 'cli.ts');
  */
 export async function startAndKill(
   data: string,
-  { afterMs, host }: { readonly afterMs: number; readonly host: boolean },
+  options: {
+    readonly afterMs: number;
+    readonly host: boolean;
+    readonly args: readonly string[];
+    readonly environment: Readonly<Record<string, string>>;
+  },
 ): Promise<void> {
-  const child = spawn(process.execPath, [CLI, 'serve', '--data', data, '--port', '0'], {
+  const { afterMs, host, args, environment } = options;
+  const child = spawn(process.execPath, [CLI, 'serve', '--data', data, '--port', '0', ...args], {
     stdio: 'ignore',
-    env: { NODE_COMPILE_CACHE: join(ROOT, 'node_modules', '.cache', 'varve'), ...process.env },
+    env: { NODE_COMPILE_CACHE: join(ROOT, 'node_modules', '.cache', 'varve'), ...process.env, ...environment },
   });
   const exited = new Promise<void>((resolve) => child.on('exit', () => resolve()));
   await systemClock.sleep(afterMs);

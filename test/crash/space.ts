@@ -1,22 +1,27 @@
-import { readdir, stat } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { systemRandom } from '#base/random.ts';
+import { loadMasterKey } from '#chunk/master-key.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
 import { nodeVolumeFiles } from '#volume/volume-files.ts';
 import { VolumeDevice } from '#volume/volume-device.ts';
 import { readVolumeRecord } from '#volume/volume-directory.ts';
+import { VolumeKeys } from '#volume/volume-key.ts';
+import { SECTOR_BYTES } from './nbd-load.ts';
+import type { Testbed } from './testbed.ts';
 
-/** Files that an object store has beside packs and manifests. */
+/** Objects that a store has beside packs and manifests. */
 const OWN_OBJECTS: ReadonlySet<string> = new Set(['repository', 'index-id']);
 
 /**
- * Looks at the data directory of a server that stopped in order after a collection, when no snapshot was pending. Answers
- * what takes space there without need: objects that nothing knows, packs of which less than half is needed, cuts that were
- * not released, slots beyond one for each chunk that was ever written.
+ * Looks at the files of a server that stopped in order after a collection, when no snapshot was pending. Answers what is not
+ * as it should be: objects that nothing knows, packs of which less than half is needed, cuts that were not released, slots
+ * beyond one for each chunk that was ever written; and of volumes that are to be encrypted, sectors that anyone can read.
  */
 export async function unneededSpace(
-  data: string,
+  testbed: Testbed,
   options: {
     /** Chunks of each volume that were ever written. */
     readonly chunksPerVolumeMax: number;
@@ -24,23 +29,20 @@ export async function unneededSpace(
     readonly isEmpty: boolean;
   },
 ): Promise<readonly string[]> {
-  const objects = await unneededObjects(data, options.isEmpty);
-  return [...objects, ...(await unneededSlots(data, options))];
+  const objects = unneededObjects(await testbed.objects(), join(testbed.data, 'index.db'), options.isEmpty);
+  return [...objects, ...(await unneededSlots(testbed, options))];
 }
 
-async function unneededObjects(data: string, isEmpty: boolean): Promise<readonly string[]> {
+function unneededObjects(objects: ReadonlyMap<string, number>, indexPath: string, isEmpty: boolean): readonly string[] {
   const found: string[] = [];
-  const packs = indexedPacks(join(data, 'index.db'));
-  for (const entry of await readdir(join(data, 'objects'), { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue;
-    const path = join(entry.parentPath, entry.name);
-    const key = path.slice(join(data, 'objects').length + 1);
+  const packs = indexedPacks(indexPath);
+  for (const [key, size] of objects) {
     if (OWN_OBJECTS.has(key)) continue;
-    const { size } = await stat(path);
+    const name = key.slice(key.lastIndexOf('/') + 1);
     if (isEmpty) found.push(`${key} of ${size} bytes is left`);
     else if (key.startsWith('snapshots/snap-')) continue;
     else if (!key.startsWith('packs/')) found.push(`${key} is no object`);
-    else if (packs.get(entry.name)?.size !== size) found.push(`${key} of ${size} bytes is in no index`);
+    else if (packs.get(name)?.size !== size) found.push(`${key} of ${size} bytes is in no index`);
   }
   for (const [id, { live, records }] of packs) {
     if (live * 2 < records) found.push(`pack ${id}: ${live} of ${records} bytes are needed`);
@@ -66,11 +68,13 @@ function indexedPacks(path: string): ReadonlyMap<string, Pack> {
 }
 
 async function unneededSlots(
-  data: string,
+  { data, setting }: Testbed,
   { chunksPerVolumeMax, isEmpty }: { readonly chunksPerVolumeMax: number; readonly isEmpty: boolean },
 ): Promise<readonly string[]> {
   const found: string[] = [];
   const directory = join(data, 'volumes');
+  const masterKey = await loadMasterKey(join(data, 'master.key'), systemRandom);
+  const keys = new VolumeKeys({ masterKey, random: systemRandom });
   for (const name of existsSync(directory) ? await readdir(directory) : []) {
     const path = join(directory, name);
     const record = await readVolumeRecord(nodeVolumeFiles, path);
@@ -80,12 +84,27 @@ async function unneededSlots(
     }
     await using device = await VolumeDevice.open(path, {
       generation: record.generation,
+      openKey: (volume, sealedKey) => keys.open(volume, sealedKey),
       fetchOrigin: () => Promise.reject(new Error('nothing is read')),
     });
+    if (setting.isEncrypted !== (record.sealedKey !== null)) found.push(`${name}: its encryption is not as asked for`);
+    if (setting.isEncrypted) found.push(...(await readableSectors(name, device.dataPath)));
     const cuts = device.cuts();
     if (cuts.length > 0) found.push(`${name}: ${cuts.length} cuts were not released`);
     const slotCount = device.slotBytes / CHUNK_BYTES;
     if (slotCount > chunksPerVolumeMax) found.push(`${name}: ${slotCount} slots for ${chunksPerVolumeMax} chunks`);
   }
   return found;
+}
+
+/** Sectors that repeat their first sixteen bytes, as what the load writes does. Zeros are holes, which are not encrypted. */
+async function readableSectors(name: string, dataPath: string): Promise<readonly string[]> {
+  const bytes = await readFile(dataPath);
+  const found: string[] = [];
+  for (let at = 0; at < bytes.length; at += SECTOR_BYTES) {
+    const isPattern = bytes.compare(bytes, at, at + SECTOR_BYTES - 16, at + 16, at + SECTOR_BYTES) === 0;
+    if (isPattern && bytes.readUInt32LE(at + 8) !== 0)
+      found.push(`${name}: the sector at ${at} of its data is readable`);
+  }
+  return found.slice(0, 3);
 }
