@@ -63,7 +63,7 @@ async function checkpointOf(random: SeededRandom): Promise<Buffer> {
     if (random.below(8) === 0) map.addCut(`cut-${map.epoch}` as CutId, map.epoch);
     const pending = map.tables.filter(({ released }) => !released);
     if (random.below(12) === 0 && pending.length > 0) map.releaseCut(pending[random.below(pending.length)]?.epoch ?? 0);
-    map.put(index, (slot += 1), map.epoch);
+    map.put(index, (slot += 1), map.epoch, () => {});
   }
   const file = new MemoryFile();
   await new CheckpointWriter(file, map, IDENTITY, random.below(1000)).finish();

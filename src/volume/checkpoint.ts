@@ -4,17 +4,19 @@ import { assert } from '#base/assert.ts';
 import { crc32c } from '#base/crc32c.ts';
 import type { CutId, Epoch } from '#domain/ids.ts';
 
-import { type MapPage, PAGE_CHUNKS, PAGE_WORDS, type PageSaver, SLOT_BASE } from './chunk-map.ts';
+import { type MapPage, PAGE_CHUNKS, PAGE_WORDS, type PageSaver, PARTIAL, SLOT_BASE, slotOf } from './chunk-map.ts';
 import { FROZEN_WORDS } from './cut-table.ts';
 import { VolumeHostError } from './host.ts';
 import { isRecordName } from './log-record.ts';
 import type { LogIdentity } from './map-log.ts';
+import { BLOCKS_A_CHUNK, ownCount, PARTIAL_WORDS, underAt } from './partials.ts';
 import { readWhole, type VolumeFile, writeWhole } from './volume-files.ts';
 import { VolumeMap, type VolumeMapShape } from './volume-map.ts';
 
 /*
  * A checkpoint: a header with the epoch and the pending cuts, then a section for each page of the map that was ever made
- * and for each page of a cut's table, in any order, then an end section.
+ * and for each page of a cut's table, in any order, then an end section. Behind a page with partial slots, another section
+ * describes them.
  *
  * It holds the state of the instant in which it began, though the volume is used while it is written: a page that is about
  * to change and is not saved yet is saved first (PageWatch). Nothing is copied, and nothing waits longer than a page takes.
@@ -28,10 +30,14 @@ const SECTION_HEADER_BYTES = 16;
 const MAP_PAGE = 1;
 const FROZEN_PAGE = 2;
 const END = 3;
+const MAP_PARTIALS = 4;
+const FROZEN_PARTIALS = 5;
+/** Index of the chunk, and what describes its partial slot. */
+const PARTIAL_ENTRY_WORDS = 1 + PARTIAL_WORDS;
 const FLAG_RELEASED = 1;
 /** Pages saved or loaded before other work gets its turn: well under a millisecond. */
 const PAGES_A_TURN = 8;
-const WORDS_MAX = Math.max(PAGE_WORDS, (PAGE_WORDS / 2) * FROZEN_WORDS);
+const WORDS_MAX = Math.max(PAGE_WORDS, PAGE_CHUNKS * FROZEN_WORDS, PAGE_CHUNKS * PARTIAL_ENTRY_WORDS);
 /** A header of more than so many bytes is not one: room for ten thousand cuts. */
 const HEADER_BYTES_MAX = 4 * 1024 * 1024;
 
@@ -79,11 +85,27 @@ export class CheckpointWriter implements PageSaver {
   }
 
   savePage(pageIndex: number, page: MapPage): void {
-    this.#section(MAP_PAGE, 0, pageIndex, page.words);
+    const { words, partials } = page;
+    this.#section(MAP_PAGE, 0, pageIndex, words);
+    if (partials === null) return;
+    const found = partialEntries(partials, PAGE_CHUNKS, (entry) =>
+      (words[entry * 2] as number) >= PARTIAL ? pageIndex * PAGE_CHUNKS + entry : -1,
+    );
+    this.#section(MAP_PARTIALS, 0, pageIndex, found);
   }
 
-  saveFrozenPage(epoch: Epoch, pageIndex: number, words: Uint32Array<ArrayBuffer>): void {
+  saveFrozenPage(
+    epoch: Epoch,
+    pageIndex: number,
+    words: Uint32Array<ArrayBuffer>,
+    partials: Uint32Array<ArrayBuffer> | null,
+  ): void {
     this.#section(FROZEN_PAGE, epoch, pageIndex, words);
+    if (partials === null) return;
+    const found = partialEntries(partials, words.length / FROZEN_WORDS, (entry) =>
+      (words[entry * FROZEN_WORDS + 1] as number) >= PARTIAL ? (words[entry * FROZEN_WORDS] as number) : -1,
+    );
+    this.#section(FROZEN_PARTIALS, epoch, pageIndex, found);
   }
 
   *#rest(): Generator<void> {
@@ -124,6 +146,25 @@ export class CheckpointWriter implements PageSaver {
   }
 }
 
+/** What describes partial slots, each behind the index of its chunk; `indexOf` answers that of an entry, −1 when it is not partial. */
+function partialEntries(
+  partials: Uint32Array<ArrayBuffer>,
+  entryCount: number,
+  indexOf: (entry: number) => number,
+): Uint32Array<ArrayBuffer> {
+  let at = 0;
+  for (let entry = 0; entry < entryCount; entry += 1) {
+    const index = indexOf(entry);
+    if (index < 0) continue;
+    entryScratch[at] = index;
+    const from = entry * PARTIAL_WORDS;
+    for (let word = 0; word < PARTIAL_WORDS; word += 1) entryScratch[at + 1 + word] = partials[from + word] as number;
+    at += PARTIAL_ENTRY_WORDS;
+  }
+  return entryScratch.subarray(0, at);
+}
+
+const entryScratch = new Uint32Array(PAGE_CHUNKS * PARTIAL_ENTRY_WORDS);
 const sectionScratch = Buffer.alloc(SECTION_HEADER_BYTES + WORDS_MAX * 4 + 4);
 
 /** The checkpoint of a new volume. */
@@ -148,15 +189,22 @@ export async function loadCheckpoint(
   for (const { epoch, released } of header.cuts) if (released) map.releaseCut(epoch);
   map.epoch = header.epoch;
   let position = header.bytes;
+  let before: Section | null = null;
   for (let count = 0; ; count += 1) {
     const section = readSection(file, position, header.crc);
+    const isDescription = section.kind === MAP_PARTIALS || section.kind === FROZEN_PARTIALS;
+    if (before !== null && isDescription !== partialCount(before) > 0) {
+      throw damaged(identity, `partial slots are not described at byte ${position}`);
+    }
     if (section.kind === END) {
       if (section.pageIndex !== count) throw damaged(identity, 'sections are missing');
       if (section.epoch !== 0 || section.words.length > 0) throw damaged(identity, 'its end has no place in it');
       return { map, nextSequence: header.nextSequence };
     }
-    const isLoaded = section.kind === MAP_PAGE ? loadMapPage(map, section) : loadFrozenPage(map, tables, section);
-    if (!isLoaded) throw damaged(identity, `the section at byte ${position} has no place in it`);
+    if (!loadSection(map, tables, section, before)) {
+      throw damaged(identity, `the section at byte ${position} has no place in it`);
+    }
+    before = isDescription ? null : section;
     position += SECTION_HEADER_BYTES + section.words.byteLength + 4;
     if (count % PAGES_A_TURN === 0) await setImmediate();
   }
@@ -181,6 +229,63 @@ function checkCuts({ cuts, epoch, nextSequence }: Header, identity: LogIdentity)
   if (epoch === 0 || !Number.isSafeInteger(nextSequence)) throw damaged(identity, 'its header says what cannot be');
 }
 
+/** `before`: the section in front of it, if that is a page. */
+function loadSection(map: VolumeMap, tables: VolumeMap['tables'], section: Section, before: Section | null): boolean {
+  switch (section.kind) {
+    case MAP_PAGE:
+      return loadMapPage(map, section);
+    case FROZEN_PAGE:
+      return loadFrozenPage(map, tables, section);
+    case MAP_PARTIALS:
+    case FROZEN_PARTIALS:
+      return before !== null && loadPartials(map, tables, before, section);
+    default:
+      return false;
+  }
+}
+
+/** Where the states of a page's entries are: that of entry n in word `first` + n × `step`. */
+function layoutOf({ kind }: Section): { readonly first: number; readonly step: number } {
+  return kind === MAP_PAGE ? { first: 0, step: 2 } : { first: 1, step: FROZEN_WORDS };
+}
+
+/** Entries of a page in partial slots. */
+function partialCount(page: Section): number {
+  const { first, step } = layoutOf(page);
+  let count = 0;
+  for (let at = first; at < page.words.length; at += step) if ((page.words[at] as number) >= PARTIAL) count += 1;
+  return count;
+}
+
+/** False when it does not describe the partial slots of the page, in their order, each as one that a volume can have. */
+function loadPartials(map: VolumeMap, tables: VolumeMap['tables'], page: Section, section: Section): boolean {
+  const { kind, epoch, pageIndex, words } = section;
+  const isOfPage = kind === (page.kind === MAP_PAGE ? MAP_PARTIALS : FROZEN_PARTIALS);
+  if (!isOfPage || epoch !== page.epoch || pageIndex !== page.pageIndex) return false;
+  if (words.length !== partialCount(page) * PARTIAL_ENTRY_WORDS) return false;
+  const table = page.kind === MAP_PAGE ? null : tables.find((candidate) => candidate.epoch === epoch);
+  const { first, step } = layoutOf(page);
+  let from = 0;
+  for (let entry = 0; first + entry * step < page.words.length; entry += 1) {
+    const state = page.words[first + entry * step] as number;
+    if (state < PARTIAL) continue;
+    const index = page.kind === MAP_PAGE ? pageIndex * PAGE_CHUNKS + entry : (page.words[entry * step] as number);
+    const description = words.subarray(from + 1, from + PARTIAL_ENTRY_WORDS);
+    if (words[from] !== index || index >= map.chunks.chunkCount || !isPartialSlot(state, description)) return false;
+    if (table === null || table === undefined) map.chunks.loadPartial(index, description);
+    else table.loadPartial(pageIndex, entry, description);
+    from += PARTIAL_ENTRY_WORDS;
+  }
+  return true;
+}
+
+/** Above another slot, with some blocks and not all. */
+function isPartialSlot(state: number, description: Uint32Array): boolean {
+  const under = underAt(description, 0);
+  const isOther = slotOf(state) >= 0 && under !== slotOf(state) && under + SLOT_BASE < PARTIAL;
+  return isOther && ownCount(description, 0) > 0 && ownCount(description, 0) < BLOCKS_A_CHUNK;
+}
+
 /** False when there is no such page, it is there already, or an entry is newer than the volume. */
 function loadMapPage({ chunks, epoch: epochNow }: VolumeMap, { epoch, pageIndex, words }: Section): boolean {
   if (epoch !== 0 || pageIndex >= chunks.pageCount || chunks.pageAt(pageIndex) !== null) return false;
@@ -191,13 +296,13 @@ function loadMapPage({ chunks, epoch: epochNow }: VolumeMap, { epoch, pageIndex,
 }
 
 /**
- * False when it is of an unknown kind, of a cut that is not in the header, as for a page of the map, or has an entry that
+ * False when it is of a cut that is not in the header, as for a page of the map, or has an entry that
  * the cut cannot have: of another page, twice, of an epoch after its end, or of epoch 0 and no slot.
  */
 function loadFrozenPage({ chunks }: VolumeMap, tables: VolumeMap['tables'], section: Section): boolean {
-  const { kind, epoch, pageIndex, words } = section;
+  const { epoch, pageIndex, words } = section;
   const table = tables.find((candidate) => candidate.epoch === epoch);
-  if (kind !== FROZEN_PAGE || table === undefined || pageIndex >= chunks.pageCount) return false;
+  if (table === undefined || pageIndex >= chunks.pageCount) return false;
   if (table.pageAt(pageIndex) !== null || words.length % FROZEN_WORDS !== 0) return false;
   const indexes = new Set<number>();
   for (let at = 0; at < words.length; at += FROZEN_WORDS) {

@@ -4,9 +4,10 @@ import { CHUNK_BYTES, chunkIndexFloor } from '#domain/geometry.ts';
 import type { Epoch } from '#domain/ids.ts';
 
 import type { BlockMarks } from './block-marks.ts';
-import { type ChunkMap, SLOT_BASE, STATE_ORIGIN, STATE_ZERO } from './chunk-map.ts';
+import { type ChunkMap, PARTIAL, SLOT_BASE, slotOf, STATE_ORIGIN, STATE_ZERO } from './chunk-map.ts';
 import type { Journal } from './journal.ts';
 import type { FetchedChunks, OriginChunks } from './origin-chunks.ts';
+import type { PartialSlots, Piece } from './partial-slots.ts';
 import type { SlotFile } from './slot-file.ts';
 import { zeroRuns } from './zero-runs.ts';
 
@@ -16,15 +17,6 @@ const ZERO_SLOTS_A_STEP = (8 * 1024 * 1024) / CHUNK_BYTES;
 const ZERO_RECORDS_A_STEP = 256;
 /** Where a chunk is put together. Shared by all volumes: it is used within one step. */
 const scratch = Buffer.allocUnsafeSlow(CHUNK_BYTES);
-
-/** What goes into a chunk: source[start, start + length) at `within`. One object for a request, moved from chunk to chunk. */
-interface Piece {
-  readonly source: Uint8Array;
-  index: number;
-  within: number;
-  start: number;
-  length: number;
-}
 
 /**
  * Reads, writes and zeroes, each in one synchronous step. The origin's bytes that a step needs were fetched before and come
@@ -36,16 +28,19 @@ export class ChunkIo {
   readonly #chunks: ChunkMap;
   readonly #marks: BlockMarks;
   readonly #origin: OriginChunks;
+  readonly #partials: PartialSlots;
   readonly #onTrouble: (error: unknown) => void;
 
   constructor(parts: {
     readonly journal: Journal;
     readonly slotFile: SlotFile;
     readonly origin: OriginChunks;
+    readonly partials: PartialSlots;
     readonly onTrouble: (error: unknown) => void;
   }) {
     this.#journal = parts.journal;
     this.#origin = parts.origin;
+    this.#partials = parts.partials;
     this.#slotFile = parts.slotFile;
     this.#chunks = parts.journal.map.chunks;
     this.#marks = parts.journal.map.marks;
@@ -58,7 +53,7 @@ export class ChunkIo {
       const within = offset + start - index * CHUNK_BYTES;
       const length = Math.min(CHUNK_BYTES - within, target.length - start);
       const state = this.#chunks.stateAt(index);
-      if (state >= SLOT_BASE) this.#slotFile.readNow(state - SLOT_BASE, within, target, start, length);
+      if (state >= SLOT_BASE) this.#readSlot(index, within, target, start, length);
       else if (this.#isZero(index, state)) target.fill(0, start, start + length);
       else this.#readFetched(index, within, target.subarray(start, start + length), fetched);
       start += length;
@@ -99,7 +94,7 @@ export class ChunkIo {
     for (let index = chunkIndexFloor(offset); index * CHUNK_BYTES < end; index += 1) {
       const isWhole = index * CHUNK_BYTES >= offset && (index + 1) * CHUNK_BYTES <= end;
       const writes = isWhole
-        ? this.#chunks.slotOfEpoch(index, epoch) >= 0
+        ? this.#chunks.ownSlotOfEpoch(index, epoch) >= 0
         : !this.#isZero(index, this.#chunks.stateAt(index));
       if (writes) return true;
     }
@@ -129,9 +124,20 @@ export class ChunkIo {
     if (slot >= 0) {
       this.#marks.mark(piece.index, piece.within, piece.length);
       this.#slotFile.write(slot, piece.within, piece.source, piece.start, piece.length);
+    } else if (this.#chunks.ownSlotOfEpoch(piece.index, epoch) >= 0) {
+      this.#partials.write(piece, epoch);
+    } else if (piece.length < CHUNK_BYTES && this.#partials.mayBegin(piece.index)) {
+      this.#partials.begin(piece, epoch);
     } else {
       this.#move(piece, epoch, fetched);
     }
+  }
+
+  /** Of a chunk in a slot, whole or partial. */
+  #readSlot(index: number, within: number, target: Uint8Array, start: number, length: number): void {
+    const state = this.#chunks.stateAt(index);
+    if (state >= PARTIAL) this.#partials.readNow(index, within, target, start, length);
+    else this.#slotFile.readNow(slotOf(state), within, target, start, length);
   }
 
   /** Puts a chunk into a new slot: the piece, and the rest as it is. */
@@ -161,7 +167,7 @@ export class ChunkIo {
 
   #fillScratch(index: number, state: number, fetched: FetchedChunks | null): void {
     if (state >= SLOT_BASE) {
-      this.#slotFile.readNow(state - SLOT_BASE, 0, scratch, 0, CHUNK_BYTES);
+      this.#readSlot(index, 0, scratch, 0, CHUNK_BYTES);
       return;
     }
     const bytes = this.#isZero(index, state) ? null : fetchedChunk(fetched, index);
@@ -186,8 +192,7 @@ export class ChunkIo {
     for (const run of zeroRuns(this.#chunks, first, last, punch ? null : epoch)) {
       if (run.slot === null) this.#journal.put(run.index, run.count, STATE_ZERO, epoch);
       else {
-        this.#marks.mark(run.index, 0, CHUNK_BYTES);
-        this.#slotFile.write(run.slot, 0, ZEROS, 0, CHUNK_BYTES);
+        this.#writePiece({ source: ZEROS, index: run.index, within: 0, start: 0, length: CHUNK_BYTES }, epoch, null);
       }
       if (run.slot === null) recordCount += 1;
       else slotCount += 1;

@@ -105,11 +105,11 @@ export class Compaction {
     const { chunks } = this.#journal.map;
     const end = Math.min(chunks.chunkCount, (pageIndex + 1) * PAGE_CHUNKS);
     for (let index = pageIndex * PAGE_CHUNKS; index < end; index += 1) {
-      const from = chunks.stateAt(index) - SLOT_BASE;
-      if (from < endSlot) continue;
+      const from = chunks.wholeSlotAt(index);
+      if (from < endSlot) continue; // Those in partial slots are merged first.
       if (!this.#mayMove() || this.#slotFile.slots.freeCount === 0) return;
       await this.#slotFile.warm(from, unread);
-      if (chunks.stateAt(index) - SLOT_BASE !== from) continue;
+      if (chunks.wholeSlotAt(index) !== from) continue;
       if (!this.#mayMove() || !this.#move(index)) return;
       this.#moveCount += 1;
       if (this.#moveCount % MOVES_A_REST === 0) await this.#rest();
@@ -125,7 +125,7 @@ export class Compaction {
   #move(index: number): boolean {
     const { slots } = this.#slotFile;
     const { chunks } = this.#journal.map;
-    const from = chunks.stateAt(index) - SLOT_BASE;
+    const from = chunks.wholeSlotAt(index);
     const to = slots.reuse();
     if (to < 0) return false;
     try {

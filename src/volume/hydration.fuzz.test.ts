@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { openSync, readSync, closeSync, writeSync } from 'node:fs';
+import { openSync, closeSync, writeSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ import type { Clock } from '#base/clock.ts';
 import { SeededRandom } from '#base/random.ts';
 import { CheckedDevice } from '#block/checked.ts';
 import { DeviceError } from '#block/device.ts';
+import { readSource } from '#chunk/chunk-source.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
 import type { AccountId, CutId, SnapshotId, VolumeId } from '#domain/ids.ts';
 import { emptyRoot } from '#snapshot/tree.ts';
@@ -232,9 +233,10 @@ class World {
     try {
       for (const [cut, model] of this.#cuts) {
         const view = Array.from({ length: CHUNKS }, (_, index) => this.#origin[index] ?? ZERO_CHUNK);
-        for (const { index, slotOffset } of device.changes(cut, 0)) {
+        for (const { index, slotOffset, under } of device.changes(cut, 0)) {
           const bytes = Buffer.alloc(CHUNK_BYTES);
-          if (slotOffset !== null) readSync(descriptor, bytes, 0, CHUNK_BYTES, slotOffset);
+          if (slotOffset !== null)
+            readSource(descriptor, { path: device.dataPath, offset: slotOffset, under }, 0, bytes);
           view[index] = bytes;
         }
         assert(Buffer.concat(view).equals(model), `${cut} is what the volume was`);

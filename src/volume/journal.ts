@@ -81,6 +81,9 @@ export class Journal {
   #rotateAtBytes: number;
   #onCommitted: (() => void) | null = null;
   #isClosed = false;
+  readonly #giveBack = (slot: number): void => this.#slotFile.slots.giveBack(slot);
+  /** One object for all records of its kind: there may be one for each write. */
+  readonly #part = { kind: 'part' as const, index: 0, slot: 0, epoch: 0, first: 0, count: 0 };
 
   constructor(parts: JournalParts) {
     this.#parts = parts;
@@ -117,10 +120,20 @@ export class Journal {
   put(index: number, count: number, state: number, epoch: Epoch): void {
     assert(count === 1 || state === STATE_ZERO, 'only zeros come in runs');
     this.#append({ kind: 'put', index, count, state, epoch }, false);
-    for (let at = index; at < index + count; at += 1) {
-      const slot = this.map.put(at, state, epoch);
-      if (slot >= 0) this.#slotFile.slots.giveBack(slot);
-    }
+    for (let at = index; at < index + count; at += 1) this.map.put(at, state, epoch, this.#giveBack);
+  }
+
+  /** Blocks [first, first + count) of a chunk are in a partial slot since `epoch`: VolumeMap.putPart. Throws DeviceError, and then nothing has changed. */
+  putPart(index: number, slot: number, epoch: Epoch, first: number, count: number): void {
+    const part = this.#part;
+    part.index = index;
+    part.slot = slot;
+    part.epoch = epoch;
+    part.first = first;
+    part.count = count;
+    this.#append(part, false);
+    const shared = this.map.putPart(index, slot, epoch, first, count);
+    if (shared >= 0) this.#slotFile.slots.share(shared);
   }
 
   /** Ends the epoch; answers it. Throws DeviceError. */
@@ -136,7 +149,7 @@ export class Journal {
     this.#append({ kind: 'release', epoch: table.epoch }, true);
     this.map.releaseCut(table.epoch);
     let pages = 0;
-    for (const _page of this.map.drain(table, (slot) => this.#slotFile.slots.giveBack(slot))) {
+    for (const _page of this.map.drain(table, this.#giveBack)) {
       pages += 1;
       if (pages % DRAIN_PAGES_A_TURN === 0) await setImmediate();
     }

@@ -16,6 +16,15 @@ export type LogRecord =
       readonly state: number;
       readonly epoch: Epoch;
     }
+  /** Blocks [first, first + count) of a chunk are in a partial slot since `epoch`: the one where the chunk is, or a new one above that. */
+  | {
+      readonly kind: 'part';
+      readonly index: number;
+      readonly slot: number;
+      readonly epoch: Epoch;
+      readonly first: number;
+      readonly count: number;
+    }
   | { readonly kind: 'cut'; readonly cut: CutId; readonly epoch: Epoch }
   | { readonly kind: 'release'; readonly epoch: Epoch }
   /** Data that records below `sequence` point to is durable. The first `syncedBytes` of this log were durable when it was written. */
@@ -27,6 +36,7 @@ const PUT = 3;
 const CUT = 4;
 const RELEASE = 5;
 const COMMIT = 6;
+const PART = 7;
 
 /** Frames begin and end at multiples of it. */
 export const FRAME_ALIGN = 8;
@@ -67,6 +77,13 @@ export function encodeFrame(record: LogRecord, target: Buffer): number {
       target.writeUInt32LE(record.state, 12);
       target.writeUInt32LE(record.epoch, 16);
       return finishFrame(target, PUT, 20);
+    case 'part':
+      target.writeUInt32LE(record.index, 4);
+      target.writeUInt32LE(record.slot, 8);
+      target.writeUInt32LE(record.epoch, 12);
+      target.writeUInt16LE(record.first, 16);
+      target.writeUInt16LE(record.count, 18);
+      return finishFrame(target, PART, 20);
     case 'cut':
       target.writeUInt32LE(record.epoch, 4);
       return finishFrame(target, CUT, 8 + writeName(target, record.cut, 8));
@@ -101,7 +118,7 @@ export function decodeFrame(bytes: Buffer, at: number, before: number): Frame | 
   if (at + FRAME_BYTES_MIN > bytes.length) return null;
   const kind = bytes.readUInt8(at);
   const frameBytes = bytes.readUInt16LE(at + 2);
-  if (kind < START || kind > COMMIT || bytes.readUInt8(at + 1) !== 0) return null;
+  if (kind < START || kind > PART || bytes.readUInt8(at + 1) !== 0) return null;
   if (frameBytes < FRAME_BYTES_MIN || frameBytes > FRAME_BYTES_MAX || frameBytes % FRAME_ALIGN !== 0) return null;
   if (at + frameBytes > bytes.length) return null;
   const end = at + frameBytes - CRC_BYTES;
@@ -139,9 +156,18 @@ function decodeBody(kind: number, bytes: Buffer, at: number, end: number): LogRe
       return { kind: 'cut', epoch: first, cut: readName(bytes, at + 8, end) as CutId };
     case RELEASE:
       return { kind: 'release', epoch: first };
-    default:
-      assert(kind === COMMIT, 'a frame is of a known kind');
+    case COMMIT:
       return { kind: 'commit', syncedBytes: first, sequence: readSequence(bytes, at + 8) };
+    default:
+      assert(kind === PART, 'a frame is of a known kind');
+      return {
+        kind: 'part',
+        index: first,
+        slot: bytes.readUInt32LE(at + 8),
+        epoch: bytes.readUInt32LE(at + 12),
+        first: bytes.readUInt16LE(at + 16),
+        count: bytes.readUInt16LE(at + 18),
+      };
   }
 }
 

@@ -1,8 +1,9 @@
 import { assert } from '#base/assert.ts';
 
-import { STATE_ZERO } from './chunk-map.ts';
+import { PARTIAL, SLOT_BASE, slotOf, STATE_ZERO } from './chunk-map.ts';
 import { VolumeHostError } from './host.ts';
 import { isRecordName, type LogRecord } from './log-record.ts';
+import { BLOCKS_A_CHUNK } from './partials.ts';
 import type { VolumeMap } from './volume-map.ts';
 
 /**
@@ -61,6 +62,11 @@ export class LogReplay {
         this.#pending.push({ sequence: this.#sequence, record });
         this.#sequence += 1;
         return true;
+      case 'part':
+        this.#checkPart(record);
+        this.#pending.push({ sequence: this.#sequence, record });
+        this.#sequence += 1;
+        return true;
       case 'cut':
       case 'release':
         this.#pending.push({ sequence: this.#sequence, record });
@@ -70,9 +76,20 @@ export class LogReplay {
   }
 
   #check({ index, count, state }: Extract<LogRecord, { readonly kind: 'put' }>): void {
-    const isPossible = index + count <= this.#map.chunks.chunkCount && (count === 1 || state === STATE_ZERO);
+    const isInside = index + count <= this.#map.chunks.chunkCount && state < PARTIAL;
+    const isPossible = isInside && (count === 1 || state === STATE_ZERO);
     if (!isPossible) {
       throw new VolumeHostError('damaged', `a record puts ${count} chunks from ${index} on into state ${state}`);
+    }
+  }
+
+  #checkPart({ index, slot, first, count }: Extract<LogRecord, { readonly kind: 'part' }>): void {
+    const isInside = index < this.#map.chunks.chunkCount && slot + SLOT_BASE < PARTIAL;
+    if (!isInside || count === 0 || first + count > BLOCKS_A_CHUNK) {
+      throw new VolumeHostError(
+        'damaged',
+        `a record puts ${count} blocks of chunk ${index} from ${first} on into slot ${slot}`,
+      );
     }
   }
 
@@ -111,8 +128,11 @@ export class LogReplay {
     switch (record.kind) {
       case 'put':
         for (let at = record.index; at < record.index + record.count; at += 1) {
-          this.#map.put(at, record.state, record.epoch);
+          this.#map.put(at, record.state, record.epoch, giveNothing);
         }
+        return;
+      case 'part':
+        this.#map.putPart(record.index, record.slot, record.epoch, record.first, record.count);
         return;
       case 'cut':
         this.#map.addCut(record.cut, record.epoch);
@@ -140,6 +160,9 @@ export class LogReplay {
           if (chunks.stateAt(at) === record.state) return `puts chunk ${at} where it is`;
         }
         return null;
+      case 'part':
+        if (record.epoch !== epoch) return `puts blocks in epoch ${record.epoch} in epoch ${epoch}`;
+        return this.#whyNotPart(record);
       case 'cut':
         if (record.epoch !== epoch) return `ends epoch ${record.epoch} in epoch ${epoch}`;
         return !isRecordName(record.cut) || this.#map.pending(record.cut) !== null ? 'cuts again by one name' : null;
@@ -153,4 +176,17 @@ export class LogReplay {
         return null;
     }
   }
+
+  #whyNotPart({ index, slot, epoch }: Extract<LogRecord, { readonly kind: 'part' }>): string | null {
+    const { chunks } = this.#map;
+    if (chunks.epochAt(index) === epoch) {
+      const isThere = chunks.isPartial(index) && slotOf(chunks.stateAt(index)) === slot;
+      return isThere ? null : `puts blocks of chunk ${index} into slot ${slot}, where it is not`;
+    }
+    const under = chunks.wholeSlotAt(index);
+    return under >= 0 && under !== slot ? null : `puts blocks of chunk ${index} above what is no other slot`;
+  }
 }
+
+/** Which slots are free is found out when everything was replayed. */
+function giveNothing(): void {}

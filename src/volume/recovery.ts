@@ -6,14 +6,15 @@ import type { Clock } from '#base/clock.ts';
 import type { SectorCipher } from '#base/sector-cipher.ts';
 import { systemRandom, uuid } from '#base/random.ts';
 import type { Generation } from '#domain/ids.ts';
-import { CHUNK_BYTES } from '#domain/geometry.ts';
+import { BLOCK_BYTES, CHUNK_BYTES } from '#domain/geometry.ts';
 
 import { loadCheckpoint } from './checkpoint.ts';
-import { PAGE_CHUNKS } from './chunk-map.ts';
+import { PAGE_CHUNKS, partialOffset } from './chunk-map.ts';
 import { VolumeHostError } from './host.ts';
 import { Journal, type JournalLimits } from './journal.ts';
 import { LogReplay } from './log-replay.ts';
 import { LogReader, MapLog } from './map-log.ts';
+import { BLOCKS_A_CHUNK, hasBlock, runEnd, underAt } from './partials.ts';
 import { SlotFile, TRIMMED_A_TURN } from './slot-file.ts';
 import { Slots } from './slots.ts';
 import { mapShape, type VolumeDirectory } from './volume-directory.ts';
@@ -189,6 +190,14 @@ async function openSlots(directory: VolumeDirectory, map: VolumeMap, options: Re
       pages += 1;
       if (pages % PAGES_A_TURN === 0) await setImmediate();
     }
+    for (const unders of map.unders()) {
+      for (const slot of unders) {
+        if (!slots.useUnder(slot))
+          throw new VolumeHostError('damaged', `slot ${slot} is under two slots, or is beyond the data file`);
+      }
+      pages += 1;
+      if (pages % PAGES_A_TURN === 0) await setImmediate();
+    }
     return new SlotFile({ ...options, file, slots });
   } catch (error) {
     file.close();
@@ -197,8 +206,9 @@ async function openSlots(directory: VolumeDirectory, map: VolumeMap, options: Re
 }
 
 /**
- * Writes again the slots that may have been written in place since the last COMMIT: those of its epoch. What is read of them
- * now, old or new, is what a sync makes durable then. A slot taken later is free again, and older ones do not change.
+ * Writes again what may have been written in place since the last COMMIT: chunks of its epoch. What is read of them now, old
+ * or new, is what a sync makes durable then. A slot taken later is free again, and older ones do not change. What lies under
+ * a partial slot may have been written, too: by a merge that was not committed, and what came after it.
  */
 async function rewriteSlots(map: VolumeMap, slotFile: SlotFile): Promise<void> {
   const bytes = Buffer.alloc(CHUNK_BYTES);
@@ -207,10 +217,17 @@ async function rewriteSlots(map: VolumeMap, slotFile: SlotFile): Promise<void> {
     if (chunks.pageAt(pageIndex) === null) continue;
     const end = Math.min(chunks.chunkCount, (pageIndex + 1) * PAGE_CHUNKS);
     for (let index = pageIndex * PAGE_CHUNKS; index < end; index += 1) {
-      const slot = chunks.slotOfEpoch(index, epoch);
+      const slot = chunks.ownSlotOfEpoch(index, epoch);
       if (slot < 0) continue;
-      slotFile.readNow(slot, 0, bytes, 0, CHUNK_BYTES);
-      slotFile.write(slot, 0, bytes, 0, CHUNK_BYTES);
+      const partials = chunks.partialsOf(index);
+      const at = partialOffset(index);
+      for (let block = 0, next = BLOCKS_A_CHUNK; block < BLOCKS_A_CHUNK; block = next) {
+        if (partials !== null) next = runEnd(partials, at, block, BLOCKS_A_CHUNK);
+        const place = partials === null || hasBlock(partials, at, block) ? slot : underAt(partials, at);
+        const length = (next - block) * BLOCK_BYTES;
+        slotFile.readNow(place, block * BLOCK_BYTES, bytes, 0, length);
+        slotFile.write(place, block * BLOCK_BYTES, bytes, 0, length);
+      }
       await setImmediate();
     }
   }

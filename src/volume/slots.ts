@@ -31,6 +31,10 @@ class SlotSet {
     this.#highWord = Math.ceil(end / 32);
   }
 
+  has(slot: number): boolean {
+    return (((this.#words[slot >>> 5] ?? 0) >>> (slot & 31)) & 1) === 1;
+  }
+
   /** False when it is no member. */
   remove(slot: number): boolean {
     const word = slot >>> 5;
@@ -86,6 +90,8 @@ export class Slots {
   readonly #free: SlotSet;
   readonly #waiting = new SlotSet();
   readonly #committing = new SlotSet();
+  /** Slots that both an entry and a partial slot above them need: given back twice before they are free. */
+  readonly #shared = new SlotSet();
   /** Slots that another thread reads, and how many reads of each there are. */
   readonly #pins = new Map<number, number>();
   #endSlot: number;
@@ -119,6 +125,25 @@ export class Slots {
   /** Recovery: an entry points to the slot. False when another one does already. */
   use(slot: number): boolean {
     return this.#free.remove(slot);
+  }
+
+  /** Recovery, when `use` was called for all entries: the slot is under a partial one. False when it is under another one already, or beyond the end. */
+  useUnder(slot: number): boolean {
+    if (slot >= this.#endSlot) return false;
+    if (this.#free.remove(slot)) return true;
+    if (this.#shared.has(slot)) return false;
+    this.#shared.add(slot);
+    return true;
+  }
+
+  /** The slot is needed once more: by the entry of a cut, and by a partial slot above it. */
+  share(slot: number): void {
+    this.#shared.add(slot);
+  }
+
+  /** Whether the slot is needed twice. */
+  isShared(slot: number): boolean {
+    return this.#shared.has(slot);
   }
 
   /** Forgets the free slots at the end, so many at most: they are to be cut off the file. Not those that another thread reads. */
@@ -167,8 +192,9 @@ export class Slots {
     this.#free.add(slot);
   }
 
-  /** A record gave the slot back. */
+  /** A record gave the slot back, which another entry may still need. */
   giveBack(slot: number): void {
+    if (this.#shared.count > 0 && this.#shared.remove(slot)) return;
     this.#waiting.add(slot);
   }
 

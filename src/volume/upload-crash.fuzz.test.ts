@@ -36,6 +36,7 @@ const VOLUME = 'vol-00000001' as VolumeId;
 const PATH = '/volume';
 /** Whenever there is a free slot. */
 const COMPACTION = { freeSlotsMin: 1, freePartMin: 0, pauseMs: 0, bytesPerSecond: Infinity };
+const MERGES = { chunksARest: 1, bytesARest: CHUNK_BYTES, restMs: 0, pauseMs: 0 };
 const LIMITS = { logBytesMin: 900, logBytesMax: 900, uncommittedBytesMax: 400 };
 const LIVES = 5;
 
@@ -75,13 +76,19 @@ class FragileSealPool implements SealPool {
   async seal(batch: SealBatch, claim: Claim): Promise<readonly SealedChunk[]> {
     const bytes = Buffer.alloc(CHUNK_BYTES);
     const file = openSync(scratch, 'w');
-    for (const { path, offset } of batch.sources) {
-      assert.equal(this.#files.process().open(path, 'existing').read(bytes, 0, CHUNK_BYTES, offset), CHUNK_BYTES);
-      writeSync(file, bytes);
+    for (const { path, offset, under } of batch.sources) {
+      // Of a chunk in two places, both, one behind the other.
+      for (const place of [offset, under?.offset ?? offset]) {
+        assert.equal(this.#files.process().open(path, 'existing').read(bytes, 0, CHUNK_BYTES, place), CHUNK_BYTES);
+        writeSync(file, bytes);
+      }
     }
     closeSync(file);
     // It is read before the first wait.
-    const sources = batch.sources.map((_, at) => ({ path: scratch, offset: at * CHUNK_BYTES }));
+    const sources = batch.sources.map(({ under = null }, at) => {
+      const offset = 2 * at * CHUNK_BYTES;
+      return { path: scratch, offset, under: under === null ? null : { ...under, offset: offset + CHUNK_BYTES } };
+    });
     return await this.#pool.seal({ ...batch, sources }, claim);
   }
 
@@ -157,6 +164,7 @@ class World {
       bootId: `boot-${this.#boot}`,
       limits: LIMITS,
       compaction: COMPACTION,
+      merges: MERGES,
       fetchOrigin: async () => null,
     });
     const device = this.#device;

@@ -1,3 +1,5 @@
+import { dirname, join } from 'node:path';
+
 import { KeyLock } from '#base/key-lock.ts';
 import { TaskGroup } from '#base/task-group.ts';
 import { StoreError } from '#chunk/errors.ts';
@@ -145,6 +147,7 @@ export class Uploads implements AsyncDisposable {
       base: base.root,
       keepZeroChunks: job.keepZeroChunks,
       changes: { count: totalCount, items: { [Symbol.iterator]: () => changesOf(device, job, base.epoch) } },
+      digestPath: join(dirname(device.dataPath), 'digests'),
       signal: upload.abort.signal,
       // Slots of a released cut get other content.
       checkSources: () => {
@@ -200,8 +203,9 @@ function isPending(device: VolumeDevice, job: UploadJob): boolean {
 }
 
 function* changesOf(device: VolumeDevice, job: UploadJob, sinceEpoch: Epoch): Generator<ChunkChange> {
-  for (const { index, slotOffset, changedBlocks } of device.changes(job.cut, sinceEpoch)) {
-    const source = slotOffset === null ? null : { path: device.dataPath, offset: slotOffset, dataKey: device.dataKey };
+  const { dataPath: path, dataKey } = device;
+  for (const { index, slotOffset, under, changedBlocks } of device.changes(job.cut, sinceEpoch)) {
+    const source = slotOffset === null ? null : { path, offset: slotOffset, dataKey, under };
     yield { index, source, changedBlocks };
   }
 }

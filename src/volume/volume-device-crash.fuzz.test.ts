@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 
 import { SeededRandom } from '#base/random.ts';
+import { BLOCK_COUNT, hasBlock } from '#chunk/block-set.ts';
 import { BLOCK_BYTES, CHUNK_BYTES } from '#domain/geometry.ts';
 import type { AccountId, CutId, SnapshotId, VolumeId } from '#domain/ids.ts';
 
@@ -27,6 +28,7 @@ const BLOCKS = CHUNKS * BLOCKS_A_CHUNK;
 const PATH = '/volume';
 /** Whenever there is a free slot. */
 const COMPACTION = { freeSlotsMin: 1, freePartMin: 0, pauseMs: 0, bytesPerSecond: Infinity };
+const MERGES = { chunksARest: 1, bytesARest: CHUNK_BYTES, restMs: 0, pauseMs: 0 };
 const LIMITS = { logBytesMin: 900, logBytesMax: 900, uncommittedBytesMax: 400 };
 
 const seed = Number(process.env['FUZZ_SEED'] ?? 1 + Math.floor(performance.timeOrigin % 1e9));
@@ -186,6 +188,7 @@ class World {
           bootId: `boot-${this.#boot}`,
           limits: LIMITS,
           compaction: COMPACTION,
+          merges: MERGES,
           onTrouble: (error) => {
             if (!isCrash(error) && !this.#faults) this.#troubles.push(error);
           },
@@ -498,12 +501,18 @@ function viewOf(device: VolumeDevice, cut: CutId, files: FragileFiles, since = 0
   const data = files.process().open(device.dataPath, 'existing');
   let count = 0;
   let before = -1;
-  for (const { index, slotOffset } of device.changes(cut, since)) {
+  for (const { index, slotOffset, under } of device.changes(cut, since)) {
     assert(index > before, 'changes come in the order of their index');
     before = index;
     count += 1;
     if (slotOffset === null) view.fill(0, index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES);
-    else assert.equal(data.read(view, index * CHUNK_BYTES, CHUNK_BYTES, slotOffset), CHUNK_BYTES);
+    else if (under === null) assert.equal(data.read(view, index * CHUNK_BYTES, CHUNK_BYTES, slotOffset), CHUNK_BYTES);
+    else {
+      for (let block = 0; block < BLOCK_COUNT; block += 1) {
+        const from = (hasBlock(under.above, block) ? slotOffset : under.offset) + block * BLOCK_BYTES;
+        data.read(view, index * CHUNK_BYTES + block * BLOCK_BYTES, BLOCK_BYTES, from);
+      }
+    }
   }
   assert.equal(device.changeCount(cut, since), count);
   return view;

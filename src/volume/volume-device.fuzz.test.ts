@@ -8,6 +8,7 @@ import { setImmediate } from 'node:timers/promises';
 import { type Clock, systemClock } from '#base/clock.ts';
 import { SeededRandom } from '#base/random.ts';
 import { SECTOR_KEY_BYTES, SectorCipher } from '#base/sector-cipher.ts';
+import { BLOCK_COUNT, hasBlock } from '#chunk/block-set.ts';
 import { BLOCK_BYTES, CHUNK_BYTES } from '#domain/geometry.ts';
 import type { AccountId, CutId, SnapshotId, VolumeId } from '#domain/ids.ts';
 
@@ -34,7 +35,7 @@ test(
   { timeout: budgetMs * 10 + 60_000 },
   async () => {
     const startMs = performance.now();
-    for (let run = seed; performance.now() - startMs < budgetMs || seen.marks === 0 || seen.detached === 0; run += 1) {
+    for (let run = seed; performance.now() - startMs < budgetMs || Object.values(seen).includes(0); run += 1) {
       const path = await mkdtemp(join(tmpdir(), 'varve-volume-fuzz-'));
       try {
         await new World(run, join(path, 'volume')).live();
@@ -48,9 +49,11 @@ test(
 );
 
 const HISTORY_MAX = 6;
+/** Whenever there is something to merge. */
+const MERGES = { chunksARest: 1, bytesARest: CHUNK_BYTES, restMs: 0, pauseMs: 0 };
 const ZEROS = Buffer.alloc(BYTES);
 /** How many chunks of cuts told which blocks changed, and how many cuts there were of detached volumes. */
-const seen = { marks: 0, detached: 0 };
+const seen = { partials: 0, marks: 0, detached: 0 };
 const NEVER = new AbortController().signal;
 
 class World {
@@ -102,6 +105,7 @@ class World {
     await this.#settle();
     await this.#checkAll();
     for (const { cut } of this.#cuts) await this.#open_.release(cut);
+    await this.#open_.compact();
     await this.#open_.flush();
     assert(this.#open_.slotBytes <= BYTES, 'without cuts, a chunk has one slot at most');
     await this.#open_.close();
@@ -120,6 +124,7 @@ class World {
       fetchOrigin: (index) => this.#fetch(index),
       ...(this.#tellsPresence ? { originPresence: (start, end) => this.#list(start, end) } : {}),
       clock: this.#clock,
+      merges: MERGES,
       openKey: () => this.#dataKey ?? assert.fail('only an encrypted volume needs a key'),
       onTrouble: (error) => {
         throw error;
@@ -302,9 +307,16 @@ class World {
       changes,
       changes.toSorted((a, b) => a.index - b.index),
     );
-    for (const { index, slotOffset } of changes) {
+    for (const { index, slotOffset, under } of changes) {
       if (slotOffset === null) view.fill(0, index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES);
-      else data.copy(view, index * CHUNK_BYTES, slotOffset, slotOffset + CHUNK_BYTES);
+      else if (under === null) data.copy(view, index * CHUNK_BYTES, slotOffset, slotOffset + CHUNK_BYTES);
+      else {
+        seen.partials += 1;
+        for (let block = 0; block < BLOCK_COUNT; block += 1) {
+          const from = (hasBlock(under.above, block) ? slotOffset : under.offset) + block * BLOCK_BYTES;
+          data.copy(view, index * CHUNK_BYTES + block * BLOCK_BYTES, from, from + BLOCK_BYTES);
+        }
+      }
     }
     return view;
   }

@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 
 import { assert } from '#base/assert.ts';
 import { type Clock, systemClock } from '#base/clock.ts';
+import { KeyLock } from '#base/key-lock.ts';
 import { SectorCipher } from '#base/sector-cipher.ts';
 import {
   type BlockDevice,
@@ -15,7 +16,6 @@ import { CHUNK_BYTES, chunkIndexFloor } from '#domain/geometry.ts';
 import type { AccountId, CutId, Epoch, Generation, VolumeId } from '#domain/ids.ts';
 
 import { ChunkIo } from './chunk-io.ts';
-import { SLOT_BASE } from './chunk-map.ts';
 import type { ListPresent } from './chunk-presence.ts';
 import { COMPACTION_LIMITS, Compaction, type CompactionLimits } from './compaction.ts';
 import { type ChunkKinds, ExtentScan, VolumeChunkKinds } from './extents.ts';
@@ -24,6 +24,8 @@ import { JOURNAL_LIMITS, type Journal, type JournalLimits } from './journal.ts';
 import { isRecordName } from './log-record.ts';
 import { type FetchedChunks, OriginChunks } from './origin-chunks.ts';
 import { oneByOne, type ReadOrigin } from './origin-source.ts';
+import { MERGE_LIMITS, type MergeLimits, PartialMerges } from './partial-merges.ts';
+import { PartialSlots } from './partial-slots.ts';
 import { machineBootId, recover } from './recovery.ts';
 import type { SlotFile } from './slot-file.ts';
 import { SlotKeeper } from './slot-keeper.ts';
@@ -39,9 +41,11 @@ export type { Change } from './volume-map.ts';
  * A volume that is open: the map says where each chunk is (zero, origin, or a slot of the data file and its epoch), the log
  * makes that last, cuts end epochs.
  *
- * A chunk is written in place only when its slot is of this epoch. Otherwise it moves: a slot is taken, the old content
- * is brought along unless the write covers it, the data is written, the record is appended, the map changes. A slot that is
- * not of this epoch never changes, so a cut copies nothing and waits for nothing.
+ * A chunk is written in place only when its slot is of this epoch. Otherwise it moves: a slot is taken, the data is written,
+ * the record is appended, the map changes. What is not written stays in the slot where it is, under the new one, which is
+ * partial then (partial-slots.ts), until a merge puts the two together when no cut is pending; or it is brought along, when
+ * it is not in a slot that is whole. A slot that is not of this epoch never changes while a cut may need it, so a cut copies
+ * nothing and waits for nothing.
  *
  * All this is synchronous, each request in one step (a long zero in several, with a turn for others between), so between two requests there is always an instant for a cut. What
  * waits is only: a flush, and a request that needs the origin: to learn what it holds, which is done for many chunks
@@ -88,6 +92,7 @@ export interface VolumeDeviceOptions {
   readonly files?: VolumeFiles;
   readonly limits?: JournalLimits;
   readonly compaction?: CompactionLimits;
+  readonly merges?: MergeLimits;
 }
 
 export class VolumeDevice implements BlockDevice {
@@ -106,11 +111,13 @@ export class VolumeDevice implements BlockDevice {
   readonly #origin: OriginChunks;
   readonly #kinds: ChunkKinds;
   readonly #io: ChunkIo;
+  readonly #partials: PartialSlots;
+  readonly #merges: PartialMerges;
   readonly #compaction: Compaction;
   readonly #files: VolumeFiles;
   readonly #path: string;
   #record: VolumeRecord;
-  #recordChanged: Promise<void> = Promise.resolve();
+  readonly #recordLock = new KeyLock();
   /** Nothing is to be fetched any more. */
   #isOriginHere = false;
   #isClosed = false;
@@ -138,8 +145,11 @@ export class VolumeDevice implements BlockDevice {
     });
     if (record.detached) this.#origin.detach();
     this.#kinds = new VolumeChunkKinds(this.#map.chunks, this.#origin);
-    this.#io = new ChunkIo({ ...parts, origin: this.#origin });
-    const { clock = systemClock, compaction = COMPACTION_LIMITS } = options;
+    const partials = new PartialSlots(parts);
+    this.#partials = partials;
+    this.#io = new ChunkIo({ ...parts, origin: this.#origin, partials });
+    const { clock = systemClock, compaction = COMPACTION_LIMITS, merges = MERGE_LIMITS } = options;
+    this.#merges = new PartialMerges({ ...parts, partials, clock, limits: merges });
     this.#compaction = new Compaction({ ...parts, clock, limits: compaction });
   }
 
@@ -223,8 +233,9 @@ export class VolumeDevice implements BlockDevice {
     const within = offset - index * CHUNK_BYTES;
     if (within + target.length <= CHUNK_BYTES) {
       // What nearly every request is: bytes of one slot.
-      const state = chunks.stateAt(index);
-      if (state >= SLOT_BASE) return this.#slotFile.read(state - SLOT_BASE, within, target, 0, target.length);
+      const slot = chunks.wholeSlotAt(index);
+      if (slot >= 0) return this.#slotFile.read(slot, within, target, 0, target.length);
+      if (chunks.isPartial(index)) return this.#partials.read(index, within, target, 0, target.length);
     }
     const fetching = this.#origin.needed(offset, offset + target.length);
     if (fetching !== null) return this.#readWith(fetching, offset, target);
@@ -273,6 +284,7 @@ export class VolumeDevice implements BlockDevice {
 
   flush(): Promise<void> {
     if (this.#isClosed) return Promise.reject(closed());
+    this.#merges.consider();
     this.#compaction.consider();
     return this.#journal.flush();
   }
@@ -322,6 +334,7 @@ export class VolumeDevice implements BlockDevice {
     const table = this.#map.pending(cut);
     if (table === null) await this.#journal.flush();
     else await this.#journal.release(table);
+    this.#merges.consider();
     this.#compaction.consider();
   }
 
@@ -361,20 +374,19 @@ export class VolumeDevice implements BlockDevice {
 
   /** One change after another, so that none takes another back. */
   async #changeRecord(change: Partial<Pick<VolumeRecord, 'detached' | 'sizeBytes'>>): Promise<void> {
-    const changed = this.#recordChanged.then(async () => {
+    await this.#recordLock.run('record', async () => {
       const sizeBytes = Math.max(this.sizeBytes, change.sizeBytes ?? 0);
       const record = { ...this.#record, ...change, sizeBytes };
       await writeVolumeRecord(this.#files, this.#path, record);
       this.#map.grow(record.sizeBytes / CHUNK_BYTES);
       this.#record = record;
     });
-    this.#recordChanged = changed.catch(() => {}); // Who asked for it hears of it.
-    await changed;
   }
 
-  /** Moves what lies at the end of the data file to free places before it, and makes the file shorter. Throws DeviceError. */
+  /** Merges what lies in two places, moves what lies at the end of the data file to free places before it, and makes the file shorter. Throws DeviceError. */
   async compact(): Promise<void> {
     this.#check(0, 0);
+    await this.#merges.run();
     await this.#compaction.run();
   }
 
@@ -383,7 +395,7 @@ export class VolumeDevice implements BlockDevice {
     if (this.#isClosed) return;
     this.#isClosed = true;
     try {
-      await Promise.all([this.#origin.close(), this.#compaction.close()]);
+      await Promise.all([this.#origin.close(), this.#merges.close(), this.#compaction.close()]);
       await this.#journal.close();
     } finally {
       await this.#slotFile.close();

@@ -3,15 +3,27 @@ import type { CutId, Epoch } from '#domain/ids.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
 
 import { BlockMarks, MARK_WORDS, setSince } from './block-marks.ts';
-import { ChunkMap, PAGE_CHUNKS, PAGE_WORDS, type PageWatch, SLOT_BASE } from './chunk-map.ts';
+import {
+  ChunkMap,
+  PAGE_CHUNKS,
+  PAGE_WORDS,
+  PARTIAL,
+  type PageWatch,
+  partialOffset,
+  SLOT_BASE,
+  slotOf,
+} from './chunk-map.ts';
 import { CutTable, FROZEN_WORDS } from './cut-table.ts';
 import { VolumeHostError } from './host.ts';
+import { ownBlocks, PARTIAL_WORDS, underAt } from './partials.ts';
 
 /** A chunk of a cut that differs from what it was at an earlier epoch. */
 export interface Change {
   readonly index: number;
   /** Where its 512 KiB are in the data file; null: zeros. They do not change until the cut is released. */
   readonly slotOffset: number | null;
+  /** When not all of it is there: the blocks that are not in `above` are in the 512 KiB at `offset`. */
+  readonly under: { readonly offset: number; readonly above: Uint32Array } | null;
   /** Which blocks of 4 KiB may differ from what the chunk was then, block b as bit b % 32 of word b / 32; null: not known. */
   readonly changedBlocks: Uint32Array | null;
 }
@@ -72,20 +84,66 @@ export class VolumeMap {
     return this.#tables.find((table) => table.cut === cut && !table.released) ?? null;
   }
 
-  /** Replaces the entry of a chunk. Answers the slot that nothing points to any more, or −1. */
-  put(index: number, state: number, epoch: Epoch): number {
+  /** Replaces the entry of a chunk; `giveBack` gets the slots that it does not need any more. */
+  put(index: number, state: number, epoch: Epoch, giveBack: (slot: number) => void): void {
     const { chunks } = this;
     const oldState = chunks.stateAt(index);
     const oldEpoch = chunks.epochAt(index);
     assert(oldState !== state, 'a record changes where a chunk is');
-    chunks.set(index, state, epoch);
-    const marks = this.marks.take(index);
-    const isOwn = oldEpoch > 0 || (this.isDetached && oldState >= SLOT_BASE);
-    if (isOwn && this.#newest !== null && oldEpoch <= this.#newest.epoch) {
-      this.#newest.add(index, oldState, oldEpoch, marks);
-      return -1;
+    // What moves stays what it is, and so does what is known of it.
+    const isMove = oldEpoch === epoch && oldState >= SLOT_BASE && state >= SLOT_BASE;
+    const marks = isMove ? null : this.marks.take(index);
+    if (this.#freezes(oldState, oldEpoch)) {
+      this.#freeze(index, marks);
+      chunks.set(index, state, epoch);
+      return;
     }
-    return oldState - SLOT_BASE >= 0 ? oldState - SLOT_BASE : -1;
+    const partials = chunks.partialsOf(index);
+    const under = partials === null ? -1 : underAt(partials, partialOffset(index));
+    chunks.set(index, state, epoch);
+    const [oldSlot, slot] = [slotOf(oldState), slotOf(state)];
+    if (oldSlot >= 0 && oldSlot !== slot) giveBack(oldSlot);
+    if (under >= 0 && under !== slot) giveBack(under);
+  }
+
+  /**
+   * Blocks [first, first + count) of a chunk came into a partial slot: the one in which the chunk is in this epoch, or a new
+   * one above it. Answers the slot under it when the entry of a cut needs that now, too; −1 otherwise.
+   */
+  putPart(index: number, slot: number, epoch: Epoch, first: number, count: number): number {
+    const { chunks } = this;
+    let shared = -1;
+    if (chunks.stateAt(index) !== slot + SLOT_BASE + PARTIAL) {
+      const oldEpoch = chunks.epochAt(index);
+      assert(oldEpoch < epoch, 'a chunk of this epoch is written where it is');
+      const marks = this.marks.take(index);
+      if (this.#freezes(chunks.stateAt(index), oldEpoch)) {
+        shared = chunks.wholeSlotAt(index);
+        this.#freeze(index, marks);
+      }
+      chunks.setPartial(index, slot, epoch);
+    }
+    chunks.addBlocks(index, first, count);
+    return shared;
+  }
+
+  /** Whether a pending cut keeps an entry when it is replaced: also what came from the origin, once the volume is detached from that. */
+  #freezes(state: number, epoch: Epoch): boolean {
+    const isOwn = epoch > 0 || (this.isDetached && state >= SLOT_BASE);
+    return isOwn && this.#newest !== null && epoch <= this.#newest.epoch;
+  }
+
+  #freeze(index: number, marks: Uint32Array<ArrayBuffer> | null): void {
+    const { chunks } = this;
+    this.#newest?.add({
+      index,
+      state: chunks.stateAt(index),
+      epoch: chunks.epochAt(index),
+      partials: chunks.partialsOf(index),
+      partialsAt: partialOffset(index),
+      marks,
+      marksAt: 0,
+    });
   }
 
   /** Ends the epoch: `epoch` is the cut's. */
@@ -118,13 +176,18 @@ export class VolumeMap {
   *drain(table: CutTable, giveBack: (slot: number) => void): Generator<void> {
     assert(table.released, 'only a released cut is given up');
     for (let taken = table.take(); taken !== null; taken = table.take()) {
-      const { words, marks } = taken;
+      const { words, partials, marks } = taken;
       const older = this.#tables.findLast((candidate) => candidate.epoch < table.epoch && !candidate.released);
       for (let at = 0; at < words.length; at += FROZEN_WORDS) {
         const [index, state, epoch] = [words[at] as number, words[at + 1] as number, words[at + 2] as number];
         const marksAt = (at / FROZEN_WORDS) * MARK_WORDS;
-        if (older !== undefined && epoch <= older.epoch) older.add(index, state, epoch, marks, marksAt);
-        else if (state >= SLOT_BASE) giveBack(state - SLOT_BASE);
+        const partialsAt = (at / FROZEN_WORDS) * PARTIAL_WORDS;
+        if (older !== undefined && epoch <= older.epoch) {
+          older.add({ index, state, epoch, partials, partialsAt, marks, marksAt });
+          continue;
+        }
+        if (state >= SLOT_BASE) giveBack(slotOf(state));
+        if (state >= PARTIAL && partials !== null) giveBack(underAt(partials, partialsAt));
       }
       yield;
     }
@@ -158,24 +221,44 @@ export class VolumeMap {
     return count;
   }
 
-  /** Every slot that an entry points to, a page at each step. */
+  /** Every slot that an entry points to, a page at each step; not those under partial ones. */
   *references(): Generator<number[]> {
-    for (let pageIndex = 0; pageIndex < this.chunks.pageCount; pageIndex += 1) {
-      const words = this.chunks.pageAt(pageIndex)?.words ?? NO_WORDS;
+    for (const { words, first, step } of this.#pages()) {
       const slots: number[] = [];
-      for (let at = 0; at < words.length; at += 2) {
-        if ((words[at] as number) >= SLOT_BASE) slots.push((words[at] as number) - SLOT_BASE);
+      for (let at = first; at < words.length; at += step) {
+        if ((words[at] as number) >= SLOT_BASE) slots.push(slotOf(words[at] as number));
       }
       if (slots.length > 0) yield slots;
+    }
+  }
+
+  /** The slot under every partial one, a page at each step. */
+  *unders(): Generator<number[]> {
+    for (const { words, first, step, partials } of this.#pages()) {
+      if (partials === null) continue;
+      const slots: number[] = [];
+      for (let at = first, entry = 0; at < words.length; at += step, entry += 1) {
+        if ((words[at] as number) >= PARTIAL) slots.push(underAt(partials, entry * PARTIAL_WORDS));
+      }
+      if (slots.length > 0) yield slots;
+    }
+  }
+
+  /** All pages there are: the state of an entry is at `first` of its words, that of the next `step` behind it. */
+  *#pages(): Generator<{
+    readonly words: Uint32Array<ArrayBuffer>;
+    readonly first: number;
+    readonly step: number;
+    readonly partials: Uint32Array<ArrayBuffer> | null;
+  }> {
+    for (let pageIndex = 0; pageIndex < this.chunks.pageCount; pageIndex += 1) {
+      const page = this.chunks.pageAt(pageIndex);
+      if (page !== null) yield { words: page.words, first: 0, step: 2, partials: page.partials };
     }
     for (const table of this.#tables) {
       for (const pageIndex of table.pageIndexes()) {
         const words = table.pageAt(pageIndex) ?? NO_WORDS;
-        const slots: number[] = [];
-        for (let at = 1; at < words.length; at += FROZEN_WORDS) {
-          if ((words[at] as number) >= SLOT_BASE) slots.push((words[at] as number) - SLOT_BASE);
-        }
-        yield slots;
+        yield { words, first: 1, step: FROZEN_WORDS, partials: table.partialsAt(pageIndex) };
       }
     }
   }
@@ -193,7 +276,8 @@ export class VolumeMap {
       const epoch = page.words[at + 1] as number;
       if (epoch > sinceEpoch && epoch <= cutEpoch && (epoch > 0 || (page.words[at] as number) >= SLOT_BASE)) {
         const index = pageIndex * PAGE_CHUNKS + (at >>> 1);
-        found.push(change(index, page.words[at] as number, this.marks.changedSince(index, sinceEpoch)));
+        const entry = { state: page.words[at] as number, partials: page.partials, partialsAt: partialOffset(index) };
+        found.push(change(index, entry, this.marks.changedSince(index, sinceEpoch)));
       }
     }
   }
@@ -202,11 +286,13 @@ export class VolumeMap {
     for (const table of this.#tables) {
       const words = (table.epoch >= cutEpoch ? table.pageAt(pageIndex) : null) ?? NO_WORDS;
       const marks = table.marksAt(pageIndex);
+      const partials = table.partialsAt(pageIndex);
       for (let at = 0; at < words.length; at += FROZEN_WORDS) {
         const epoch = words[at + 2] as number;
         if (epoch <= sinceEpoch || epoch > cutEpoch) continue;
         const changed = marks === null ? null : setSince(marks, (at / FROZEN_WORDS) * MARK_WORDS, sinceEpoch);
-        found.push(change(words[at] as number, words[at + 1] as number, changed));
+        const partialsAt = (at / FROZEN_WORDS) * PARTIAL_WORDS;
+        found.push(change(words[at] as number, { state: words[at + 1] as number, partials, partialsAt }, changed));
       }
     }
   }
@@ -214,6 +300,14 @@ export class VolumeMap {
 
 const NO_WORDS = new Uint32Array();
 
-function change(index: number, state: number, changedBlocks: Uint32Array<ArrayBuffer> | null): Change {
-  return { index, slotOffset: state >= SLOT_BASE ? (state - SLOT_BASE) * CHUNK_BYTES : null, changedBlocks };
+function change(
+  index: number,
+  entry: { readonly state: number; readonly partials: Uint32Array<ArrayBuffer> | null; readonly partialsAt: number },
+  changedBlocks: Uint32Array<ArrayBuffer> | null,
+): Change {
+  const { state, partials, partialsAt } = entry;
+  const slotOffset = state >= SLOT_BASE ? slotOf(state) * CHUNK_BYTES : null;
+  if (state < PARTIAL || partials === null) return { index, slotOffset, under: null, changedBlocks };
+  const under = { offset: underAt(partials, partialsAt) * CHUNK_BYTES, above: ownBlocks(partials, partialsAt) };
+  return { index, slotOffset, under, changedBlocks };
 }

@@ -16,7 +16,7 @@ export interface ZeroRun {
 export function* zeroRuns(chunks: ChunkMap, first: number, last: number, keepEpoch: Epoch | null): Generator<ZeroRun> {
   let runFirst = -1;
   for (let index = first; index < last;) {
-    const slot = keepEpoch === null ? -1 : chunks.slotOfEpoch(index, keepEpoch);
+    const slot = keepEpoch === null ? -1 : chunks.ownSlotOfEpoch(index, keepEpoch);
     const joins = slot < 0 && chunks.stateAt(index) !== STATE_ZERO;
     if (joins && runFirst < 0) runFirst = index;
     if (!joins && runFirst >= 0) {
