@@ -19,6 +19,9 @@ const lightsailArn: Constraint = {
   pattern: 'arn:(aws[^:]*):([a-zA-Z0-9-]+):([a-z0-9-]+):([0-9]+):([a-zA-Z]+)/([a-zA-Z0-9-]+)',
 };
 
+const policyId: Constraint = { max: 64, pattern: 'policy-[a-f0-9]+' };
+const roleArn: Constraint = { max: 2048, pattern: 'arn:aws(-[a-z]{1,3}){0,2}:iam::\\d+:role/.*' };
+
 const snapshotId: Constraint = { min: 1, max: 64, pattern: 'snap-[0-9a-f]+' };
 const base64Token: Constraint = { max: 256, pattern: '[A-Za-z0-9+/=]+' };
 const blockIndex: Constraint = { min: 0 };
@@ -157,5 +160,27 @@ export const overlays: Readonly<Record<ServiceSource['service'], Overlay>> = {
   sts: { numbers: {}, constraints: {} },
   kms: { numbers: {}, constraints: {} },
   iam: { numbers: {}, constraints: {} },
-  dlm: { numbers: {}, constraints: {} },
+  dlm: {
+    numbers: {},
+    constraints: {
+      'CreateLifecyclePolicyRequest.Description': { min: 0, max: 500, pattern: '[0-9A-Za-z _-]+' },
+      'CreateLifecyclePolicyRequest.ExecutionRoleArn': roleArn,
+      'CreateLifecyclePolicyRequest.Tags': { min: 1, max: 200 },
+      'DeleteLifecyclePolicyRequest.PolicyId': policyId,
+      'GetLifecyclePolicyRequest.PolicyId': policyId,
+      'PolicyDetails.ResourceLocations': { min: 1, max: 1 },
+      'PolicyDetails.ResourceTypes': { min: 1, max: 1 },
+      'PolicyDetails.Schedules': { min: 1, max: 4 },
+      'PolicyDetails.TargetTags': { min: 1, max: 50 },
+      'Schedule.CrossRegionCopyRules': { max: 3 },
+      'Schedule.Name': { max: 120, pattern: '[0-9A-Za-z _-]+' },
+      'Schedule.ShareRules': { max: 1 },
+      'Schedule.TagsToAdd': { max: 45 },
+      'ShareRule.TargetAccounts': { min: 1 },
+      'CreateRule.Times': { max: 1 },
+      'UpdateLifecyclePolicyRequest.Description': { min: 0, max: 500, pattern: '[0-9A-Za-z _-]+' },
+      'UpdateLifecyclePolicyRequest.ExecutionRoleArn': roleArn,
+      'UpdateLifecyclePolicyRequest.PolicyId': policyId,
+    },
+  },
 };

@@ -14,6 +14,7 @@ import { finishDeletions } from './tasks/finish-deletions.ts';
 import { finishIntents } from './tasks/finish-intents.ts';
 import { openVolumes } from './tasks/open-volumes.ts';
 import { prune } from './tasks/prune.ts';
+import { runPolicies } from './tasks/run-policies.ts';
 import type { Task, TaskReport } from './tasks/task.ts';
 import { UploadSnapshots } from './tasks/upload-snapshots.ts';
 import { WriteGates } from './write-gate.ts';
@@ -70,5 +71,6 @@ function tasksOf(ports: ControlPorts): readonly Task[] {
     collectChunks(ports),
     expireDirect(ports),
     prune(ports),
+    runPolicies(ports),
   ];
 }

@@ -14,7 +14,8 @@ export type TaskName =
   | 'finish-deletions'
   | 'collect-chunks'
   | 'expire-direct'
-  | 'prune';
+  | 'prune'
+  | 'run-policies';
 
 /** What use cases stand on. `makeControl` makes it. */
 export interface ControlPorts {

@@ -1,0 +1,104 @@
+import { DEFAULT_CREATE_DAYS, type LifecyclePolicy, type Schedule } from '#domain/lifecycle/policy.ts';
+import { DomainError } from '#domain/errors.ts';
+import type { Tag } from '#domain/tags.ts';
+import type { Scope, Tags, Volume } from '#domain/volume.ts';
+import { eachRow } from '#control/tasks/each-row.ts';
+import type { ControlPorts } from '#control/ports.ts';
+import { createSnapshot } from '#control/snapshots.ts';
+import { managedSnapshots } from './policies.ts';
+
+const DAY_MS = 86_400_000;
+
+/** One schedule of a policy and one time at which it is due. */
+export interface Due {
+  readonly scope: Scope;
+  readonly policy: LifecyclePolicy;
+  readonly index: number;
+  readonly schedule: Schedule;
+  readonly dueMs: number;
+}
+
+/**
+ * Snapshots every volume that the schedule means. Each has a client token made of policy, schedule, time and volume: a run
+ * that was interrupted is done again from its beginning, and makes what is missing. Answers why volumes were left out.
+ */
+export async function createDue(ports: ControlPorts, due: Due, signal: AbortSignal): Promise<readonly string[]> {
+  const troubles: string[] = [];
+  const volumes = eachRow(
+    (page) => ports.meta.read((tx) => tx.volumes.list({ scope: due.scope, face: 'ec2' }, page)),
+    signal,
+  );
+  for await (const volume of volumes) {
+    if (volume.state !== 'available' || !(await isMeant(ports, due, volume))) continue;
+    try {
+      await createOne(ports, due, volume);
+    } catch (error) {
+      // The volume, or the snapshot that an interrupted run made, was deleted meanwhile: there is nothing to do.
+      if (!(error instanceof DomainError)) throw error;
+      if (error.failure.kind !== 'not-found') troubles.push(`${volume.id}: ${error.failure.kind}`);
+    }
+  }
+  return troubles;
+}
+
+async function isMeant(ports: ControlPorts, { policy, dueMs }: Due, volume: Volume): Promise<boolean> {
+  const { details } = policy;
+  if (details.policyLanguage !== 'SIMPLIFIED') {
+    return details.resourceTypes?.[0] === 'VOLUME' && hasOne(volume.tags, details.targetTags ?? []);
+  }
+  if (details.resourceType !== 'VOLUME') return false;
+  const { excludeTags = [], excludeVolumeTypes = [] } = details.exclusions ?? {};
+  if (hasOne(volume.tags, excludeTags) || excludeVolumeTypes.includes(volume.type)) return false;
+  const sinceMs = dueMs - (details.createInterval ?? DEFAULT_CREATE_DAYS) * DAY_MS;
+  const isRecent = ({ startedAtMs }: { readonly startedAtMs: number }): boolean =>
+    startedAtMs > sinceMs && startedAtMs < dueMs;
+  return await ports.meta.read(async (tx) => {
+    for (const state of ['completed', 'pending'] as const) {
+      if ((await tx.snapshots.ofVolume(volume.id, state, null, 1)).some(isRecent)) return false;
+    }
+    return true;
+  });
+}
+
+function hasOne(tags: Tags, wanted: readonly Tag[]): boolean {
+  return wanted.some(({ key, value }) => Object.hasOwn(tags, key) && tags[key] === value);
+}
+
+async function createOne(ports: ControlPorts, due: Due, volume: Volume): Promise<void> {
+  const { scope, policy, index, schedule, dueMs } = due;
+  const copied = schedule.copyTags === true ? Object.entries(volume.tags) : [];
+  const ownTags = new Map([
+    ...copied.filter(([key]) => !key.toLowerCase().startsWith('aws:')),
+    ...(schedule.tagsToAdd ?? []).map(({ key, value }) => [key, value] as const),
+  ]);
+  const name = schedule.name ?? `Schedule ${index + 1}`;
+  const { snapshot } = await createSnapshot(ports, scope, {
+    face: 'ec2',
+    name: null,
+    volume: volume.id,
+    description: `Created for policy: ${policy.id} schedule: ${name}`,
+    tags: [...ownTags].map(([key, value]) => ({ key, value })),
+    token: `lifecycle ${policy.id} ${index} ${dueMs} ${volume.id}`,
+    operation: null,
+  });
+  await ports.meta.transact(async (tx) => {
+    const current = await tx.snapshots.find(snapshot.id);
+    if (current === null || (await tx.documents.find(managedSnapshots, scope, snapshot.id)) !== null) return;
+    // Clients may not set tags of this prefix, so they are set beside the request.
+    const tags = {
+      ...current.tags,
+      'aws:dlm:lifecycle-policy-id': policy.id,
+      'aws:dlm:lifecycle-schedule-name': name,
+      'dlm:managed': 'true',
+    };
+    await tx.snapshots.update({ ...current, tags });
+    await tx.documents.insert(managedSnapshots, scope, {
+      snapshot: snapshot.id,
+      account: scope.account,
+      policy: policy.id,
+      schedule: index,
+      volume: volume.id,
+      dueMs,
+    });
+  });
+}

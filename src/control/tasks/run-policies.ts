@@ -1,0 +1,61 @@
+import { type LifecyclePolicy, schedulesOf } from '#domain/lifecycle/policy.ts';
+import { dueMs } from '#domain/lifecycle/schedule.ts';
+import type { Scope } from '#domain/volume.ts';
+import { createDue } from '#control/lifecycle/create.ts';
+import { changePolicy, lifecyclePolicies } from '#control/lifecycle/policies.ts';
+import { removeExpired } from '#control/lifecycle/retain.ts';
+import type { ControlPorts } from '#control/ports.ts';
+import { eachRow } from './each-row.ts';
+import { Tally, type Task } from './task.ts';
+
+/**
+ * Runs what lifecycle policies ask for. That a schedule was run for a time is recorded when all its snapshots are made, so
+ * an interrupted run is repeated (createDue makes nothing twice), and times that passed while no server ran are made up for
+ * once, by the latest of them.
+ */
+export function runPolicies(ports: ControlPorts): Task {
+  return {
+    name: 'run-policies',
+    periodMs: 15_000,
+    startDelayMs: 1000,
+    wakeDelayMs: 0,
+    async activate(signal) {
+      const tally = new Tally();
+      const rows = eachRow((page) => ports.meta.read((tx) => tx.documents.all(lifecyclePolicies, page)), signal);
+      for await (const { record: policy, ...scope } of rows) {
+        if (policy.state !== 'ENABLED') continue;
+        try {
+          await runPolicy(ports, scope, policy, tally, signal);
+        } catch (error) {
+          signal.throwIfAborted();
+          ports.log.warn('lifecycle.run', { policy: policy.id, error });
+          tally.failed();
+        }
+      }
+      return tally.report();
+    },
+  };
+}
+
+async function runPolicy(
+  ports: ControlPorts,
+  scope: Scope,
+  policy: LifecyclePolicy,
+  tally: Tally,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const [index, schedule] of schedulesOf(policy).entries()) {
+    const due = dueMs(policy, schedule, policy.doneMs[index] ?? policy.modifiedAtMs, ports.clock.nowMs());
+    if (due === null) continue;
+    const troubles = await createDue(ports, { scope, policy, index, schedule, dueMs: due }, signal);
+    for (const trouble of troubles) ports.log.warn('lifecycle.create', { policy: policy.id, trouble });
+    await changePolicy(ports, scope, policy.id, (current) =>
+      // Changed meanwhile: its times begin anew from then.
+      current.modifiedAtMs === policy.modifiedAtMs
+        ? { ...current, trouble: troubles[0] ?? null, doneMs: current.doneMs.with(index, due) }
+        : current,
+    );
+    tally.done();
+  }
+  await removeExpired(ports, scope, policy);
+}

@@ -1,0 +1,127 @@
+import type { AccountId, SnapshotId, VolumeId } from '#domain/ids.ts';
+import type { Tag } from '#domain/tags.ts';
+import type { Tags } from '#domain/volume.ts';
+
+/*
+ * A lifecycle policy: which volumes are snapshotted when, and how long the snapshots are kept. Its details are kept as they
+ * were given, members that were not given being absent, because clients compare what they read with what they wrote.
+ */
+
+export type IntervalUnit = 'DAYS' | 'WEEKS' | 'MONTHS' | 'YEARS';
+
+/** A count of snapshots, or an age. */
+export interface Retention {
+  readonly count?: number;
+  readonly interval?: number;
+  readonly intervalUnit?: IntervalUnit;
+}
+
+export interface CreateRule {
+  readonly location?: 'CLOUD' | 'LOCAL_ZONE' | 'OUTPOST_LOCAL';
+  /** Hours. */
+  readonly interval?: number;
+  readonly intervalUnit?: 'HOURS';
+  /** `hh:mm`, UTC: when the first of a day begins. */
+  readonly times?: readonly string[];
+  readonly cronExpression?: string;
+}
+
+export interface CrossRegionCopyRule {
+  readonly targetRegion?: string;
+  readonly target?: string;
+  readonly encrypted: boolean;
+  readonly cmkArn?: string;
+  readonly copyTags?: boolean;
+  readonly retainRule?: { readonly interval?: number; readonly intervalUnit?: IntervalUnit };
+}
+
+export interface Schedule {
+  readonly name?: string;
+  readonly copyTags?: boolean;
+  readonly tagsToAdd?: readonly Tag[];
+  readonly variableTags?: readonly Tag[];
+  readonly createRule?: CreateRule;
+  readonly retainRule?: Retention;
+  readonly fastRestoreRule?: Retention & { readonly availabilityZones?: readonly string[] };
+  readonly crossRegionCopyRules?: readonly CrossRegionCopyRule[];
+  readonly shareRules?: readonly {
+    readonly targetAccounts: readonly string[];
+    readonly unshareInterval?: number;
+    readonly unshareIntervalUnit?: IntervalUnit;
+  }[];
+  readonly archiveRule?: { readonly retainRule: { readonly retentionArchiveTier: Retention } };
+}
+
+export interface PolicyDetails {
+  readonly policyType?: 'EBS_SNAPSHOT_MANAGEMENT' | 'IMAGE_MANAGEMENT' | 'EVENT_BASED_POLICY';
+  readonly policyLanguage?: 'STANDARD' | 'SIMPLIFIED';
+  readonly resourceTypes?: readonly ('VOLUME' | 'INSTANCE')[];
+  readonly resourceLocations?: readonly ('CLOUD' | 'OUTPOST' | 'LOCAL_ZONE')[];
+  readonly targetTags?: readonly Tag[];
+  readonly schedules?: readonly Schedule[];
+  /** Of a default policy: every volume that has no recent snapshot. */
+  readonly resourceType?: 'VOLUME' | 'INSTANCE';
+  /** Days. */
+  readonly createInterval?: number;
+  /** Days. */
+  readonly retainInterval?: number;
+  readonly copyTags?: boolean;
+  /** Snapshots go by age also when their volume is gone. */
+  readonly extendDeletion?: boolean;
+  readonly crossRegionCopyTargets?: readonly { readonly targetRegion?: string }[];
+  readonly exclusions?: {
+    readonly excludeBootVolumes?: boolean;
+    readonly excludeVolumeTypes?: readonly string[];
+    readonly excludeTags?: readonly Tag[];
+  };
+}
+
+export interface LifecyclePolicy {
+  /** `policy-` and 17 hex digits. */
+  readonly id: string;
+  readonly description: string;
+  readonly state: 'ENABLED' | 'DISABLED';
+  /** Why the last run of a schedule did not do all that it should; null: it did. */
+  readonly trouble: string | null;
+  readonly roleArn: string;
+  readonly details: PolicyDetails;
+  readonly tags: Tags;
+  readonly createdAtMs: number;
+  readonly modifiedAtMs: number;
+  /** Of each schedule, in their order: up to when what was due has been done. */
+  readonly doneMs: readonly number[];
+}
+
+/** A snapshot that a schedule made and will remove. */
+export interface ManagedSnapshot {
+  readonly snapshot: SnapshotId;
+  readonly account: AccountId;
+  readonly policy: string;
+  /** Index in the policy's schedules. */
+  readonly schedule: number;
+  readonly volume: VolumeId;
+  readonly dueMs: number;
+}
+
+/** A default policy is one schedule, too. */
+export function schedulesOf({ details }: LifecyclePolicy): readonly Schedule[] {
+  if (details.policyLanguage !== 'SIMPLIFIED') return details.schedules ?? [];
+  const { copyTags = false, crossRegionCopyTargets = [], retainInterval = DEFAULT_RETAIN_DAYS } = details;
+  const retainRule = { interval: retainInterval, intervalUnit: 'DAYS' } as const;
+  return [
+    {
+      name: 'Default Schedule',
+      copyTags,
+      retainRule,
+      crossRegionCopyRules: crossRegionCopyTargets.map((target) => ({
+        ...target,
+        encrypted: false,
+        copyTags,
+        retainRule,
+      })),
+    },
+  ];
+}
+
+export const DEFAULT_CREATE_DAYS = 1;
+export const DEFAULT_RETAIN_DAYS = 7;
