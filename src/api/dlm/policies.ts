@@ -3,6 +3,7 @@ import type { CallContext, Handlers } from '#api/handler.ts';
 import * as control from '#control/lifecycle/policies.ts';
 import { type LifecyclePolicy, type PolicyDetails, schedulesOf } from '#domain/lifecycle/policy.ts';
 import type { Tag } from '#domain/tags.ts';
+import type { LifecyclePolicySummary } from '#wire/aws/models/dlm.ts';
 import type { InputOf } from '#wire/aws/operations.ts';
 import { detailsOf, detailsView } from './details.ts';
 import { invalid, policyNotFound } from './errors.ts';
@@ -48,12 +49,7 @@ export const policyHandlers: Handlers<'dlm'> = {
       if (!policies.some((policy) => policy.id === id)) throw new AwsRefusal(policyNotFound(id));
     }
     return {
-      Policies: policies
-        .filter((policy) => isWanted(policy, request))
-        .map((policy) => ({
-          ...summaryOf(policy),
-          PolicyType: policy.details.policyType ?? ('EBS_SNAPSHOT_MANAGEMENT' as const),
-        })),
+      Policies: policies.filter((policy) => isWanted(policy, request)).map(listedOf),
     };
   },
 
@@ -137,6 +133,10 @@ function summaryOf({ id, description, state, tags, details }: LifecyclePolicy): 
     Tags: tags,
     DefaultPolicy: details.policyLanguage === 'SIMPLIFIED',
   };
+}
+
+function listedOf(policy: LifecyclePolicy): LifecyclePolicySummary {
+  return { ...summaryOf(policy), PolicyType: policy.details.policyType ?? 'EBS_SNAPSHOT_MANAGEMENT' };
 }
 
 function isWanted(policy: LifecyclePolicy, request: ListRequest): boolean {

@@ -113,8 +113,8 @@ export function schedulesOf({ details }: LifecyclePolicy): readonly Schedule[] {
       name: 'Default Schedule',
       copyTags,
       retainRule,
-      crossRegionCopyRules: crossRegionCopyTargets.map((target) => ({
-        ...target,
+      crossRegionCopyRules: crossRegionCopyTargets.map(({ targetRegion }) => ({
+        ...(targetRegion !== undefined && { targetRegion }),
         encrypted: false,
         copyTags,
         retainRule,
