@@ -11,6 +11,12 @@ export interface Limits {
   readonly snapshotIntervalMsMin: number;
   /** EBS direct snapshots being written. */
   readonly directSnapshotCountMax: number;
+  /** Modifications of one volume in `modificationWindowMs`. */
+  readonly modificationCountMax: number;
+  readonly modificationWindowMs: number;
+  /** How long a modified volume is shown as being modified, and then as being optimized. */
+  readonly modifyingMs: number;
+  readonly optimizingMs: number;
   readonly tagCountMax: number;
   /** How long a block token and a page token may be used. */
   readonly blockTokenMs: number;
@@ -34,6 +40,10 @@ export const DEFAULT_LIMITS: Limits = {
   // AWS: 15 s. Off by default: nothing here gets slower by it, and tests and loops need not wait.
   snapshotIntervalMsMin: 0,
   directSnapshotCountMax: 100,
+  modificationCountMax: 4,
+  modificationWindowMs: 3_600_000 * 24,
+  modifyingMs: 1000,
+  optimizingMs: 10_000,
   tagCountMax: 50,
   // As observed of AWS.
   blockTokenMs: 585_000_000,

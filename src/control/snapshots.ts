@@ -92,7 +92,9 @@ async function cutSnapshot(
     const epoch = await cutVolume(ports, volume, snapshot.cut);
     const pending = await ports.meta.transact(async (tx) => {
       const current = present(await tx.snapshots.find(id), 'a snapshot that is being cut exists');
-      const changed: Snapshot = { ...current, state: 'pending', epoch };
+      // It may have grown since: the cut has no more than what the metadata says by now.
+      const volumeSizeGib = (await tx.volumes.find(snapshot.volume))?.sizeGib ?? current.volumeSizeGib;
+      const changed: Snapshot = { ...current, state: 'pending', epoch, volumeSizeGib };
       await tx.snapshots.update(changed);
       return changed;
     });

@@ -1,6 +1,6 @@
 import type { SnapshotId, VolumeId } from './ids.ts';
 
-export type ResourceKind = 'volume' | 'snapshot' | 'operation' | 'resource';
+export type ResourceKind = 'volume' | 'volume-modification' | 'snapshot' | 'instance' | 'operation' | 'resource';
 
 /**
  * Why a request was refused, as a fact in the domain's words. A face turns it into its service's code by one exhaustive
@@ -32,6 +32,7 @@ export type Failure =
         | 'pending-snapshots-per-volume'
         | 'pending-snapshots'
         | 'direct-snapshots'
+        | 'pending-copies'
         | 'tags'
         | 'names'
         // Rules, policies and keys.
@@ -39,6 +40,21 @@ export type Failure =
       readonly max: number;
     }
   | { readonly kind: 'snapshot-rate'; readonly volume: VolumeId }
+  /** The volume is not modified: another modification has not ended, there were `max` in a day, or all volumes would have more than `max` GiB. */
+  | {
+      readonly kind: 'volume-modification';
+      readonly volume: VolumeId;
+      readonly why: 'in-progress';
+      readonly state: string;
+    }
+  | {
+      readonly kind: 'volume-modification';
+      readonly volume: VolumeId;
+      readonly why: 'rate' | 'size-limit';
+      readonly max: number;
+    }
+  /** Nobody may do it as things are set; `what` is a sentence. */
+  | { readonly kind: 'not-permitted'; readonly what: string }
   /** The token was used with other parameters. */
   | { readonly kind: 'token-mismatch'; readonly token: string }
   | { readonly kind: 'tag-key-reserved'; readonly key: string }

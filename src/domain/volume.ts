@@ -1,4 +1,5 @@
 import type { Encryption } from './encryption.ts';
+import type { VolumeModification } from './volume-modification.ts';
 import type { AccountId, Generation, Lineage, RegionName, SnapshotId, VolumeId } from './ids.ts';
 
 /** Whose request, and where: every resource belongs to one account and one region. */
@@ -29,12 +30,21 @@ export interface VolumeDetails {
   readonly productCodes: readonly string[];
   /** MiB/s at which what its snapshot holds is brought in the background, as was asked for; null: as the server is set. */
   readonly initializationRateMibps: number | null;
+  /** The last one; null: none. */
+  readonly modification: VolumeModification | null;
+  /** When it was modified, newest last: those that count for how often it may be. */
+  readonly modifiedAtMs: readonly number[];
+  /** What clients set and read; what it says happens always, since a volume whose data is in doubt is never served. */
+  readonly autoEnableIo: boolean;
 }
 
 export const NO_VOLUME_DETAILS: VolumeDetails = {
   encryption: null,
   productCodes: [],
   initializationRateMibps: null,
+  modification: null,
+  modifiedAtMs: [],
+  autoEnableIo: false,
 };
 
 export interface Volume extends Scope, VolumeDetails {

@@ -45,6 +45,7 @@ function limitExceeded({ limit, max }: Extract<Failure, { kind: 'limit' }>): Aws
     case 'direct-snapshots':
     case 'pending-snapshots':
     case 'pending-snapshots-per-volume':
+    case 'pending-copies':
       return {
         code: 'ConcurrentLimitExceededException',
         message: `The maximum number of pending snapshots (${max}) has been reached.`,
@@ -143,7 +144,10 @@ export function mapFailure(failure: Failure, call: Pick<RefusedCall, 'operation'
       );
     case 'unsupported':
       return validation('INVALID_PARAMETER_VALUE', `${failure.what} is not supported by this server.`);
+    case 'not-permitted':
+      return validation('INVALID_PARAMETER_VALUE', failure.what);
     // What only other faces meet.
+    case 'volume-modification':
     case 'name-taken':
     case 'zone-not-found':
     case 'volume-type-unknown':

@@ -89,7 +89,9 @@ export function dryRunSucceeded(): AwsRefusal {
 function malformed(resource: ResourceKind, id: string): AwsError {
   const code = {
     volume: 'InvalidVolumeID.Malformed',
+    'volume-modification': 'InvalidVolumeID.Malformed',
     snapshot: 'InvalidSnapshotID.Malformed',
+    instance: 'InvalidInstanceID.Malformed',
     operation: 'InvalidID',
     resource: 'InvalidID',
   }[resource];
@@ -102,6 +104,10 @@ function notFound(resource: ResourceKind, id: string): AwsError {
       return clientError('InvalidVolume.NotFound', `The volume '${id}' does not exist.`);
     case 'snapshot':
       return clientError('InvalidSnapshot.NotFound', `The snapshot '${id}' does not exist.`);
+    case 'volume-modification':
+      return clientError('InvalidVolumeModification.NotFound', `Modification for volume '${id}' does not exist.`);
+    case 'instance':
+      return clientError('InvalidInstanceID.NotFound', `The instance ID '${id}' does not exist`);
     case 'operation':
     case 'resource':
       return clientError('InvalidID', `The ID '${id}' is not valid`);
@@ -124,6 +130,8 @@ function inUse(resource: ResourceKind, id: string, by: string): AwsError {
       return clientError('VolumeInUse', `Volume ${id} is currently attached to ${by}`);
     case 'snapshot':
       return clientError('InvalidSnapshot.InUse', `The snapshot ${id} is currently in use by ${by}`);
+    case 'volume-modification':
+    case 'instance':
     case 'operation':
     case 'resource':
       return clientError('IncorrectState', `${id} is currently in use by ${by}`);
@@ -158,6 +166,11 @@ function limitExceeded(limit: Limit, max: number): AwsError {
         'ConcurrentSnapshotLimitExceeded',
         `Maximum number of snapshots being written (${max}) exceeded.`,
       );
+    case 'pending-copies':
+      return clientError(
+        'ResourceLimitExceeded',
+        `Too many snapshot copies in progress. The limit is ${max} for this destination region.`,
+      );
     case 'tags':
       return clientError('TagLimitExceeded', `The maximum number of Tags for a resource (${max}) has been reached.`);
     case 'names':
@@ -165,6 +178,28 @@ function limitExceeded(limit: Limit, max: number): AwsError {
       return clientError('ResourceLimitExceeded', `Maximum number of ${limit} (${max}) exceeded.`);
     default:
       return unreachable(limit);
+  }
+}
+
+function modificationRefused(failure: Extract<Failure, { kind: 'volume-modification' }>): AwsError {
+  switch (failure.why) {
+    case 'in-progress':
+      return clientError(
+        'IncorrectModificationState',
+        `Volume ${failure.volume} is in modification state '${failure.state}' and cannot be modified until it is completed.`,
+      );
+    case 'rate':
+      return clientError(
+        'VolumeModificationRateExceeded',
+        `You've reached the maximum modification rate per volume limit (${failure.max} modifications in a rolling 24-hour period).`,
+      );
+    case 'size-limit':
+      return clientError(
+        'VolumeModificationSizeLimitExceeded',
+        `You've exceeded the maximum storage of volumes (${failure.max} GiB) in the Region.`,
+      );
+    default:
+      return unreachable(failure);
   }
 }
 
@@ -204,6 +239,10 @@ export function mapFailure(failure: Failure): AwsError {
         'SnapshotCreationPerVolumeRateExceeded',
         'The maximum per volume CreateSnapshot request rate has been exceeded. Use an increasing or variable sleep interval between requests.',
       );
+    case 'volume-modification':
+      return modificationRefused(failure);
+    case 'not-permitted':
+      return clientError('OperationNotPermitted', failure.what);
     case 'token-mismatch':
       return clientError(
         'IdempotentParameterMismatch',

@@ -4,6 +4,8 @@ import { mapFailure } from './errors.ts';
 import { describeAvailabilityZones, describeRegions } from './regions.ts';
 import { createSnapshot, deleteSnapshot, describeSnapshots } from './snapshots.ts';
 import { createTags, deleteTags, describeTags } from './tags.ts';
+import { describeVolumesModifications, modifyVolume } from './volume-modifications.ts';
+import { describeVolumeAttribute, describeVolumeStatus, enableVolumeIo, modifyVolumeAttribute } from './volume-status.ts';
 import { createVolume, deleteVolume, describeVolumes } from './volumes.ts';
 
 /** EC2: volumes, snapshots, their tags, and where they can be. */
@@ -21,7 +23,13 @@ export const ec2Face = defineFace({
     DescribeRegions: describeRegions,
     DescribeSnapshots: describeSnapshots,
     DescribeTags: describeTags,
+    DescribeVolumeAttribute: describeVolumeAttribute,
+    DescribeVolumeStatus: describeVolumeStatus,
     DescribeVolumes: describeVolumes,
+    DescribeVolumesModifications: describeVolumesModifications,
+    EnableVolumeIO: enableVolumeIo,
+    ModifyVolume: modifyVolume,
+    ModifyVolumeAttribute: modifyVolumeAttribute,
   },
   repeatable: ['Describe', 'Get', 'List'],
   mapFailure,

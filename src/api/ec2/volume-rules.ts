@@ -44,7 +44,8 @@ export function parseVolumeShape(request: VolumeShapeRequest, origin: VolumeOrig
   return { type, sizeGib, iops, throughputMibps, multiAttach: request.MultiAttachEnabled === true };
 }
 
-function checkPositive(parameter: string, value: number | undefined): void {
+/** Refuses 0 and less. */
+export function checkPositive(parameter: string, value: number | undefined): void {
   if (value === undefined || value > 0) return;
   throw invalidParameter(parameter, String(value), 'Value must be a positive integer.');
 }

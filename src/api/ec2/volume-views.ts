@@ -36,7 +36,8 @@ function commonView(volume: Volume): VolumeView {
   };
 }
 
-function zoneIdOf(volume: Volume): string | null {
+/** The id of its zone; null: the region has no such zone. */
+export function zoneIdOf(volume: Volume): string | null {
   return zonesOf(volume.region).find((zone) => zone.name === volume.zone)?.id ?? null;
 }
 

@@ -84,6 +84,8 @@ export function mapFailure(failure: Failure): AwsError {
       return invalidInput('The page token is not valid.', 'Use the nextPageToken of the reply before, or none.');
     case 'unsupported':
       return unsupported(`${failure.what} is not supported by this server.`);
+    case 'not-permitted':
+      return operationFailure('NotPermitted', failure.what, 'Ask who set it so.');
     // Nothing that a Lightsail operation does ends in one of these; should it, the words are true.
     case 'volume-type-unknown':
       return invalidInput(`The volume type ${failure.type} does not exist.`, 'Correct the value.');
@@ -94,6 +96,8 @@ export function mapFailure(failure: Failure): AwsError {
       );
     case 'block-token-invalid':
       return invalidInput('The block token is not valid.', 'Correct the value.');
+    case 'volume-modification':
+      return operationFailure('NotModifiable', `The disk ${failure.volume} cannot be modified now.`, 'Try again later.');
     case 'checksum-mismatch':
       return invalidInput('The checksum does not match the data.', 'Correct the value.');
     case 'block-conflict':
@@ -107,7 +111,9 @@ export function mapFailure(failure: Failure): AwsError {
 
 const RESOURCES: Readonly<Record<ResourceKind, string>> = {
   volume: 'Disk',
+  'volume-modification': 'Disk modification',
   snapshot: 'DiskSnapshot',
+  instance: 'Instance',
   operation: 'Operation',
   resource: 'Resource',
 };
@@ -119,6 +125,7 @@ const LIMITS: Readonly<Record<Extract<Failure, { kind: 'limit' }>['limit'], stri
   'pending-snapshots-per-volume': 'pending snapshots of a disk',
   'pending-snapshots': 'pending snapshots',
   'direct-snapshots': 'snapshots being written',
+  'pending-copies': 'pending copies of snapshots',
   tags: 'tags of a resource',
   names: 'names',
   resources: 'resources',

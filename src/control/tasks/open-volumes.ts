@@ -1,5 +1,6 @@
 import { TaskGroup } from '#base/task-group.ts';
 import { isHostError } from '#control/host-failure.ts';
+import { growOnHost } from '#control/volume-modifications.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import type { VolumeId } from '#domain/ids.ts';
 import type { Volume, VolumeState } from '#domain/volume.ts';
@@ -21,6 +22,7 @@ export function openVolumes(ports: ControlPorts): Task {
     try {
       await ports.host.open(volume.id, volume.generation);
       await setState(ports, volume.id, 'error', 'available');
+      if (isGrowing(volume)) await growOnHost(ports, volume);
       tally.done();
     } catch (error) {
       if (isHostError(error, 'volume-not-found', 'damaged')) {
@@ -31,6 +33,16 @@ export function openVolumes(ports: ControlPorts): Task {
         ports.log.warn('volume.open', { volume: volume.id, error });
         tally.failed();
       }
+    }
+  };
+
+  const grow = async (tally: Tally, volume: Volume): Promise<void> => {
+    try {
+      await growOnHost(ports, volume);
+      tally.done();
+    } catch (error) {
+      ports.log.warn('volume.grow', { volume: volume.id, error });
+      tally.failed();
     }
   };
 
@@ -48,7 +60,10 @@ export function openVolumes(ports: ControlPorts): Task {
           if (failure !== null) ports.log.error('volume.failed', { volume, error: failure });
         }
         const opened = new Set(statuses.filter(({ failure }) => failure === null).map(({ volume }) => volume));
-        for (const volume of batch) if (!opened.has(volume.id)) await group.add(() => open(tally, volume));
+        for (const volume of batch) {
+          if (!opened.has(volume.id)) await group.add(() => open(tally, volume));
+          else if (isGrowing(volume)) await group.add(() => grow(tally, volume));
+        }
       };
       try {
         let batch: Volume[] = [];
@@ -69,6 +84,11 @@ export function openVolumes(ports: ControlPorts): Task {
       return tally.report();
     },
   };
+}
+
+/** It was made larger, and the request died before it was. */
+function isGrowing({ modification }: Volume): boolean {
+  return modification !== null && modification.grownAtMs === null;
 }
 
 async function setState(ports: ControlPorts, id: VolumeId, from: VolumeState, to: VolumeState): Promise<void> {
