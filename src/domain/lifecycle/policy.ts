@@ -113,14 +113,18 @@ export function schedulesOf({ details }: LifecyclePolicy): readonly Schedule[] {
       name: 'Default Schedule',
       copyTags,
       retainRule,
-      crossRegionCopyRules: crossRegionCopyTargets.map(({ targetRegion }) => ({
-        ...(targetRegion !== undefined && { targetRegion }),
-        encrypted: false,
-        copyTags,
-        retainRule,
-      })),
+      crossRegionCopyRules: crossRegionCopyTargets.map(({ targetRegion }) =>
+        copyRule(targetRegion, { encrypted: false, copyTags, retainRule }),
+      ),
     },
   ];
+}
+
+function copyRule(
+  targetRegion: string | undefined,
+  rule: Omit<CrossRegionCopyRule, 'targetRegion'>,
+): CrossRegionCopyRule {
+  return targetRegion === undefined ? rule : { ...rule, targetRegion };
 }
 
 export const DEFAULT_CREATE_DAYS = 1;
