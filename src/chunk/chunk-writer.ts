@@ -9,6 +9,7 @@ import type { PlacedLink } from './chunk-index.ts';
 import type { ChunkStore } from './chunk-store.ts';
 import { DamageError, StoreError } from './errors.ts';
 import { PACK_BYTES_TARGET, PACK_RECORDS_MAX, PackBuilder, packObjectKey } from './pack.ts';
+import { isHintChecked } from './read-batch.ts';
 import { readRecords } from './record-runs.ts';
 import { DELTA_BLOCKS_MAX } from './seal-batch.ts';
 import type { SealOrder } from './seal-pool.ts';
@@ -18,8 +19,6 @@ import { putPackVerified } from './verified-put.ts';
 
 /** Deltas on top of each other: more cost a reader, fewer cost room (docs/decisions/deltas.md). */
 export const DELTA_DEPTH_MAX = 8;
-/** Of so many hints one is checked, chosen by the chunk's address. */
-const HINT_SAMPLE = 64;
 /** Looked at in one turn of the event loop: a few milliseconds. */
 const ROWS_PER_TURN = 250;
 const FULL: SealOrder = { type: 'full' };
@@ -130,7 +129,7 @@ export class ChunkWriter implements AsyncDisposable {
     if (base === null || links === null || last === undefined || links.length > DELTA_DEPTH_MAX) {
       return { order: FULL, links: [] };
     }
-    const isCompared = changed === null || key.readUInt8(0) % HINT_SAMPLE === 0;
+    const isCompared = changed === null || isHintChecked(key);
     const fullBytes = last.place.length;
     const order = { type: 'delta', base: Uint8Array.from(base), fullBytes, changed, chain: null } as const;
     return { order, links: isCompared ? links : [] };

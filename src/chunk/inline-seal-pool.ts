@@ -5,7 +5,8 @@ import type { Random } from '#base/random.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
 import type { AccountId } from '#domain/ids.ts';
 
-import { readBatch, sealAsOrdered } from './seal-batch.ts';
+import { readBatch } from './read-batch.ts';
+import { sealAsOrdered } from './seal-batch.ts';
 import type { Claim, SealBatch, SealedChunk, SealPool } from './seal-pool.ts';
 import { accountKeys, type AccountKeys } from './seal.ts';
 
@@ -26,7 +27,11 @@ export class InlineSealPool implements SealPool {
     this.#keys.set(batch.account, keys);
     const chunks = readBatch(keys, batch, Buffer.allocUnsafeSlow(batch.sources.length * CHUNK_BYTES));
     await nextTurn();
-    const orders = await claim(chunks.map(({ key }) => key));
+    const changed = chunks.map((chunk) => chunk.changed ?? null);
+    const orders = await claim(
+      chunks.map(({ key }) => key),
+      changed,
+    );
     return chunks.map((chunk, at) => {
       const order = present(orders[at], 'an order for each chunk');
       const { record, finding } = sealAsOrdered(keys, chunk, order, this.#random);

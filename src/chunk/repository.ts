@@ -11,7 +11,8 @@ import { derive } from './seal.ts';
  */
 export const REPOSITORY_KEY = 'repository';
 const FORMAT = 'varve-repository';
-const VERSION = 1;
+/** 1: the address of a chunk was a hash of all of it. */
+const VERSION = 2;
 
 export async function checkRepository(store: ChunkStore): Promise<void> {
   const found = await store.objects.get(REPOSITORY_KEY);
@@ -40,10 +41,14 @@ function contentFor(masterKey: Uint8Array): string {
   return `${JSON.stringify({ format: FORMAT, version: VERSION, keyCheck })}\n`;
 }
 
+function tellVersion(version: unknown): string {
+  return `the object store is of format ${String(version)}, and this version of varve reads and writes format ${VERSION} only`;
+}
+
 function describe(found: string): string {
   try {
     const { format, version } = JSON.parse(found) as { readonly format?: unknown; readonly version?: unknown };
-    if (format === FORMAT && version !== VERSION) return `the object store is of format ${String(version)}`;
+    if (format === FORMAT && version !== VERSION) return tellVersion(version);
     if (format === FORMAT) return 'the object store was made with another master key';
   } catch {
     // Not ours.

@@ -1,41 +1,11 @@
-import { closeSync, openSync } from 'node:fs';
-
 import type { Random } from '#base/random.ts';
-import { CHUNK_BYTES } from '#domain/geometry.ts';
 
 import { countBlocks, differingBlocks, isSubset, type BlockSet } from './block-set.ts';
-import { readSource } from './chunk-source.ts';
 import { DamageError } from './errors.ts';
-import type { SealBatch, SealFinding, SealOrder } from './seal-pool.ts';
-import { addressOf, checkAddress, NONCE_BYTES, sealDelta, sealRecord, type AccountKeys } from './seal.ts';
+import { readRest, type ReadChunk } from './read-batch.ts';
+import type { SealFinding, SealOrder } from './seal-pool.ts';
+import { checkAddress, NONCE_BYTES, sealDelta, sealRecord, type AccountKeys } from './seal.ts';
 import { openChain } from './unseal.ts';
-
-const ZEROS = Buffer.alloc(CHUNK_BYTES);
-
-/** A chunk in memory, read and addressed. */
-export interface ReadChunk {
-  readonly plain: Buffer;
-  /** Null: all zeros, left out. */
-  readonly key: Buffer | null;
-}
-
-/** Reads and addresses the chunks of a batch into `memory`, which has room for them. Synchronous: for a thread of its own. Throws StoreError 'damaged' when a file ends within a chunk. */
-export function readBatch(keys: AccountKeys, batch: SealBatch, memory: Buffer): readonly ReadChunk[] {
-  const files = new Map<string, number>();
-  try {
-    return batch.sources.map((source, index) => {
-      const { path } = source;
-      const file = files.get(path) ?? openSync(path, 'r');
-      files.set(path, file);
-      const plain = memory.subarray(index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES);
-      readSource(file, source, 0, plain);
-      const isZero = !batch.keepZeroChunks && plain.equals(ZEROS);
-      return { plain, key: isZero ? null : addressOf(keys, 'chunk', plain) };
-    });
-  } finally {
-    for (const file of files.values()) closeSync(file);
-  }
-}
 
 /** A delta of more blocks than this gains little over a full record, and costs every reader of the chunk. */
 export const DELTA_BLOCKS_MAX = 64;
@@ -45,21 +15,31 @@ export interface Sealed {
   readonly finding: SealFinding;
 }
 
-/** Makes of a chunk what was ordered. */
+/** A chunk of which blocks changed that were not told has a wrong key: there is nothing to make of it. */
+const HINT_WRONG: Sealed = { record: null, finding: 'hint-wrong' };
+
+/** Makes of a chunk what was ordered. Where that needs more of it than was read, reads the rest: throws as `readBatch`. */
 export function sealAsOrdered(keys: AccountKeys, chunk: ReadChunk, order: SealOrder, random: Random): Sealed {
-  const { plain, key } = chunk;
+  const { plain, key, finding: found = 'none' } = chunk;
+  if (found !== 'none') return { record: null, finding: found };
   if (key === null || order.type === 'none') return { record: null, finding: 'none' };
-  const full = (): Buffer => sealRecord({ keys, kind: 'chunk', key, plain, nonce: random.bytes(NONCE_BYTES) });
-  if (order.type === 'full') return { record: full(), finding: 'none' };
+  const full = (finding: SealFinding): Sealed => {
+    if (!readRest(keys, chunk)) return HINT_WRONG;
+    return { record: sealRecord({ keys, kind: 'chunk', key, plain, nonce: random.bytes(NONCE_BYTES) }), finding };
+  };
+  if (order.type === 'full') return full('none');
+  // To compare it with the base, all of it is needed.
+  if (order.chain !== null && !readRest(keys, chunk)) return HINT_WRONG;
   const { changed, finding } = blocksToStore(keys, plain, order);
   const count = changed === null ? 0 : countBlocks(changed);
-  if (changed === null || count > DELTA_BLOCKS_MAX) return { record: full(), finding };
+  if (changed === null || count > DELTA_BLOCKS_MAX) return full(finding);
   // The addresses differ, so some block does.
-  if (count === 0) return { record: full(), finding: order.chain === null ? 'hint-wrong' : 'base-damaged' };
+  if (count === 0) return full(order.chain === null ? 'hint-wrong' : 'base-damaged');
   const delta = sealDelta({ keys, key, plain, base: order.base, changed, nonce: random.bytes(NONCE_BYTES) });
   if (isClearlySmaller(delta.length, order.fullBytes)) return { record: delta, finding };
-  const whole = full();
-  return { record: isClearlySmaller(delta.length, whole.length) ? delta : whole, finding };
+  const whole = full(finding);
+  const isDelta = whole.record !== null && isClearlySmaller(delta.length, whole.record.length);
+  return isDelta ? { record: delta, finding } : whole;
 }
 
 /** A delta takes at most half of the room, or it is not worth what it costs a reader. */

@@ -7,10 +7,27 @@ import type { ChainLink } from './unseal.ts';
 /** Chunks sealed in one go: enough that a message between threads costs nothing, few enough that progress moves. */
 export const BATCH_COUNT_MAX = 8;
 
+/** A chunk to read, and what is known of it. */
+export interface SealSource extends ChunkSource {
+  /** Whose chunk's digests are to be remembered; missing: nobody's. */
+  readonly index?: number;
+  /** What it is but for some blocks; missing or null: not known. */
+  readonly change?: SourceChange | null;
+}
+
+export interface SourceChange {
+  /** Address of a chunk; null: zeros. */
+  readonly base: Uint8Array | null;
+  /** At least all blocks that differ. */
+  readonly blocks: BlockSet;
+}
+
 export interface SealBatch {
   readonly account: AccountId;
   /** 1 to BATCH_COUNT_MAX. */
-  readonly sources: readonly ChunkSource[];
+  readonly sources: readonly SealSource[];
+  /** The file that remembers digests (digest-file.ts); missing or null: none does. */
+  readonly digestPath?: string | null;
   /** Otherwise a chunk of zeros has no key. */
   readonly keepZeroChunks: boolean;
 }
@@ -33,10 +50,14 @@ export type SealOrder =
     };
 
 /**
- * Asked once a batch, with the keys of its chunks by their place, null for zeros left out: what to make of each? What it
- * throws ends the batch.
+ * Asked once a batch, by the place of its chunks: with the key of each, null for zeros left out, and with the blocks in which
+ * it may differ from the base of its source, null where that is not known. What to make of each? What it throws ends the
+ * batch.
  */
-export type Claim = (keys: readonly (Buffer | null)[]) => Promise<readonly SealOrder[]>;
+export type Claim = (
+  keys: readonly (Buffer | null)[],
+  changed: readonly (BlockSet | null)[],
+) => Promise<readonly SealOrder[]>;
 
 /** What was found on the way; the chunk is sealed whole then. */
 export type SealFinding =

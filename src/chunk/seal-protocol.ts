@@ -1,3 +1,4 @@
+import type { BlockSet } from './block-set.ts';
 import type { SealBatch, SealFinding, SealOrder } from './seal-pool.ts';
 
 /** Between the pool and its threads. Each batch: seal → keys → orders → sealed, or `failed` in place of an answer. */
@@ -7,8 +8,13 @@ export type ToSealWorker =
   | { readonly type: 'orders'; readonly id: number; readonly orders: readonly SealOrder[] };
 
 export type FromSealWorker =
-  /** By place in the batch; null: zeros, left out. */
-  | { readonly type: 'keys'; readonly id: number; readonly keys: readonly (Uint8Array | null)[] }
+  /** By place in the batch: as `Claim` is asked. */
+  | {
+      readonly type: 'keys';
+      readonly id: number;
+      readonly keys: readonly (Uint8Array | null)[];
+      readonly changed: readonly (BlockSet | null)[];
+    }
   /** By place in the batch; null: none was ordered. */
   | {
       readonly type: 'sealed';

@@ -9,7 +9,8 @@ import { CHUNK_BYTES } from '#domain/geometry.ts';
 import type { AccountId } from '#domain/ids.ts';
 
 import { StoreError } from './errors.ts';
-import { readBatch, sealAsOrdered, type ReadChunk } from './seal-batch.ts';
+import { readBatch, type ReadChunk } from './read-batch.ts';
+import { sealAsOrdered } from './seal-batch.ts';
 import { BATCH_COUNT_MAX, type SealOrder } from './seal-pool.ts';
 import { BATCHES_PER_THREAD, type FromSealWorker, type SealWorkerData, type ToSealWorker } from './seal-protocol.ts';
 import { accountKeys, type AccountKeys } from './seal.ts';
@@ -53,7 +54,8 @@ function read({ id, batch }: Extract<ToSealWorker, { type: 'seal' }>): void {
   held.set(id, { keys, chunks: [], memory });
   const chunks = readBatch(keys, batch, memory);
   held.set(id, { keys, chunks, memory });
-  post({ type: 'keys', id, keys: chunks.map(({ key }) => key) });
+  const changed = chunks.map((chunk) => chunk.changed ?? null);
+  post({ type: 'keys', id, keys: chunks.map(({ key }) => key), changed });
 }
 
 function sealOrdered({ id, orders }: Extract<ToSealWorker, { type: 'orders' }>): void {

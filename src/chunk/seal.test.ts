@@ -84,14 +84,19 @@ test('equal content has equal addresses within an account and a kind, and nowher
   assert(!addressOf(keys, 'chunk', plain).equals(addressOf(otherKeys, 'chunk', plain)));
 });
 
-test('the derivation of format 1 does not change', () => {
+test('the derivation of format 2 does not change', () => {
   assert.equal(
     derive(masterKey, 'seal 000000000001').toString('hex'),
     'a59ecd5fce683607478371febae9c2128d5e7e153500e9b29fd603c6af3ee93a',
   );
   assert.equal(
     addressOf(keys, 'chunk', Buffer.alloc(CHUNK_BYTES)).toString('hex'),
-    '27df29d7430432bcd819c97ae1c7ac2c34bdb86856c239575884df1cc1b3a0be',
+    '49636a363161172587dbbcd46f4e83acd6fe056c690edbaf556b5cb3caaaf178',
+  );
+  const squares = Buffer.from(Uint8Array.from({ length: CHUNK_BYTES }, (_, at) => Math.floor((at * at) / 256) % 256));
+  assert.equal(
+    addressOf(keys, 'chunk', squares).toString('hex'),
+    'fa34d4cfa6f6579b154d9a6dca7c19bdd9bea0ae91b166e8c9cb67e99dab035d',
   );
   assert.equal(
     addressOf(keys, 'node', Buffer.alloc(8200)).toString('hex'),

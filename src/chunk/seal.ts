@@ -13,6 +13,7 @@ import {
   gatherBlocks,
   type BlockSet,
 } from './block-set.ts';
+import { chunkAddress, hashSegment, SEGMENT_BYTES } from './chunk-digests.ts';
 import { DamageError } from './errors.ts';
 import { looksRandom } from './noise.ts';
 
@@ -43,16 +44,23 @@ export const CODEC_ZSTD = 1;
 export interface AccountKeys {
   readonly account: AccountId;
   readonly address: Readonly<Record<PlainKind, KeyObject>>;
+  /** Of the digests of segments, over which the address of a chunk is. */
+  readonly segment: KeyObject;
+  /** The digest of a segment of zeros. */
+  readonly zeroSegment: Buffer;
   readonly seal: KeyObject;
 }
 
 export function accountKeys(masterKey: Uint8Array, account: AccountId): AccountKeys {
+  const segment = createSecretKey(derive(masterKey, `segment ${account}`));
   return {
     account,
     address: {
       chunk: createSecretKey(derive(masterKey, `chunk address ${account}`)),
       node: createSecretKey(derive(masterKey, `node address ${account}`)),
     },
+    segment,
+    zeroSegment: hashSegment(segment, Buffer.alloc(SEGMENT_BYTES)),
     seal: createSecretKey(derive(masterKey, `seal ${account}`)),
   };
 }
@@ -63,9 +71,9 @@ export function derive(masterKey: Uint8Array, purpose: string): Buffer {
   return Buffer.from(hkdfSync('sha256', masterKey, 'varve', `varve ${FORMAT_VERSION} ${purpose}`, 32));
 }
 
-/** The content address: HMAC-SHA-256 of the plaintext under the account's key for this kind. */
+/** The content address: HMAC-SHA-256 under the account's key for this kind, of a node's plaintext, or of the digests of a chunk. */
 export function addressOf(keys: AccountKeys, kind: PlainKind, plain: Uint8Array): Buffer {
-  return createHmac('sha256', keys.address[kind]).update(plain).digest();
+  return kind === 'chunk' ? chunkAddress(keys, plain) : createHmac('sha256', keys.address.node).update(plain).digest();
 }
 
 export interface SealOptions {

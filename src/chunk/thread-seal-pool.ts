@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { assert, present } from '#base/assert.ts';
 import type { Clock } from '#base/clock.ts';
 
+import type { BlockSet } from './block-set.ts';
 import { StoreError } from './errors.ts';
 import type { Claim, SealBatch, SealedChunk, SealOrder, SealPool } from './seal-pool.ts';
 import { BATCHES_PER_THREAD, type FromSealWorker, type SealWorkerData, type ToSealWorker } from './seal-protocol.ts';
@@ -103,7 +104,7 @@ export class ThreadSealPool implements SealPool {
     if (job === undefined) return; // Given up.
     if (message.type === 'keys') {
       job.keys = message.keys.map(asBuffer);
-      void this.#order(thread, message.id, job);
+      void this.#order(thread, message.id, job, message.changed);
       return;
     }
     thread.jobs.delete(message.id);
@@ -122,10 +123,10 @@ export class ThreadSealPool implements SealPool {
     this.#endWhenIdle();
   }
 
-  async #order(thread: Thread, id: number, job: Job): Promise<void> {
+  async #order(thread: Thread, id: number, job: Job, changed: readonly (BlockSet | null)[]): Promise<void> {
     let orders: readonly SealOrder[];
     try {
-      orders = await job.claim(job.keys);
+      orders = await job.claim(job.keys, changed);
     } catch (error) {
       job.reject(error);
       orders = job.keys.map(() => ({ type: 'none' }));

@@ -1,6 +1,7 @@
 import { present } from '#base/assert.ts';
 import type { Random } from '#base/random.ts';
-import { readBatch, sealAsOrdered, type ReadChunk, type Sealed } from '#chunk/seal-batch.ts';
+import { readBatch, type ReadChunk } from '#chunk/read-batch.ts';
+import { sealAsOrdered, type Sealed } from '#chunk/seal-batch.ts';
 import type { Claim, SealBatch, SealedChunk, SealOrder, SealPool } from '#chunk/seal-pool.ts';
 import { accountKeys } from '#chunk/seal.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
@@ -27,11 +28,16 @@ export class MemoSealPool implements SealPool {
       const name = `${source.path} ${source.offset} ${batch.keepZeroChunks}`;
       const known = this.#chunks.get(name);
       if (known !== undefined) return { name, chunk: known };
-      const [chunk] = readBatch(keys, { ...batch, sources: [source] }, Buffer.allocUnsafeSlow(CHUNK_BYTES));
+      // Whole, whatever is known of it: that is different each time.
+      const sources = [{ path: source.path, offset: source.offset }];
+      const [chunk] = readBatch(keys, { ...batch, sources }, Buffer.allocUnsafeSlow(CHUNK_BYTES));
       this.#chunks.set(name, present(chunk, 'a chunk for each source'));
       return { name, chunk: present(chunk, 'a chunk for each source') };
     });
-    const orders = await claim(named.map(({ chunk }) => chunk.key));
+    const orders = await claim(
+      named.map(({ chunk }) => chunk.key),
+      batch.sources.map(({ change }) => change?.blocks ?? null),
+    );
     return named.map(({ name, chunk }, at) => {
       const order = present(orders[at], 'an order for each chunk');
       const way = `${name} ${wayOf(order)}`;

@@ -26,6 +26,8 @@ export interface SnapshotWrite {
     /** Exactly `count`, in ascending order of index, each index once and below the snapshot's chunk count. Taken lazily, and once more from the start when a hint was wrong. */
     readonly items: Iterable<ChunkChange>;
   };
+  /** A file of the volume that remembers the digests of its chunks from one snapshot to the next, so that of a chunk only what changed is read (docs/formats/volume.md); made when it is missing. Missing or null: all of a chunk is read. */
+  readonly digestPath?: string | null;
   readonly signal: AbortSignal;
   /** Called when the sources of a batch were read, and once more before the manifest is put: throws when what was read may not be what it was, which ends the write without a manifest. */
   readonly checkSources?: () => void;

@@ -1,9 +1,10 @@
 import { assert } from '#base/assert.ts';
 import type { Clock } from '#base/clock.ts';
+import type { ChunkSource } from '#chunk/chunk-source.ts';
 import type { ChunkStore } from '#chunk/chunk-store.ts';
 import type { ChunkWriter } from '#chunk/chunk-writer.ts';
 import { StoreError, throwIfAborted } from '#chunk/errors.ts';
-import { BATCH_COUNT_MAX, type SealPool } from '#chunk/seal-pool.ts';
+import { BATCH_COUNT_MAX, type SealPool, type SealSource } from '#chunk/seal-pool.ts';
 import { CHUNK_BYTES, chunkCount } from '#domain/geometry.ts';
 import type { AccountId } from '#domain/ids.ts';
 
@@ -147,14 +148,12 @@ async function sealBatch(
   if (sourced.length === 0) return batch.map(({ index }) => ({ index, key: null, record: null }));
   const indexes = sourced.map(({ index }) => index);
   const bases = job.base === null ? [] : await findChunks(chunks, account, job.base, indexes);
-  const sources = sourced.map(({ source }) => source);
-  const sealed = await pool.seal({ account, sources, keepZeroChunks: job.keepZeroChunks }, (keys) =>
+  const { areHintsTrusted } = job;
+  const sources = sourced.map((change, at) => sealSource(change, areHintsTrusted, bases[at] ?? null));
+  const { keepZeroChunks, digestPath = null } = job;
+  const sealed = await pool.seal({ account, sources, keepZeroChunks, digestPath }, (keys, changed) =>
     writer.order(
-      keys.map((key, at) => {
-        if (key === null) return null;
-        const changed = job.areHintsTrusted ? (sourced[at]?.changedBlocks ?? null) : null;
-        return { key, base: bases[at] ?? null, changed };
-      }),
+      keys.map((key, at) => (key === null ? null : { key, base: bases[at] ?? null, changed: changed[at] ?? null })),
     ),
   );
   for (const [at, { finding }] of sealed.entries()) {
@@ -169,6 +168,16 @@ async function sealBatch(
     assert(chunk !== undefined, 'every source of a batch was sealed');
     return { index, key: chunk.key, record: chunk.record };
   });
+}
+
+function sealSource(
+  { index, source, changedBlocks = null }: ChunkChange & { readonly source: ChunkSource },
+  isHintTrusted: boolean,
+  base: Buffer | null,
+): SealSource {
+  if (!isHintTrusted || changedBlocks === null) return { ...source, index };
+  // By itself: what is handed to a thread takes all memory along in which it lies.
+  return { ...source, index, change: { base: base === null ? null : Uint8Array.from(base), blocks: changedBlocks } };
 }
 
 /** Reading it finds out which record is to blame, and makes that one suspect. */
