@@ -3,6 +3,7 @@ import { dataDirectoryOf } from '#src/config.ts';
 import { askServer } from './admin-client.ts';
 import { CommandError } from './command-error.ts';
 import { type ImageRange, type ImageSource, piecesOf } from './image-copy.ts';
+import { outputFormat } from './image-format.ts';
 import { Interrupt } from './image-interrupt.ts';
 import { NbdClient } from './image-nbd-client.ts';
 import { Words } from './words.ts';
@@ -14,13 +15,13 @@ usage: varve export NAME|ID FILE|- [options]
 
   FILE                     must not be there yet; it gets its name when it is complete ("FILE.partial" until then)
   -                        standard output (raw only)
-  --format raw|qcow2|vmdk  default: by the name of FILE, else raw; all but raw need qemu-img
+  --format FORMAT          raw, qcow2, vmdk, vhd, vhdx or vdi; default: by the name of FILE, else raw; all but raw
+                           need qemu-img
   --data DIR               the server's data directory
 
 Holes stay holes. A disk in use is read while it changes: for the state of one instant, export a snapshot of it.
 `;
 
-const FORMATS = ['raw', 'qcow2', 'vmdk'] as const;
 /** Read at once. */
 const PIECE_BYTES = 1024 * 1024;
 /** Asked about at once: the server answers as far as it likes. */
@@ -33,11 +34,11 @@ export async function exportCommand(rest: readonly string[]): Promise<void> {
     'which disk, volume or snapshot? Give a name or an id',
     'where to? Give a file, or -',
   );
-  const format = words.choice('format', FORMATS) ?? formatOfName(path) ?? 'raw';
-  if (path === '-' && format !== 'raw') throw words.wrong(`${format} cannot be written to a stream: give a file`);
+  const { format, note } = outputFormat(words, path);
   const data = words.text('data');
   dataDirectoryOf({ data }, process.env); // A wrong one is told of before anything is asked.
 
+  if (note !== null) process.stderr.write(`varve: ${note}\n`);
   using interrupt = new Interrupt();
   const { uri, readOnly } = await addressOf(data, name);
   if (!readOnly) {
@@ -48,11 +49,6 @@ export async function exportCommand(rest: readonly string[]): Promise<void> {
     await writeConverted({ uri, sizeBytes: client.sizeBytes }, { path, format }, interrupt.signal);
   } else if (path === '-') await writeRawStream(nbdSource(client), interrupt.signal);
   else await writeRawFile(nbdSource(client), path, interrupt.signal);
-}
-
-/** `qcow2` of `disk.qcow2`; null for other names. */
-export function formatOfName(path: string): (typeof FORMATS)[number] | null {
-  return FORMATS.find((format) => path.endsWith(`.${format}`)) ?? null;
 }
 
 /** Where the running server serves a disk, volume or snapshot. */

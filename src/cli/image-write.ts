@@ -6,6 +6,7 @@ import { systemClock } from '#base/clock.ts';
 import { CommandError } from './command-error.ts';
 import { copyImage, type ImageSource } from './image-copy.ts';
 import { type FilePatch, PartialFile, StreamSink } from './image-file.ts';
+import { type OutputFormat, qemuOutput } from './image-format.ts';
 import { Progress } from './image-progress.ts';
 import { runQemuImg } from './image-qemu.ts';
 
@@ -41,13 +42,13 @@ export async function writeRawStream(source: ImageSource, signal: AbortSignal): 
 /** Has qemu-img write an image of another format, read from an NBD address, to a file that is not there yet. */
 export async function writeConverted(
   from: { readonly uri: string; readonly sizeBytes: number },
-  to: { readonly path: string; readonly format: 'qcow2' | 'vmdk' },
+  to: { readonly path: string; readonly format: Exclude<OutputFormat, 'raw'> },
   signal: AbortSignal,
 ): Promise<void> {
   await using file = await PartialFile.create(to.path);
   try {
     using progress = new Progress({ label: LABEL, totalBytes: from.sizeBytes, clock: systemClock });
-    await runQemuImg(['convert', '-p', '-f', 'raw', '-O', to.format, from.uri, file.partialPath], {
+    await runQemuImg(['convert', '-p', '-f', 'raw', ...qemuOutput(to.format), from.uri, file.partialPath], {
       signal,
       onPercent: (percent) => progress.at((percent / 100) * from.sizeBytes),
     });

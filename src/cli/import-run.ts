@@ -7,8 +7,9 @@ import { describeError } from '#base/log.ts';
 import { GIB_BYTES } from '#domain/geometry.ts';
 
 import { CommandError } from './command-error.ts';
-import { addressOf, formatOfName } from './export.ts';
+import { addressOf } from './export.ts';
 import { copyImage, type ImageRange, type ImageSource, nonZeroRuns, piecesOf } from './image-copy.ts';
+import { formatOfName } from './image-format.ts';
 import { Interrupt } from './image-interrupt.ts';
 import { NbdClient } from './image-nbd-client.ts';
 import { formatBytes, Progress } from './image-progress.ts';
@@ -105,7 +106,7 @@ async function openImage(wish: ImportWish, signal: AbortSignal): Promise<Image> 
   if (!existsSync(path)) throw new CommandError(`there is no file ${path}`);
   const found = await stat(path);
   if (!found.isFile()) throw new CommandError(`${path} is no regular file; a stream can be given as "-"`);
-  const format = wish.format ?? formatOfName(path) ?? 'raw';
+  const format = wish.format ?? readableFormat(path);
   if (format !== 'raw') {
     await refuseReferences(path, format);
     const info = await runQemuImg(['info', '-f', format, '--output=json', path], { signal });
@@ -119,6 +120,16 @@ async function openImage(wish: ImportWish, signal: AbortSignal): Promise<Image> 
   }
   if (found.size === 0) throw new CommandError(`${path} is empty`);
   return { format, path, sizeBytes: found.size };
+}
+
+/** By the file's name. Throws CommandError for a format that is written only. */
+function readableFormat(path: string): ImageFormat {
+  const named = formatOfName(path) ?? 'raw';
+  if (named === 'raw' || named === 'qcow2' || named === 'vmdk') return named;
+  throw new CommandError(
+    `${path} is a ${named} image by its name, and raw, qcow2 and vmdk are read. Make it one of these first: ` +
+      `qemu-img convert -O qcow2 OLD NEW; or say --format raw if it is a disk's bytes`,
+  );
 }
 
 function sizeFor(image: Image, wishedGib: number | null, service: DiskService): number {

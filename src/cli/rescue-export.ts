@@ -5,6 +5,7 @@ import { SnapshotImage } from '#rescue/snapshot-image.ts';
 
 import { CommandError } from './command-error.ts';
 import { counted } from './counted.ts';
+import type { OutputFormat } from './image-format.ts';
 import { Interrupt } from './image-interrupt.ts';
 import { writeConverted, writeRawFile, writeRawStream } from './image-write.ts';
 import { describeDamage } from './rescue-damage.ts';
@@ -14,7 +15,7 @@ export interface RescueExport {
   readonly snapshot: string;
   /** `-`: standard output. */
   readonly path: string;
-  readonly format: 'raw' | 'qcow2';
+  readonly format: OutputFormat;
   /** Zeros in place of damage, instead of giving up. */
   readonly keepGoing: boolean;
 }

@@ -3,9 +3,20 @@ import type { Manifest } from '#snapshot/manifest.ts';
 
 import { CommandError } from './command-error.ts';
 import { formatBytes } from './image-progress.ts';
-import { openRescue, warn, type StorePlace } from './rescue-open.ts';
+import { nameOf, openRescue, warn, type StorePlace } from './rescue-open.ts';
+import { type Column, printable, tableLines } from './table.ts';
 
-const HEAD = ['SNAPSHOT', 'VOLUME', 'ACCOUNT', 'REGION', 'STARTED', 'SIZE', 'DATA', 'DESCRIPTION'];
+const COLUMNS: readonly Column<Manifest>[] = [
+  { heading: 'SNAPSHOT', cell: ({ label }) => label.snapshot },
+  { heading: 'NAME', cell: ({ label }) => printable(nameOf(label) ?? '-') },
+  { heading: 'DISK', cell: ({ label }) => printable(label.volumeName ?? label.volume) },
+  { heading: 'ACCOUNT', cell: ({ label }) => label.account },
+  { heading: 'REGION', cell: ({ label }) => label.region },
+  { heading: 'STARTED', cell: ({ label }) => `${new Date(label.startedAtMs).toISOString().slice(0, 19)}Z` },
+  { heading: 'SIZE', cell: ({ label }) => formatBytes(label.sizeBytes), isNumber: true },
+  { heading: 'DATA', cell: ({ fullBytes }) => formatBytes(fullBytes), isNumber: true },
+  { heading: 'DESCRIPTION', cell: ({ label }) => printable(label.description) },
+];
 
 /** Prints the snapshots, the oldest first. Throws at the end when a manifest is damaged. */
 export async function listSnapshots(place: StorePlace, options: { readonly json: boolean }): Promise<void> {
@@ -23,6 +34,8 @@ export async function listSnapshots(place: StorePlace, options: { readonly json:
 function asJson({ label, root, fullBytes, completedAtMs }: Manifest): Readonly<Record<string, unknown>> {
   return {
     snapshot: label.snapshot,
+    name: nameOf(label),
+    volumeName: label.volumeName ?? null,
     volume: label.volume,
     account: label.account,
     region: label.region,
@@ -39,26 +52,5 @@ function asJson({ label, root, fullBytes, completedAtMs }: Manifest): Readonly<R
 
 function asTable(manifests: readonly Manifest[]): string {
   if (manifests.length === 0) return 'There are no completed snapshots in this store.\n';
-  const rows = manifests.map(({ label, fullBytes }) => [
-    label.snapshot,
-    label.volume,
-    label.account,
-    label.region,
-    `${new Date(label.startedAtMs).toISOString().slice(0, 19)}Z`,
-    formatBytes(label.sizeBytes),
-    formatBytes(fullBytes),
-    printable([label.tags['Name'] ?? '', label.description].filter((text) => text !== '').join(' – ')),
-  ]);
-  const widths = HEAD.map((head, column) => Math.max(head.length, ...rows.map((row) => row[column]?.length ?? 0)));
-  const line = (row: readonly string[]): string =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join('  ')
-      .trimEnd();
-  return `${[HEAD, ...rows].map(line).join('\n')}\n`;
-}
-
-/** What users wrote must not steer a terminal. */
-function printable(text: string): string {
-  return text.replace(/\p{Cc}|\p{Cf}/gu, '\uFFFD');
+  return `${tableLines(COLUMNS, manifests).join('\n')}\n`;
 }

@@ -15,7 +15,7 @@ import { openS3Store } from '#chunk/s3-open.ts';
 import { parseSnapshotId, type SnapshotId } from '#domain/ids.ts';
 import type { RescuedPacks } from '#rescue/rescue-store.ts';
 import { RescueStore } from '#rescue/rescue-store.ts';
-import type { Manifest } from '#snapshot/manifest.ts';
+import type { Manifest, SnapshotLabel } from '#snapshot/manifest.ts';
 import { readConfig } from '#src/config.ts';
 
 import { CommandError } from './command-error.ts';
@@ -84,16 +84,34 @@ export async function openPacks(
   return packs;
 }
 
-/** The manifest of the snapshot that a person named. */
+/** What people call a snapshot: its Lightsail name, or its tag Name; null when it has neither. */
+export function nameOf({ name, tags }: SnapshotLabel): string | null {
+  return name ?? tags['Name'] ?? null;
+}
+
+/** The manifest of the snapshot that a person named: by its id, Lightsail's supportCode, or a name that only one has. */
 export async function findSnapshot(store: RescueStore, text: string): Promise<Manifest> {
-  const snapshot: SnapshotId | null = parseSnapshotId(text);
-  if (snapshot === null) throw new CommandError(`"${text}" is no snapshot id; "varve rescue list" shows them`);
+  const snapshot: SnapshotId | null = parseSnapshotId(text.replace(/^\d{12}\//, ''));
   try {
-    return await store.manifests.read(snapshot);
+    return snapshot === null ? await findNamed(store, text) : await store.manifests.read(snapshot);
   } catch (error) {
     if (error instanceof StoreError) throw new CommandError(error.message, { cause: error.cause });
     throw error;
   }
+}
+
+async function findNamed(store: RescueStore, name: string): Promise<Manifest> {
+  const found: Manifest[] = [];
+  for await (const { manifest } of store.manifests.list()) {
+    if (manifest !== null && nameOf(manifest.label) === name) found.push(manifest);
+  }
+  const [manifest] = found;
+  if (manifest === undefined) {
+    throw new CommandError(`no snapshot has the id or the name "${name}"; "varve rescue list" shows them`);
+  }
+  if (found.length === 1) return manifest;
+  const choices = found.map(({ label }) => `${label.snapshot} (account ${label.account}, ${label.region})`).join(', ');
+  throw new CommandError(`"${name}" names several: ${choices}. Give the id`);
 }
 
 /** A private directory whose path is short enough for a socket in it. */

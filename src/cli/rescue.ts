@@ -1,6 +1,7 @@
 import { ConfigError } from '#src/config.ts';
 
 import { Words } from './words.ts';
+import { outputFormat } from './image-format.ts';
 import type { StorePlace } from './rescue-open.ts';
 
 export const RESCUE_USAGE = `Reads snapshots from a bare copy of the object store and the master key: no server, no metadata, no index.
@@ -12,12 +13,14 @@ usage: varve rescue VERB --store DIR|s3://BUCKET/PREFIX --key FILE [options]
       --json                   as a JSON array
   verify [SNAPSHOT]          read back every byte of one snapshot, or of all; names what is damaged
   export SNAPSHOT FILE|-     write the disk as it was; "-": to standard output (raw only)
-      --format raw|qcow2       default: by the name of FILE, else raw
+      --format FORMAT          raw, qcow2, vmdk, vhd, vhdx or vdi; default: by the name of FILE, else raw; all but
+                               raw need qemu-img
       --keep-going             zeros in place of what is damaged, each part named on standard error, exit code 1
   serve SNAPSHOT             serve it read-only over NBD until Ctrl-C, and print its address
       --socket PATH            the unix socket (default: a private one)
       --keep-going             as above; without it a reader of a damaged part gets an I/O error
 
+  SNAPSHOT      its id, or its name where only one has it
   --store DIR   a copy of the directory "objects" of a server's data directory (or of the whole data directory)
                 or the bucket itself: s3://BUCKET/PREFIX, with --s3-endpoint URL and --s3-region NAME as for "serve"
   --key FILE    the file "master.key" of that server
@@ -30,7 +33,6 @@ const STORE = {
   's3-endpoint': { type: 'string' },
   's3-region': { type: 'string' },
 } as const;
-const FORMATS = ['raw', 'qcow2'] as const;
 
 /** `varve rescue …`. Throws ConfigError for a wrong command line. */
 export async function rescueCommand(words: readonly string[]): Promise<void> {
@@ -62,8 +64,8 @@ async function exportSnapshot(rest: readonly string[]): Promise<void> {
     'keep-going': { type: 'boolean' },
   });
   const [snapshot, path] = words.take('which snapshot? "varve rescue list" shows them', 'where to? Give a file, or -');
-  const format = words.choice('format', FORMATS) ?? (path.endsWith('.qcow2') ? 'qcow2' : 'raw');
-  if (path === '-' && format !== 'raw') throw words.wrong(`${format} cannot be written to a stream: give a file`);
+  const { format, note } = outputFormat(words, path);
+  if (note !== null) process.stderr.write(`varve: ${note}\n`);
   const { exportRescued } = await import('./rescue-export.ts');
   await exportRescued(storeOf(words), { snapshot, path, format, keepGoing: words.flag('keep-going') });
 }

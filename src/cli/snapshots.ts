@@ -1,21 +1,25 @@
 import type { ConfigOptions } from '#src/config.ts';
 
 import { askServer } from './admin-client.ts';
-import { CommandError } from './command-error.ts';
 import { formatBytes } from './image-progress.ts';
+import { askAll, otherVersion } from './pages.ts';
+import { type Column, printable, tableLines } from './table.ts';
 import { Words } from './words.ts';
 
-export const SNAPSHOTS_USAGE = `usage: varve snapshots [--data DIR] [--json]
+export const SNAPSHOTS_USAGE = `usage: varve snapshots [--data DIR] [--all] [--json]
 
 Lists the snapshots of all accounts with their exact sizes in the running server's store:
 
+  NAME       Lightsail's, or the tag Name
+  DISK       that it was taken of
   SIZE       of the disk
   FULL       of all chunks (512 KiB) that the snapshot holds
   NEW        what the store grew by when it was made
   EXCLUSIVE  what deleting it would free now
   SHARED     what it needs and something else needs too: another snapshot, or a disk restored from one
 
-  --json   bytes, and what else is known of each
+  --all    also the account and the region of each
+  --json   bytes, and all that is known of each
 `;
 
 /** Sizes of a store that is large may take long to count the first time. */
@@ -49,39 +53,61 @@ interface Total {
 
 /** `varve snapshots`. Throws ConfigError for a wrong command line. */
 export async function snapshotsCommand(words: readonly string[]): Promise<void> {
-  const parsed = new Words('snapshots', words, { data: { type: 'string' }, json: { type: 'boolean' } });
+  const parsed = new Words('snapshots', words, {
+    data: { type: 'string' },
+    all: { type: 'boolean' },
+    json: { type: 'boolean' },
+  });
   parsed.take();
   const options: ConfigOptions = { data: parsed.text('data') };
-  const snapshots: ListedSnapshot[] = [];
-  for (let after: number | null = 0; after !== null;) {
-    const page = asPage(await askServer(options, 'GET', `/snapshots?after=${after}`, TIMEOUT_MS));
-    snapshots.push(...page.snapshots);
-    after = page.next;
-  }
+  const snapshots = await askAll(options, { name: 'snapshots', isListed, timeoutMs: TIMEOUT_MS });
   const total = asTotal(await askServer(options, 'GET', '/store', TIMEOUT_MS));
   const ratio = total.storedBytes > 0 ? Math.round((total.fullBytes * 100) / total.storedBytes) / 100 : null;
   if (parsed.flag('json'))
     process.stdout.write(`${JSON.stringify({ snapshots, total: { ...total, ratio } }, null, 2)}\n`);
-  else for (const line of tableLines(snapshots, total, ratio)) process.stdout.write(`${line}\n`);
+  else
+    for (const line of reportLines(columns(parsed.flag('all')), snapshots, total, ratio))
+      process.stdout.write(`${line}\n`);
 }
 
-const HEADINGS = ['SNAPSHOT', 'NAME', 'DISK', 'SIZE', 'FULL', 'NEW', 'EXCLUSIVE', 'SHARED', 'STATE'] as const;
-/** Columns of numbers, set to the right. */
-const FIRST_NUMBER = 3;
-const LAST_NUMBER = 7;
+function columns(all: boolean): readonly Column<ListedSnapshot>[] {
+  const size = (heading: string, bytes: (one: ListedSnapshot) => number | null): Column<ListedSnapshot> => ({
+    heading,
+    isNumber: true,
+    cell: (one) => {
+      const count = bytes(one);
+      return count === null ? '-' : formatBytes(count);
+    },
+  });
+  const more: readonly Column<ListedSnapshot>[] = [
+    { heading: 'ACCOUNT', cell: ({ account }) => account },
+    { heading: 'REGION', cell: ({ region }) => region },
+  ];
+  return [
+    { heading: 'SNAPSHOT', cell: ({ id }) => id },
+    { heading: 'NAME', cell: ({ name }) => printable(name ?? '-') },
+    { heading: 'DISK', cell: ({ volume, volumeName }) => printable(volumeName ?? volume) },
+    ...(all ? more : []),
+    size('SIZE', ({ sizeBytes }) => sizeBytes),
+    size('FULL', ({ fullBytes }) => fullBytes),
+    size('NEW', ({ newBytes }) => newBytes),
+    size('EXCLUSIVE', ({ exclusiveBytes }) => exclusiveBytes),
+    size('SHARED', ({ sharedBytes }) => sharedBytes),
+    {
+      heading: 'STATE',
+      cell: ({ state, progressPercent }) => (state === 'pending' ? `pending ${progressPercent}%` : state),
+    },
+  ];
+}
 
-function* tableLines(snapshots: readonly ListedSnapshot[], total: Total, ratio: number | null): Generator<string> {
+function* reportLines(
+  table: readonly Column<ListedSnapshot>[],
+  snapshots: readonly ListedSnapshot[],
+  total: Total,
+  ratio: number | null,
+): Generator<string> {
   if (snapshots.length > 0) {
-    const rows = [HEADINGS, ...snapshots.map(cellsOf)];
-    const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
-    for (const row of rows) {
-      const cells = row.map((cell, column) => {
-        const width = widths[column] ?? 0;
-        const isNumber = column >= FIRST_NUMBER && column <= LAST_NUMBER;
-        return isNumber ? cell.padStart(width) : cell.padEnd(width);
-      });
-      yield cells.join('  ').trimEnd();
-    }
+    yield* tableLines(table, snapshots);
     yield '';
   }
   const count = total.snapshotCount === 1 ? '1 snapshot holds' : `${total.snapshotCount} snapshots hold`;
@@ -89,32 +115,6 @@ function* tableLines(snapshots: readonly ListedSnapshot[], total: Total, ratio: 
   yield `${count} ${formatBytes(total.fullBytes)} in ${formatBytes(total.storedBytes)} of store${times}`;
   const spare = total.storedBytes - total.neededBytes;
   yield `${formatBytes(total.neededBytes)} of it is needed; ${formatBytes(spare)} is framing, and what collections give back`;
-}
-
-function cellsOf(snapshot: ListedSnapshot): readonly string[] {
-  const bytes = (count: number | null): string => (count === null ? '-' : formatBytes(count));
-  const state = snapshot.state === 'pending' ? `pending ${snapshot.progressPercent}%` : snapshot.state;
-  return [
-    snapshot.id,
-    snapshot.name ?? '-',
-    snapshot.volumeName ?? snapshot.volume,
-    bytes(snapshot.sizeBytes),
-    bytes(snapshot.fullBytes),
-    bytes(snapshot.newBytes),
-    bytes(snapshot.exclusiveBytes),
-    bytes(snapshot.sharedBytes),
-    state,
-  ];
-}
-
-function asPage(value: unknown): { readonly snapshots: readonly ListedSnapshot[]; readonly next: number | null } {
-  if (typeof value === 'object' && value !== null && 'snapshots' in value && 'next' in value) {
-    const { snapshots, next } = value;
-    if (Array.isArray(snapshots) && snapshots.every(isListed) && (next === null || typeof next === 'number')) {
-      return { snapshots, next };
-    }
-  }
-  throw otherVersion();
 }
 
 function isListed(value: unknown): value is ListedSnapshot {
@@ -145,8 +145,4 @@ function asTotal(value: unknown): Total {
     return { snapshotCount, storedBytes, neededBytes, fullBytes };
   }
   throw otherVersion();
-}
-
-function otherVersion(): CommandError {
-  return new CommandError('the server answered something else than sizes; is it of another version?');
 }

@@ -13,14 +13,17 @@ export interface NbdAddress {
   readonly readOnly: boolean;
 }
 
-/** Several resources of different accounts or regions have the name; the operator must say which by id. */
+/** As many are named where a name is of several. */
+const CHOICES_MAX = 10;
+
+/** Several resources have the name; the operator must say which by id. */
 export class AmbiguousNameError extends Error {
   override readonly name = 'AmbiguousNameError';
 }
 
 /**
- * For whoever runs the server, across accounts and regions: the address of a volume or a completed snapshot, by id or by
- * Lightsail's name. Refuses: not-found, wrong-state. Throws AmbiguousNameError with the ids to choose from.
+ * For whoever runs the server, across accounts and regions: the address of a volume or a completed snapshot, by id, by
+ * Lightsail's `supportCode`, by Lightsail's name or the tag Name. Refuses: not-found, wrong-state. Throws AmbiguousNameError with the ids to choose from.
  */
 export async function addressOf(ports: ControlPorts, nameOrId: string): Promise<NbdAddress> {
   const resource = await servableOf(ports, nameOrId);
@@ -70,18 +73,26 @@ async function oneOf(ports: ControlPorts, nameOrId: string): Promise<Volume | Sn
   const [resource] = found;
   if (resource === undefined) refuse({ kind: 'not-found', resource: 'resource', id: nameOrId });
   if (found.length > 1) {
-    const choices = found.map(({ id, account, region }) => `${id} (account ${account}, ${region})`).join(', ');
-    throw new AmbiguousNameError(`"${nameOrId}" names several: ${choices}. Give the id`);
+    const choices = found.slice(0, CHOICES_MAX).map((one) => {
+      return `${one.id} (${isVolume(one) ? 'volume' : 'snapshot'}, account ${one.account}, ${one.region})`;
+    });
+    if (found.length > CHOICES_MAX) choices.push(`and ${found.length - CHOICES_MAX} more`);
+    throw new AmbiguousNameError(`"${nameOrId}" names several: ${choices.join(', ')}. Give the id`);
   }
   return resource;
 }
 
-async function findAnywhere(ports: ControlPorts, nameOrId: string): Promise<readonly (Volume | Snapshot)[]> {
-  const volumeId = parseVolumeId(nameOrId);
-  const snapshotId = parseSnapshotId(nameOrId);
+async function findAnywhere(ports: ControlPorts, text: string): Promise<readonly (Volume | Snapshot)[]> {
+  // Lightsail's supportCode: the account before the id.
+  const { account, id = text } = /^(?<account>\d{12})\/(?<id>.+)$/.exec(text)?.groups ?? {};
+  const volumeId = parseVolumeId(id);
+  const snapshotId = parseSnapshotId(id);
   return await ports.meta.read(async (tx) => {
-    if (volumeId !== null) return [await tx.volumes.find(volumeId)].filter((volume) => volume !== null);
-    if (snapshotId !== null) return [await tx.snapshots.find(snapshotId)].filter((snapshot) => snapshot !== null);
-    return [...(await tx.volumes.named(nameOrId)), ...(await tx.snapshots.named(nameOrId))];
+    if (volumeId === null && snapshotId === null) {
+      return [...(await tx.volumes.named(text)), ...(await tx.snapshots.named(text))];
+    }
+    const found = volumeId === null ? null : await tx.volumes.find(volumeId);
+    const one = found ?? (snapshotId === null ? null : await tx.snapshots.find(snapshotId));
+    return one === null || (account !== undefined && one.account !== account) ? [] : [one];
   });
 }

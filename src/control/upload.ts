@@ -86,7 +86,7 @@ async function uploadFrom(
   signal: AbortSignal,
 ): Promise<UploadResult> {
   const upload = (base: UploadJob['base']): Promise<UploadResult> =>
-    onOpenVolume(ports, volume, () => ports.host.upload(jobOf(snapshot, epoch, base), signal));
+    onOpenVolume(ports, volume, () => ports.host.upload(jobOf(snapshot, volume, epoch, base), signal));
   const base = await baseOf(ports, snapshot, epoch);
   if (base === null) return await upload(null);
   try {
@@ -105,7 +105,8 @@ async function baseOf(ports: ControlPorts, snapshot: Snapshot, epoch: Epoch): Pr
   return base === undefined || base.epoch === null ? null : { snapshot: base.id, epoch: base.epoch };
 }
 
-function jobOf(snapshot: Snapshot, epoch: Epoch, base: UploadJob['base']): UploadJob {
+function jobOf(snapshot: Snapshot, volume: Volume, epoch: Epoch, base: UploadJob['base']): UploadJob {
+  const volumeName = snapshot.volumeName ?? volume.name ?? volume.tags['Name'] ?? null;
   return {
     label: {
       snapshot: snapshot.id,
@@ -117,6 +118,8 @@ function jobOf(snapshot: Snapshot, epoch: Epoch, base: UploadJob['base']): Uploa
       startedAtMs: snapshot.startedAtMs,
       tags: snapshot.tags,
       parent: snapshot.parent,
+      ...(snapshot.name === null ? {} : { name: snapshot.name }),
+      ...(volumeName === null ? {} : { volumeName }),
     },
     cut: snapshot.cut,
     epoch,

@@ -5,6 +5,7 @@ import { NO_SNAPSHOT_DETAILS, type Snapshot, type SnapshotState } from '#domain/
 import type { Face, Tags } from '#domain/volume.ts';
 import { detailsOf, detailsText } from './details.ts';
 import type { ListFilter, Page, Row, SnapshotTable } from './meta-store.ts';
+import { hasNameTag } from './name-tag.ts';
 import type { SnapshotRow, Tables } from './schema/tables.ts';
 
 const VISIBLE: readonly SnapshotState[] = ['pending', 'completed', 'error'];
@@ -65,7 +66,7 @@ export function snapshotTable(db: Kysely<Tables>): SnapshotTable {
       const rows = await db
         .selectFrom('snapshots')
         .selectAll()
-        .where('name', '=', name)
+        .where((e) => e.or([e('name', '=', name), hasNameTag(name)]))
         .where('state', 'in', VISIBLE)
         .orderBy('sequence')
         .execute();

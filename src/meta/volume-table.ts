@@ -11,6 +11,7 @@ import {
 } from '#domain/volume.ts';
 import { detailsOf, detailsText } from './details.ts';
 import type { ListFilter, Page, Row, VolumeTable } from './meta-store.ts';
+import { hasNameTag } from './name-tag.ts';
 import type { Tables, VolumeRow } from './schema/tables.ts';
 
 export function volumeTable(db: Kysely<Tables>): VolumeTable {
@@ -51,7 +52,8 @@ export function volumeTable(db: Kysely<Tables>): VolumeTable {
       const rows = await db
         .selectFrom('volumes')
         .selectAll()
-        .where('name', '=', name)
+        .where((e) => e.or([e('name', '=', name), hasNameTag(name)]))
+        .where('draft', '=', 0)
         .where('state', '!=', 'deleting')
         .orderBy('sequence')
         .execute();

@@ -42,6 +42,18 @@ test('a manifest comes back as it was, whatever its words are', () => {
   assert.deepEqual(decodeManifest(key, snapshot, encodeManifest(key, first)), first);
 });
 
+test('names are there where they were given, and a reader that does not know them reads the rest', () => {
+  const named = { ...manifest, label: { ...manifest.label, name: 'before "it"', volumeName: 'disk\n1' } };
+  assert.deepEqual(decodeManifest(key, snapshot, encodeManifest(key, named)), named);
+  const one = { ...manifest, label: { ...manifest.label, volumeName: '' } };
+  assert.deepEqual(decodeManifest(key, snapshot, encodeManifest(key, one)), one);
+  // Only members are added: without them the bytes are those of before.
+  const line = (bytes: Buffer) => JSON.parse(bytes.toString('utf8').split('\n')[0] ?? '') as Record<string, unknown>;
+  const { name, volumeName, ...rest } = line(encodeManifest(key, named));
+  assert.deepEqual([name, volumeName], ['before "it"', 'disk\n1']);
+  assert.equal(JSON.stringify(rest), JSON.stringify(line(encodeManifest(key, manifest))));
+});
+
 test('any one wrong bit, and any cut, is found', () => {
   const bytes = encodeManifest(key, manifest);
   for (let bit = 0; bit < bytes.length * 8; bit += 1) {

@@ -17,6 +17,9 @@ import { parseTreeRoot, type TreeRoot } from './tree.ts';
 /** What a manifest says beside the chunks; enough to find and restore the snapshot from the object store alone. */
 export interface SnapshotLabel {
   readonly snapshot: SnapshotId;
+  /** What people call it, and the disk: Lightsail's names, or the volume's tag Name. Not there: nothing. */
+  readonly name?: string;
+  readonly volumeName?: string;
   readonly account: AccountId;
   readonly region: RegionName;
   readonly volume: VolumeId;
@@ -76,6 +79,8 @@ export function encodeManifest(key: Uint8Array, manifest: Manifest): Buffer {
     // Pairs: a JSON object would be free to lose the order, and `__proto__` is a tag like any other.
     tags: Object.entries(label.tags),
     parent: label.parent,
+    // Only where there is one: readers before these members take no notice of them.
+    ...namesOf(label),
     root: { key: root.key, depth: root.depth, chunkCount: root.chunkCount, presentCount: root.presentCount },
     fullBytes,
     changedBytes,
@@ -132,6 +137,7 @@ function parseContent(content: Readonly<Record<string, unknown>>): Manifest {
       startedAtMs: count(content, 'startedAtMs'),
       tags: parseTags(content['tags']),
       parent,
+      ...parseNames(content),
     },
     completedAtMs: count(content, 'completedAtMs'),
     root: known(parseTreeRoot(content['root'])),
@@ -139,6 +145,19 @@ function parseContent(content: Readonly<Record<string, unknown>>): Manifest {
     changedBytes: count(content, 'changedBytes'),
     storedBytes: count(content, 'storedBytes'),
   };
+}
+
+type Names = Pick<SnapshotLabel, 'name' | 'volumeName'>;
+
+function namesOf({ name, volumeName }: Names): Names {
+  return { ...(name === undefined ? {} : { name }), ...(volumeName === undefined ? {} : { volumeName }) };
+}
+
+function parseNames(content: Readonly<Record<string, unknown>>): Names {
+  const names: { name?: string; volumeName?: string } = {};
+  if (content['name'] !== undefined) names.name = text(content, 'name');
+  if (content['volumeName'] !== undefined) names.volumeName = text(content, 'volumeName');
+  return names;
 }
 
 function parseTags(value: unknown): Readonly<Record<string, string>> {

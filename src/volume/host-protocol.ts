@@ -115,7 +115,7 @@ function verb<P, R>(
 const CHANGES = { settlesFirst: true };
 const READS = { settlesFirst: false };
 
-const label = record<SnapshotLabel>({
+const plainLabel = record<Omit<SnapshotLabel, 'name' | 'volumeName'>>({
   snapshot: snapshotId,
   account: accountId,
   region: regionName,
@@ -126,6 +126,19 @@ const label = record<SnapshotLabel>({
   tags: table(text, text),
   parent: nullable(snapshotId),
 });
+
+const labelNames = record<{ name: string | null; volumeName: string | null }>({
+  name: (value, path) => (value === undefined ? null : text(value, path)),
+  volumeName: (value, path) => (value === undefined ? null : text(value, path)),
+});
+const label: Decode<SnapshotLabel> = (value, path) => {
+  const { name, volumeName } = labelNames(value, path);
+  return {
+    ...plainLabel(value, path),
+    ...(name === null ? {} : { name }),
+    ...(volumeName === null ? {} : { volumeName }),
+  };
+};
 
 const uploadJob = record<UploadJob>({
   label,

@@ -15,6 +15,9 @@ export interface VolumeSpec {
 /** What the manifest of a snapshot says beside its chunks; enough to find and restore it from the object store alone. */
 export interface SnapshotLabel {
   readonly snapshot: SnapshotId;
+  /** What people call it, and the disk: Lightsail's names, or the volume's tag Name. Not there: nothing. */
+  readonly name?: string;
+  readonly volumeName?: string;
   readonly account: AccountId;
   readonly region: RegionName;
   readonly volume: VolumeId;

@@ -300,7 +300,7 @@ test('what cannot be opened is said in a sentence', async (t) => {
   await mkdir(empty, { recursive: true });
   const cases: readonly [RunResult, number, RegExp][] = [
     [await rescue({ ...left, key: other }, 'list'), 1, /made with another master key/],
-    [await rescue({ ...left, key: join(scratch, 'none') }, 'list'), 1, /cannot read the key/],
+    [await rescue({ ...left, key: join(scratch, 'none') }, 'list'), 1, /the key cannot be read/],
     [
       await rescue({ ...left, key: left.snapshots[0]?.image ?? '' }, 'list'),
       1,
@@ -309,7 +309,7 @@ test('what cannot be opened is said in a sentence', async (t) => {
     [await rescue({ ...left, store: empty }, 'list'), 1, /no object store of Varve/],
     [await rescue({ ...left, store: join(scratch, 'none') }, 'list'), 1, /there is no directory/],
     [await rescue(left, 'export', 'snap-00000000000000000', '-'), 1, /there is no snapshot snap-0/],
-    [await rescue(left, 'export', 'disk-1', '-'), 1, /no snapshot id/],
+    [await rescue(left, 'export', 'disk-1', '-'), 1, /no snapshot has the id or the name "disk-1"/],
     [
       await rescue(left, 'export', left.snapshots[0]?.id ?? '', '-', '--format', 'qcow2'),
       2,

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { systemClock } from '#base/clock.ts';
+import { scratchDirectory } from '#base/scratch-directory.fixture.ts';
 import { requireTools } from '../clients.ts';
 import { runOk } from '../run.ts';
 import { RunningServer } from '../running-server.ts';
@@ -17,6 +19,7 @@ interface Listed {
 }
 
 const MIB = 1024 ** 2;
+const scratch = scratchDirectory('cli-volumes');
 
 async function list(server: RunningServer): Promise<Listed['volumes']> {
   const result = await server.varve(['volumes', '--json']);
@@ -59,9 +62,32 @@ test('varve volumes lists volumes, and how a restored one fills itself', async (
     const table = (await server.varve(['volumes'])).stdout;
     assert.match(
       table,
-      /^VOLUME .*\nvol-\w+ +disk-1 +8 GiB +16 MiB +- +- +available\nvol-\w+ +disk-2 .* 100% +- +available\n$/,
+      /^VOLUME .*\nvol-\w+ +disk-1 +8 GiB +16 MiB +no +- +- +available\nvol-\w+ +disk-2 .* 100% +- +available\n$/,
     );
   } finally {
     await server[Symbol.asyncDispose]();
   }
+});
+
+test('which volumes are encrypted is shown, those of before and those since', async (t) => {
+  if (!requireTools(t, ['aws'])) return;
+  const data = join(scratch, 'data');
+  const create = ['ec2', 'create-volume', '--availability-zone', 'us-east-1a', '--size', '1'];
+  {
+    await using plain = await RunningServer.start({ data });
+    await plain.awsJson(create);
+  }
+  await using server = await RunningServer.start({ data, args: ['--encrypt-volumes'] });
+  await server.awsJson(create);
+  let listed: readonly { readonly encrypted: boolean | null }[] = [];
+  // A volume that is being opened yet has nothing to say.
+  do {
+    const result = await server.varve(['volumes', '--json']);
+    listed = (JSON.parse(result.stdout) as { readonly volumes: typeof listed }).volumes;
+  } while (listed.some(({ encrypted }) => encrypted === null));
+  assert.deepEqual(
+    listed.map(({ encrypted }) => encrypted),
+    [false, true],
+  );
+  assert.match((await server.varve(['volumes'])).stdout, / no +- .*\n.* yes +- /);
 });

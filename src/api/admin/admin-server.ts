@@ -107,13 +107,14 @@ async function answerVolumes(ports: ControlPorts, after: number): Promise<Reply>
   const { volumes, next } = await servedVolumes(ports, after);
   const views = volumes.map(({ volume, status }) => ({
     id: volume.id,
-    name: volume.name,
+    name: volume.name ?? volume.tags['Name'] ?? null,
     account: volume.account,
     region: volume.region,
     sizeBytes: volume.sizeGib * GIB_BYTES,
     state: volume.state,
     clientCount: status?.clientCount ?? null,
     ownBytes: status?.slotBytes ?? null,
+    encrypted: status?.encrypted ?? null,
     failure: status?.failure ?? null,
     hydration: status?.hydration ?? null,
   }));
@@ -126,7 +127,7 @@ async function answerSnapshots(ports: ControlPorts, after: number): Promise<Repl
   const { snapshots, next } = await sizedSnapshots(ports, after);
   const views = snapshots.map(({ snapshot, size }) => ({
     id: snapshot.id,
-    name: snapshot.name,
+    name: snapshot.name ?? snapshot.tags['Name'] ?? null,
     account: snapshot.account,
     region: snapshot.region,
     volume: snapshot.volume,
