@@ -33,6 +33,8 @@ const CHUNK_COUNT = 600;
 const STEPS_PER_RUN = 400;
 /** Things that run at once, at most. */
 const CONCURRENCY_MAX = 5;
+/** More than an upload takes to its end with all else that runs, mostly. */
+const OVERTAKEN_STEPS_MAX = 150;
 
 const content = new ContentFile(CONTENT_COUNT);
 const pool = new MemoSealPool({ masterKey: TEST_MASTER_KEY, random: systemRandom });
@@ -75,6 +77,8 @@ class World {
   store!: SnapshotStore;
   #nextId = 1;
   #indexCopied = false;
+  /** In which everything was found whole. */
+  #checkedState = '';
   #seed: number;
   readonly counts = { wrote: 0, deleted: 0, collected: 0, deletedChunks: 0, crashed: 0, adoptedOrigins: 0 };
 
@@ -90,6 +94,12 @@ class World {
     const opening = openTestStore(this.scheduled, { indexPath: this.indexPath, seed: (this.#seed += 1), pool });
     this.store = await this.scheduled.until(opening);
     this.faults.rates = this.pick(FAULTS);
+    this.slowSomething();
+  }
+
+  slowSomething(): void {
+    this.scheduled.slowCalls = this.random.below(4) === 0 ? null : this.pick(SLOW_CALLS);
+    this.scheduled.slowStepOneIn = this.pick([20, 60, 600]);
   }
 
   /** Runs something at the same time as what else runs. Trouble of the store is expected; anything else is not. */
@@ -104,7 +114,7 @@ class World {
   }
 
   async settle(): Promise<void> {
-    await this.scheduled.until(Promise.all(this.running), () => this.check());
+    await this.scheduled.until(Promise.all(this.running), () => this.#checkIfChanged());
     await this.look();
   }
 
@@ -205,6 +215,17 @@ class World {
     });
   }
 
+  /** A collection that begins when the manifest of an upload is all that is left to put, and is mostly done before that is. */
+  async overtake(): Promise<void> {
+    this.scheduled.slowCalls = 'put snapshots/';
+    this.scheduled.slowStepOneIn = 2000;
+    this.upload();
+    for (let count = 0; count < OVERTAKEN_STEPS_MAX && !this.scheduled.isWaiting('put snapshots/'); count += 1) {
+      await this.step();
+    }
+    this.collect();
+  }
+
   /** A volume made from a snapshot: hold, put it on record, let go. */
   restoreVolume(): void {
     const candidates = [...this.snapshots].filter(([, { state }]) => state !== 'gone');
@@ -263,7 +284,22 @@ class World {
   /** One call to the store goes on, and then everything that exists must be whole. */
   async step(): Promise<void> {
     await this.scheduled.step();
+    await this.#checkIfChanged();
+  }
+
+  async #checkIfChanged(): Promise<void> {
+    const state = await this.#state();
+    if (state === this.#checkedState) return;
     await this.check();
+    this.#checkedState = state;
+  }
+
+  /** All that `check` looks at, by name: objects do not change. */
+  async #state(): Promise<string> {
+    const names: string[] = [];
+    for await (const { key } of this.disk.list('')) names.push(key);
+    for (const [snapshot, { state }] of this.snapshots) names.push(`${snapshot} ${state}`);
+    return [...names, ...this.origins.keys()].join();
   }
 
   async check(): Promise<ReadonlySet<string>> {
@@ -325,6 +361,9 @@ const FAULTS: readonly FaultRates[] = [
   { before: 0.02, after: 0.02, noSpace: 0.02, bitFlip: 0.02, truncated: 0.02, forgetful: 0.3 },
 ];
 
+/** What hangs for a while, so that all else happens between its steps: that a manifest is put, say, after a whole collection. */
+const SLOW_CALLS = ['put snapshots/', 'put packs/', 'get ', 'list '];
+
 async function run(seed: number): Promise<World['counts'] & { readonly deltas: number }> {
   const world = new World(seed);
   await world.open();
@@ -337,8 +376,10 @@ async function run(seed: number): Promise<World['counts'] & { readonly deltas: n
       else if (dice < 31) world.restoreVolume();
       else if (dice < 33) world.dropVolume();
       else if (dice < 34) world.stopSomething();
+      else if (dice < 36) await world.overtake();
     }
     if (dice === 99) world.faults.rates = world.pick(FAULTS);
+    else if (dice === 95) world.slowSomething();
     else if (dice === 98) await world.crash();
     else if (dice === 96) world.copyIndex();
     else if (dice === 97) {

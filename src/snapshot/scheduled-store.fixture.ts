@@ -9,18 +9,24 @@ const TURNS_PER_STEP = 2;
 
 /** Every so many calls is a slow one, which others overtake for long: as when one disk or one request hangs. */
 const SLOW_ONE_IN = 8;
-/** In so many steps a slow call goes on though others could. */
-const SLOW_STEP_ONE_IN = 60;
-
 /** A store whose calls wait until the test lets one of them, picked at random, go on: every interleaving of what runs at once can happen, and the same seed gives the same one. */
 export class ScheduledStore implements ObjectStore {
   readonly #store: ObjectStore;
   readonly #random: SeededRandom;
-  readonly #waiting: { readonly go: () => void; readonly slow: boolean }[] = [];
+  readonly #waiting: { readonly call: string; readonly go: () => void; readonly slow: boolean }[] = [];
+  /** Calls that begin so (`put snapshots/`, say) are all slow: much else happens before each, and before it is answered. */
+  slowCalls: string | null = null;
+  /** In so many steps a slow call goes on though others could. */
+  slowStepOneIn = 60;
 
   constructor(store: ObjectStore, random: SeededRandom) {
     this.#store = store;
     this.#random = random;
+  }
+
+  /** Whether a call that begins so waits, to be done or to be answered. */
+  isWaiting(callStart: string): boolean {
+    return this.#waiting.some(({ call }) => call.startsWith(callStart));
   }
 
   /** Lets one call go on, if one waits. */
@@ -44,52 +50,53 @@ export class ScheduledStore implements ObjectStore {
   }
 
   async put(key: string, parts: readonly Uint8Array[], options?: { readonly ifAbsent?: boolean }): Promise<void> {
-    await this.#gate();
+    await this.#gate(`put ${key}`);
     await this.#store.put(key, parts, options);
-    await this.#gate();
+    await this.#gate(`put ${key}`);
   }
 
   async get(key: string): Promise<Buffer | null> {
-    await this.#gate();
+    await this.#gate(`get ${key}`);
     const found = await this.#store.get(key);
-    await this.#gate();
+    await this.#gate(`get ${key}`);
     return found;
   }
 
   async getRange(key: string, offset: number, length: number): Promise<Buffer | null> {
-    await this.#gate();
+    await this.#gate(`get ${key}`);
     const found = await this.#store.getRange(key, offset, length);
-    await this.#gate();
+    await this.#gate(`get ${key}`);
     return found;
   }
 
   async *list(prefix: string): AsyncIterable<{ readonly key: string; readonly sizeBytes: number }> {
-    await this.#gate();
+    await this.#gate(`list ${prefix}`);
     for await (const object of this.#store.list(prefix)) {
       yield object;
-      await this.#gate();
+      await this.#gate(`list ${prefix}`);
     }
   }
 
   async delete(key: string): Promise<void> {
-    await this.#gate();
+    await this.#gate(`delete ${key}`);
     await this.#store.delete(key);
-    await this.#gate();
+    await this.#gate(`delete ${key}`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
 
   #goOn(): void {
     const quick = this.#waiting.filter(({ slow }) => !slow);
-    const from = quick.length === 0 || this.#random.below(SLOW_STEP_ONE_IN) === 0 ? this.#waiting : quick;
+    const from = quick.length === 0 || this.#random.below(this.slowStepOneIn) === 0 ? this.#waiting : quick;
     const next = present(from[this.#random.below(from.length)], 'a waiting call');
     this.#waiting.splice(this.#waiting.indexOf(next), 1);
     next.go();
   }
 
-  #gate(): Promise<void> {
+  #gate(call: string): Promise<void> {
+    const isOfSlowKind = this.slowCalls !== null && call.startsWith(this.slowCalls);
     return new Promise((resolve) => {
-      this.#waiting.push({ go: resolve, slow: this.#random.below(SLOW_ONE_IN) === 0 });
+      this.#waiting.push({ call, go: resolve, slow: isOfSlowKind || this.#random.below(SLOW_ONE_IN) === 0 });
     });
   }
 }
