@@ -385,12 +385,14 @@ export class ChunkIndex implements Disposable {
     this.#database.run('INSERT OR IGNORE INTO manifest (snapshot) VALUES (?)', snapshot);
   }
 
-  removeManifest(snapshot: SnapshotId): void {
-    this.#database.run('DELETE FROM manifest WHERE snapshot = ?', snapshot);
+  addManifests(snapshots: readonly SnapshotId[]): void {
+    this.transact(() => {
+      for (const snapshot of snapshots) this.addManifest(snapshot);
+    });
   }
 
-  manifests(): readonly string[] {
-    return this.#database.rows('SELECT snapshot FROM manifest ORDER BY snapshot').map((row) => row.text('snapshot'));
+  removeManifest(snapshot: SnapshotId): void {
+    this.#database.run('DELETE FROM manifest WHERE snapshot = ?', snapshot);
   }
 
   hasManifest(snapshot: string): boolean {

@@ -1,10 +1,17 @@
-import { link, mkdir, open, readdir, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
+import { link, mkdir, open, opendir, readdir, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { assert } from '#base/assert.ts';
+import { mapAhead } from '#base/map-ahead.ts';
+import { sortInTurns } from '#base/sort-in-turns.ts';
 import { syncDirectory } from '#base/atomic-file.ts';
 
 import { isObjectKey, ObjectExistsError, ObjectStoreError, type ObjectStore } from './object-store.ts';
+
+/** Names of a directory that are read at once. */
+const NAMES_PER_READ = 256;
+/** Files whose sizes are looked up at once. */
+const STATS_MAX = 8;
 
 /**
  * Objects as files under one directory: the key is the path. An object is written beside (`.tmp/`, which is no key),
@@ -122,25 +129,38 @@ export class FsStore implements ObjectStore {
     directory: string,
     prefix: string,
   ): AsyncGenerator<{ readonly key: string; readonly sizeBytes: number }> {
-    const entries = await trouble('list', directory, async () => {
+    const keys = await sortInTurns(this.#entryKeys(directory));
+    const found = mapAhead(keys, STATS_MAX, async (key) => {
+      const sizeBytes = !key.endsWith('/') && key.startsWith(prefix) ? await this.#sizeBytes(key) : null;
+      return { key, sizeBytes };
+    });
+    for await (const { key, sizeBytes } of found) {
+      if (key.endsWith('/')) {
+        if (key.startsWith(prefix) || prefix.startsWith(key)) yield* this.#listDirectory(key, prefix);
+      } else if (sizeBytes !== null) yield { key, sizeBytes };
+    }
+  }
+
+  /** A few names at a time: a directory may have a hundred thousand. */
+  async *#entryKeys(directory: string): AsyncGenerator<string> {
+    const opened = await trouble('list', directory, async () => {
       try {
-        return await readdir(join(this.#root, directory), { withFileTypes: true });
+        return await opendir(join(this.#root, directory), { bufferSize: NAMES_PER_READ });
       } catch (error) {
-        if (isAbsence(error)) return [];
+        if (isAbsence(error)) return null;
         throw error;
       }
     });
-    const keys = entries
-      .filter((entry) => isObjectKey(entry.name) && (entry.isFile() || entry.isDirectory()))
-      .map((entry) => `${directory}${entry.name}${entry.isDirectory() ? '/' : ''}`)
-      .sort();
-    for (const key of keys) {
-      if (key.endsWith('/')) {
-        if (key.startsWith(prefix) || prefix.startsWith(key)) yield* this.#listDirectory(key, prefix);
-      } else if (key.startsWith(prefix)) {
-        const sizeBytes = await this.#sizeBytes(key);
-        if (sizeBytes !== null) yield { key, sizeBytes };
+    if (opened === null) return;
+    try {
+      for (;;) {
+        const entry = await trouble('list', directory, () => opened.read());
+        if (entry === null) return;
+        if (!isObjectKey(entry.name) || !(entry.isFile() || entry.isDirectory())) continue;
+        yield `${directory}${entry.name}${entry.isDirectory() ? '/' : ''}`;
       }
+    } finally {
+      await opened.close();
     }
   }
 

@@ -18,6 +18,11 @@ export interface ObjectStore extends AsyncDisposable {
   list(prefix: string): AsyncIterable<{ readonly key: string; readonly sizeBytes: number }>;
   /** Removes the object; no error when there is none. Durable when it resolves. */
   delete(key: string): Promise<void>;
+  /**
+   * Resolves when nothing comes to pass any more that a process before this one had asked for, and was killed before it was
+   * answered. Rejects when the store is closed first. Missing: nothing does.
+   */
+  settled?(): Promise<void>;
 }
 
 /** `put` with `ifAbsent` found an object. */

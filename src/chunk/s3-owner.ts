@@ -26,10 +26,13 @@ const OWNER_BYTES_MAX = 1024;
 export class S3Owner {
   readonly #client: S3Client;
   readonly #content: string;
+  /** Whether another process had the store before, whose requests may be on their way. */
+  readonly hadAnother: boolean;
 
-  private constructor(client: S3Client, content: string) {
+  private constructor(client: S3Client, content: string, hadAnother: boolean) {
     this.#client = client;
     this.#content = content;
+    this.hadAnother = hadAnother;
   }
 
   /** Takes the store over. */
@@ -55,7 +58,7 @@ export class S3Owner {
       body,
       accept: ({ status }) => status === 200,
     });
-    return new S3Owner(client, content);
+    return new S3Owner(client, content, before !== null);
   }
 
   /** Within a turn of the client's. Throws S3RequestError when it cannot be found out now; ObjectStoreError, not retryable, when another has taken over. */

@@ -376,6 +376,31 @@ test('s3: who opens the store takes it over, and the one before changes nothing 
   await assert.rejects(second.delete('k'), /belongs to nobody \(its object \.owner is gone\)/);
 });
 
+test('s3: a store that another had is settled when nothing of that one can come any more; a new one is at once', async () => {
+  await using fake = await FakeS3Server.start();
+  const waited: number[] = [];
+  const passed = Promise.withResolvers<void>();
+  const clock: Clock = {
+    ...systemClock,
+    sleep: async (ms, signal) => {
+      if (ms !== DOUBT_MS) return await systemClock.sleep(ms, signal);
+      waited.push(ms);
+      await Promise.race([passed.promise, systemClock.sleep(10_000, signal)]);
+    },
+  };
+  const options = { location: fake.location(PREFIX), environment: fake.environment(), clock, log: silentLog };
+  await using first = await openS3Store({ ...options, random: new SeededRandom(1) });
+  await first.settled();
+  assert.deepEqual(waited, []);
+  await using second = await openS3Store({ ...options, random: new SeededRandom(2) });
+  let isSettled = false;
+  const settling = second.settled().then(() => (isSettled = true));
+  await second.put('packs/a', [Buffer.from('it serves meanwhile')]);
+  assert(!isSettled && waited.length === 1);
+  passed.resolve();
+  await settling;
+});
+
 test('s3: once in a hurry nothing is tried again, and what can be answered still is', async (t) => {
   const fake = await started(t);
   const store = await openS3Store({

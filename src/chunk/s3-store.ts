@@ -14,7 +14,7 @@ const LIST_COUNT_MAX = 1000;
 const LIST_BYTES_MAX = 2 * 1024 * 1024;
 /** What an object may have when it is asked for whole: a pack. */
 const OBJECT_BYTES_MAX = 32 * 1024 * 1024;
-/** So long after the last byte of a put that got no answer the store may still do it. */
+/** So long after the last byte of a request that got no answer the store may still do it. */
 export const DOUBT_MS = 30_000;
 
 export interface S3StoreOptions {
@@ -48,12 +48,16 @@ export class S3Store implements ObjectStore {
   readonly #lock = new KeyLock();
   /** Of objects whose put took more than one attempt, one of which may be done yet: when none can any more. */
   readonly #doubts = new Map<string, Promise<void>>();
+  readonly #settled: Promise<void>;
 
   constructor(options: S3StoreOptions) {
     this.#client = options.client;
     this.#prefix = options.client.location.prefix;
     this.#conditionalPut = options.conditionalPut;
     this.#owner = options.owner;
+    // From when the store was taken over; before each attempt at a change, whoever had it looks whether it still has.
+    this.#settled = options.owner?.hadAnother === true ? this.#client.pause(DOUBT_MS) : Promise.resolve();
+    this.#settled.catch(() => {}); // Closed before somebody asked.
   }
 
   async put(key: string, parts: readonly Uint8Array[], options: { readonly ifAbsent?: boolean } = {}): Promise<void> {
@@ -131,6 +135,10 @@ export class S3Store implements ObjectStore {
       key: this.#prefix + key,
       accept: (answer) => answer.status === 204 || answer.status === 200 || isAbsent(answer),
     });
+  }
+
+  settled(): Promise<void> {
+    return this.#settled;
   }
 
   /** To be called when a stop begins: nothing is waited for any more, at most a few seconds for what is on its way. */

@@ -7,12 +7,14 @@
  * the epoch in which it began. A root is *safe* when each record that it needs is marked or has an epoch ≥ bound.
  *
  * STEPS
+ *  0. settle    what a process before this one had asked for, and was killed before it was answered, has come to pass or
+ *               never will (ObjectStore.settled; of a bucket, 30 s after it was taken over).
  *  1. begin     in one turn of the event loop: G + 1; bound = the least of G and the epochs in which the writers that run
  *               now began; watch the holds.
  *  2. adopt     packs that are stored and unknown (a put that failed after it was done) are taken in, with epoch G.
  *  3. mark      every record needed by the roots of the manifests (those listed now, and those that the index remembers, each
  *               since it was to be put or the store was opened: a list that leaves one out does no harm), then by the extra roots, then by the holds, until no
- *               snapshot is being opened and no hold is new. Any root that cannot be read: stop, nothing is deleted.
+ *               snapshot is being opened and no hold is new. Manifests are listed once more before the holds. Any root that cannot be read: stop, nothing is deleted.
  *  4. rows      in the turn in which step 3 ended begins: rows that are not marked and whose epoch < bound go, some
  *               hundred a transaction. Then one synced commit.
  *  5. packs     of which no row reads are deleted: the object, then its row.
@@ -29,6 +31,8 @@
  *   it is made of a base that is safe and of records with an epoch ≥ G.
  * - *A manifest read, then deleted, before it is held*: opening is announced before the manifest is read, and step 3 does
  *   not end while one is announced.
+ * - *A manifest of a process that was killed*, which lands after the store was taken over: before step 3 ends, as of step 0.
+ *   No bound protects its records, since its writer is not one that runs.
  * - *Upload against step 4*: finding a row moves it to epoch G in one transaction, deleting looks again in one transaction.
  *   Found first: it stays. Deleted first: the writer stores it again, into a pack of its own.
  * - *A delta and its base*: a row's epoch is never above that of the row it needs (chunk/chunk-index.ts raises both at once),
@@ -56,9 +60,12 @@
  * ASSUMED. One process has the store open. A put that failed takes no effect after it failed. An object once readable stays
  * so until deleted: when one does not, marking fails, and nothing is deleted until the snapshots that need it are gone.
  */
+import { mapAhead } from '#base/map-ahead.ts';
+import { throwIfAborted } from '#chunk/errors.ts';
 import { adoptUnknown } from '#chunk/reconcile.ts';
 import { sweep } from '#chunk/sweep.ts';
 import type { ChunkStore } from '#chunk/chunk-store.ts';
+import type { SnapshotId } from '#domain/ids.ts';
 
 import type { AccountRoot, Holds } from './holds.ts';
 import type { ManifestStore } from './manifest-store.ts';
@@ -73,6 +80,9 @@ export interface CollectPorts {
   readonly beforeSweep: (epoch: number, extraRoots: readonly AccountRoot[], signal: AbortSignal) => Promise<void>;
 }
 
+/** Manifests whose trees are walked at once. */
+const MARKED_AT_ONCE_MAX = 4;
+
 /** One collection. Must not run while another does. */
 export async function collect(
   { chunks, manifests, holds, beforeSweep }: CollectPorts,
@@ -85,14 +95,20 @@ export async function collect(
   await adoptUnknown(chunks, { checkRecords: true });
 
   const marker = new Marker(chunks, signal);
-  for (const snapshot of await manifests.all()) {
-    const manifest = await manifests.read(snapshot);
-    // Deleted since it was listed.
-    if (manifest !== null) await marker.mark({ account: manifest.label.account, root: manifest.root });
-  }
+  const marked = new Set<SnapshotId>();
+  const markManifests = async (): Promise<void> => {
+    const marking = mapAhead(manifests.readAll(marked), MARKED_AT_ONCE_MAX, async ({ label, root }) => {
+      marked.add(label.snapshot);
+      await marker.mark({ account: label.account, root });
+    });
+    for await (const _one of marking) throwIfAborted(signal);
+  };
+  await markManifests();
   const extra = [...(await extraRoots())];
   for (const root of extra) await marker.mark(root);
   await beforeSweep(epoch, extra, signal);
+  // Those that came meanwhile: of writers that run, whose records are safe anyhow, and of whom nobody here knows.
+  await markManifests();
   for (let held = watch.take(); held.length > 0 || watch.isOpening; held = watch.take()) {
     for (const root of held) await marker.mark(root);
     await watch.settled();

@@ -1,16 +1,20 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
+import { mapAhead } from '#base/map-ahead.ts';
 import type { ChunkStore } from '#chunk/chunk-store.ts';
 import { StoreError, throwIfAborted } from '#chunk/errors.ts';
 import { MarkSet } from '#chunk/mark-set.ts';
 import type { AccountId } from '#domain/ids.ts';
 
 import type { AccountRoot } from './holds.ts';
-import { FAN_OUT, type Child } from './tree-node.ts';
+import { FAN_OUT, type Child, type TreeNode } from './tree-node.ts';
 import { loadNode, rootChild } from './tree.ts';
 
 /** Records looked up in one turn of the event loop: a millisecond or two. A node names 256, and what each rests on. */
 const LOOKUPS_PER_TURN = 256;
+
+/** Nodes read at once below one: of a bucket, each is a wait. */
+const NODES_AHEAD_MAX = 4;
 
 /** Finds every record that some roots need. A subtree that is shared is walked once. Memory: a bit a record. */
 export class Marker {
@@ -30,24 +34,36 @@ export class Marker {
     return this.#chunkCount;
   }
 
-  /** Throws StoreError 'damaged' when a record that the root needs is not there or a node does not read. */
+  /** Several may be marked at once: only together do they mark all that they need. Throws StoreError 'damaged' when a record that the root needs is not there or a node does not read. */
   async mark({ account, root }: AccountRoot): Promise<void> {
     const top = rootChild(root);
-    if (top !== null) await this.#visit(account, top, root.depth - 1);
+    if (top === null || !this.#add(account, top.key)) return;
+    await this.#breathe();
+    await this.#visit(account, await loadNode(this.#chunks, account, top, root.depth - 1), root.depth - 1);
   }
 
-  async #visit(account: AccountId, child: Child, level: number): Promise<void> {
-    if (!this.#add(account, child.key)) return;
-    await this.#breathe();
-    const node = await loadNode(this.#chunks, account, child, level);
+  async #visit(account: AccountId, node: TreeNode, level: number): Promise<void> {
+    if (level > 0) {
+      const load = (child: Child): Promise<TreeNode> => loadNode(this.#chunks, account, child, level - 1);
+      const loaded = mapAhead(this.#newChildren(account, node), NODES_AHEAD_MAX, load);
+      for await (const below of loaded) await this.#visit(account, below, level - 1);
+      return;
+    }
     for (let slot = 0; slot < FAN_OUT; slot += 1) {
       const below = node.child(slot);
       if (below === null) continue;
-      if (level > 0) await this.#visit(account, below, level - 1);
-      else {
-        this.#addChunk(account, below.key);
-        if (this.#lookupCount >= LOOKUPS_PER_TURN) await this.#breathe();
-      }
+      this.#addChunk(account, below.key);
+      if (this.#lookupCount >= LOOKUPS_PER_TURN) await this.#breathe();
+    }
+  }
+
+  /** Those that were not marked; they are now. */
+  async *#newChildren(account: AccountId, node: TreeNode): AsyncGenerator<Child> {
+    for (let slot = 0; slot < FAN_OUT; slot += 1) {
+      const below = node.child(slot);
+      if (below === null || !this.#add(account, below.key)) continue;
+      await this.#breathe();
+      yield below;
     }
   }
 

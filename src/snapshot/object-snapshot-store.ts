@@ -1,7 +1,8 @@
 import { assert, AssertionError } from '#base/assert.ts';
 import type { Clock } from '#base/clock.ts';
 import { KeyLock } from '#base/key-lock.ts';
-import { ChunkReader } from '#chunk/chunk-reader.ts';
+import { mapAhead } from '#base/map-ahead.ts';
+import { ChunkReader, unlessAborted } from '#chunk/chunk-reader.ts';
 import { ChunkStore, type ChunkStoreOptions } from '#chunk/chunk-store.ts';
 import { snapshotNotFound, StoreError, throwIfAborted } from '#chunk/errors.ts';
 import type { SealPool } from '#chunk/seal-pool.ts';
@@ -27,6 +28,9 @@ import type {
 import { diffTrees, walkTree } from './tree-walk.ts';
 import { emptyRoot, findChunk, type TreeRoot } from './tree.ts';
 import { writeSnapshot } from './write-snapshot.ts';
+
+/** Manifests read at once where all are listed. */
+const LISTED_AHEAD_MAX = 16;
 
 export interface SnapshotStoreOptions extends ChunkStoreOptions {
   /** Of the counts behind the sizes of snapshots, a file that may be deleted at any time no store has it open. Without it they are in memory, counted when they are asked for. */
@@ -61,6 +65,7 @@ class ObjectSnapshotStore implements SnapshotStore {
   readonly #followsSizes: boolean;
   readonly #lock = new KeyLock();
   readonly #closing = new AbortController();
+  #isSettled = false;
   readonly #running = new Set<Promise<unknown>>();
 
   constructor(
@@ -109,10 +114,8 @@ class ObjectSnapshotStore implements SnapshotStore {
   }
 
   async *list(): AsyncGenerator<Manifest> {
-    for await (const snapshot of this.#manifests.list()) {
-      const manifest = await this.#manifests.read(snapshot);
-      if (manifest !== null) yield manifest;
-    }
+    const reading = mapAhead(this.#manifests.list(), LISTED_AHEAD_MAX, (snapshot) => this.#manifests.read(snapshot));
+    for await (const manifest of reading) if (manifest !== null) yield manifest;
   }
 
   hold(snapshot: SnapshotId): Promise<HeldSnapshot> {
@@ -210,6 +213,7 @@ class ObjectSnapshotStore implements SnapshotStore {
     return this.#run(collection.signal, (signal) =>
       this.#lock.run('collection', async () => {
         throwIfAborted(signal);
+        await this.#settle(signal);
         const ports: CollectPorts = {
           chunks: this.#chunks,
           manifests: this.#manifests,
@@ -227,6 +231,14 @@ class ObjectSnapshotStore implements SnapshotStore {
     this.#sizes[Symbol.dispose]();
     await this.#reader[Symbol.asyncDispose]();
     await this.#chunks[Symbol.asyncDispose]();
+  }
+
+  /** Nothing of a process that was killed is on its way any more. */
+  async #settle(signal: AbortSignal): Promise<void> {
+    if (this.#isSettled) return;
+    await unlessAborted(signal, async () => await this.#chunks.objects.settled?.());
+    await this.#manifests.forgetAbsent();
+    this.#isSettled = true;
   }
 
   /** Behind what was asked for, so that sizes are at hand when they are. */

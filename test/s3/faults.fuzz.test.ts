@@ -9,7 +9,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { systemClock } from '#base/clock.ts';
+import { type Clock, systemClock } from '#base/clock.ts';
 import { silentLog } from '#base/log.ts';
 import { SeededRandom } from '#base/random.ts';
 import { TEST_ACCOUNT } from '#chunk/chunk-store.fixture.ts';
@@ -23,6 +23,11 @@ import { ContentFile, contentNumber, openTestStore, snapshotId, testWrite } from
 import type { SnapshotStore } from '#snapshot/snapshot-store.ts';
 
 const SEED = Number(process.env['VARVE_SEED'] ?? systemClock.nowMs() % 1_000_000);
+/** By it what is in doubt is waited for in a hundredth of the time. */
+const CLOCK: Clock = {
+  ...systemClock,
+  sleep: (ms, signal) => systemClock.sleep(ms > 5_000 ? ms / 100 : ms, signal),
+};
 const DURATION_MS = Number(process.env['VARVE_FUZZ_MS'] ?? 6_000);
 const CONTENT_COUNT = 40;
 const CHUNK_COUNT = 24;
@@ -96,8 +101,7 @@ class World {
     this.#objects = await openS3Store({
       location: this.#fake.location('fuzz/'),
       environment: this.#fake.environment(),
-      // What is in doubt is waited for by this clock, in a hundredth of the time.
-      clock: { ...systemClock, sleep: (ms, signal) => systemClock.sleep(ms > 5_000 ? ms / 100 : ms, signal) },
+      clock: CLOCK,
       random: this.random,
       log: silentLog,
       stallMs: STALL_MS,
@@ -115,7 +119,7 @@ class World {
     await using objects = await openS3Store({
       location: this.#fake.location('fuzz/'),
       environment: this.#fake.environment(),
-      clock: systemClock,
+      clock: CLOCK,
       random: this.random,
       log: silentLog,
     });
