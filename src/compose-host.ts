@@ -54,6 +54,7 @@ export async function composeHost(
     objects,
     indexPath: join(dataDirectory, 'index.db'),
     sizesPath: join(dataDirectory, 'sizes.db'),
+    spoolDirectory: join(dataDirectory, 'spool'),
     masterKey,
     random,
     log,

@@ -42,6 +42,7 @@ export function faultyHost(host: VolumeHost, faults: Faults): VolumeHost {
     status: (volumes) => faults.around('status', () => host.status(volumes)),
     cut: (volumes, cut) => faults.around('cut', () => host.cut(volumes, cut)),
     upload: (job, signal) => faults.around('upload', () => host.upload(job, signal)),
+    copySnapshot: (job, signal) => faults.around('copySnapshot', () => host.copySnapshot(job, signal)),
     progress: () => faults.around('progress', () => host.progress()),
     release: (volume, cut) => faults.around('release', () => host.release(volume, cut)),
     openSnapshot: (snapshot) => faults.around('openSnapshot', () => host.openSnapshot(snapshot)),

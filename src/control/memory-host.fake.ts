@@ -4,6 +4,7 @@ import type { CutId, Epoch, Generation, SnapshotId, VolumeId } from '#domain/ids
 import {
   type ChangedBlock,
   type CollectReport,
+  type CopyJob,
   type NbdAccess,
   type NbdClients,
   type NbdGrant,
@@ -46,7 +47,9 @@ interface MemorySnapshot {
 }
 
 interface MemoryUpload {
-  readonly job: UploadJob;
+  readonly volume: VolumeId;
+  /** Null: it is a copy. */
+  readonly cut: CutId | null;
   readonly abort: AbortController;
   readonly done: Promise<UploadResult>;
   progress: UploadProgress;
@@ -185,7 +188,7 @@ export class MemoryHost implements VolumeHost {
     found.generation = null;
     found.failure = null;
     found.clientCount = 0;
-    this.#endUploads((upload) => upload.job.label.volume === volume, 'unavailable');
+    this.#endUploads((upload) => upload.volume === volume, 'unavailable');
   }
 
   async grow(volume: VolumeId, sizeBytes: number): Promise<void> {
@@ -197,7 +200,7 @@ export class MemoryHost implements VolumeHost {
     const found = this.volumes.get(volume);
     if (found === undefined) return;
     if (found.clientCount > 0) throw new VolumeHostError('in-use', `${found.clientCount} clients`);
-    this.#endUploads((upload) => upload.job.label.volume === volume, 'unavailable');
+    this.#endUploads((upload) => upload.volume === volume, 'unavailable');
     this.volumes.delete(volume);
   }
 
@@ -245,7 +248,9 @@ export class MemoryHost implements VolumeHost {
     const abort = new AbortController();
     const both = AbortSignal.any([abort.signal, signal]);
     const progress = { doneBytes: 0, totalBytes: 1 };
-    const upload: MemoryUpload = { job, abort, progress, done: this.#store(job, both, stored !== undefined) };
+    const { cut } = job;
+    const { volume } = job.label;
+    const upload: MemoryUpload = { volume, cut, abort, progress, done: this.#store(job, both, stored !== undefined) };
     this.#uploads.set(snapshot, upload);
     try {
       return await upload.done;
@@ -277,6 +282,38 @@ export class MemoryHost implements VolumeHost {
     return { fullBytes: content.size * CHUNK_BYTES, changedBytes, storedBytes: Math.ceil(changedBytes / 2) };
   }
 
+  async copySnapshot({ label, source }: CopyJob, signal: AbortSignal): Promise<UploadResult> {
+    const { snapshot } = label;
+    const running = this.#uploads.get(snapshot);
+    if (running !== undefined) return await running.done;
+    const abort = new AbortController();
+    const both = AbortSignal.any([abort.signal, signal]);
+    const upload: MemoryUpload = {
+      abort,
+      volume: label.volume,
+      cut: null,
+      progress: { doneBytes: 0, totalBytes: 1 },
+      done: this.#copy(label, source, both),
+    };
+    this.#uploads.set(snapshot, upload);
+    try {
+      return await upload.done;
+    } finally {
+      if (this.#uploads.get(snapshot) === upload) this.#uploads.delete(snapshot);
+    }
+  }
+
+  async #copy(label: SnapshotLabel, source: SnapshotId, signal: AbortSignal): Promise<UploadResult> {
+    const there = this.snapshots.get(label.snapshot);
+    const from = there ?? this.#snapshot(source);
+    await this.#gate(signal);
+    this.snapshots.set(label.snapshot, there ?? { label, content: from.content });
+    const isShared = from.label.account === label.account;
+    const fullBytes = from.content.size * CHUNK_BYTES;
+    const changedBytes = isShared ? 0 : fullBytes;
+    return { fullBytes, changedBytes, storedBytes: Math.ceil(changedBytes / 2) };
+  }
+
   async #gate(signal: AbortSignal): Promise<void> {
     await Promise.resolve();
     if (this.#uploadFailure !== null) throw this.#uploadFailure;
@@ -306,7 +343,7 @@ export class MemoryHost implements VolumeHost {
   async release(volume: VolumeId, cut: CutId): Promise<void> {
     if (!this.volumes.has(volume)) return;
     const { cuts } = this.#opened(volume);
-    const uploads = [...this.#uploads.values()].filter(({ job }) => job.label.volume === volume && job.cut === cut);
+    const uploads = [...this.#uploads.values()].filter((upload) => upload.volume === volume && upload.cut === cut);
     this.#endUploads((upload) => uploads.includes(upload), 'aborted');
     await Promise.allSettled(uploads.map(({ done }) => done));
     cuts.delete(cut);
@@ -319,7 +356,7 @@ export class MemoryHost implements VolumeHost {
 
   async deleteSnapshot(snapshot: SnapshotId): Promise<void> {
     const upload = this.#uploads.get(snapshot);
-    this.#endUploads((one) => one.job.label.snapshot === snapshot, 'aborted');
+    this.#endUploads((one) => one === upload, 'aborted');
     await upload?.done.catch(() => {});
     this.snapshots.delete(snapshot);
   }

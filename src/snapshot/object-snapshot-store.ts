@@ -1,3 +1,7 @@
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
 import { assert, AssertionError } from '#base/assert.ts';
 import type { Clock } from '#base/clock.ts';
 import { KeyLock } from '#base/key-lock.ts';
@@ -5,12 +9,13 @@ import { mapAhead } from '#base/map-ahead.ts';
 import { ChunkReader, unlessAborted } from '#chunk/chunk-reader.ts';
 import { ChunkStore, type ChunkStoreOptions } from '#chunk/chunk-store.ts';
 import { snapshotNotFound, StoreError, throwIfAborted } from '#chunk/errors.ts';
-import type { SealPool } from '#chunk/seal-pool.ts';
+import { BATCH_COUNT_MAX, type SealPool } from '#chunk/seal-pool.ts';
 import { UnsealThreads } from '#chunk/unseal-threads.ts';
 import type { AccountId, SnapshotId } from '#domain/ids.ts';
 
 import { collect, type CollectPorts } from './collector.ts';
 import { Holds } from './holds.ts';
+import { ChunkSpool, spooledChunks } from './chunk-spool.ts';
 import { ManifestStore } from './manifest-store.ts';
 import type { Manifest } from './manifest.ts';
 import { type ChunkRead, readChunks, type ReadChunksOptions, type WantedChunk } from './read-chunks.ts';
@@ -22,6 +27,7 @@ import type {
   HeldSnapshot,
   ListedChunk,
   Page,
+  SnapshotCopy,
   SnapshotStore,
   SnapshotWrite,
 } from './snapshot-store.ts';
@@ -36,6 +42,8 @@ export interface SnapshotStoreOptions extends ChunkStoreOptions {
   /** Of the counts behind the sizes of snapshots, a file that may be deleted at any time no store has it open. Without it they are in memory, counted when they are asked for. */
   readonly sizesPath?: string;
   readonly pool: SealPool;
+  /** For what is copied between accounts, encrypted, while it is under way; made when it is needed. By default the system's. */
+  readonly spoolDirectory?: string;
   /** Threads that open chunks where many are read, at most. 0, the default: they are read one by one. */
   readonly readThreadCountMax?: number;
   readonly clock: Clock;
@@ -43,6 +51,8 @@ export interface SnapshotStoreOptions extends ChunkStoreOptions {
 
 /** Opens the snapshots of an object store. The object store and the pool stay their owner's, to be disposed of after this. */
 export async function openSnapshotStore(options: SnapshotStoreOptions): Promise<SnapshotStore> {
+  // What a crash left of copies is not gone on with.
+  if (options.spoolDirectory !== undefined) await rm(options.spoolDirectory, { recursive: true, force: true });
   const chunks = await ChunkStore.open(options);
   try {
     const manifests = new ManifestStore(chunks);
@@ -58,6 +68,7 @@ class ObjectSnapshotStore implements SnapshotStore {
   readonly #chunks: ChunkStore;
   readonly #manifests: ManifestStore;
   readonly #pool: SealPool;
+  readonly #spoolDirectory: string;
   readonly #clock: Clock;
   readonly #reader: ChunkReader;
   readonly #holds = new Holds();
@@ -71,11 +82,12 @@ class ObjectSnapshotStore implements SnapshotStore {
   constructor(
     chunks: ChunkStore,
     manifests: ManifestStore,
-    { pool, clock, sizesPath, readThreadCountMax = 0 }: SnapshotStoreOptions,
+    { pool, clock, sizesPath, spoolDirectory = tmpdir(), readThreadCountMax = 0 }: SnapshotStoreOptions,
   ) {
     this.#chunks = chunks;
     this.#manifests = manifests;
     this.#pool = pool;
+    this.#spoolDirectory = spoolDirectory;
     this.#clock = clock;
     const threads = new UnsealThreads({ masterKey: chunks.masterKey, clock, threadCountMax: readThreadCountMax });
     this.#reader = new ChunkReader({ store: chunks, threads, threadCountMax: readThreadCountMax });
@@ -107,6 +119,25 @@ class ObjectSnapshotStore implements SnapshotStore {
     );
     this.#followSizes();
     return written;
+  }
+
+  async copy({ label, source, signal, onProgress }: SnapshotCopy): Promise<Manifest> {
+    const there = await this.#manifests.read(label.snapshot);
+    if (there !== null) return there; // Also when the source is not there any more.
+    using held = await this.hold(source);
+    const job = { label, keepZeroChunks: true, signal, onProgress };
+    if (held.account === label.account) {
+      return await this.write({ ...job, base: held.root, changes: { count: 0, items: [] } });
+    }
+    await using spool = await ChunkSpool.open({
+      path: join(this.#spoolDirectory, label.snapshot),
+      // Those that are being sealed, the one that is taken, and the one that is being filled.
+      slotCount: (this.#pool.batchesInFlightMax + 2) * BATCH_COUNT_MAX,
+      random: this.#chunks.random,
+    });
+    const parts = { chunks: this.#chunks, reader: this.#reader, spool };
+    const items = { [Symbol.asyncIterator]: () => spooledChunks(parts, held, signal) };
+    return await this.write({ ...job, base: null, changes: { count: held.root.presentCount, items } });
   }
 
   read(snapshot: SnapshotId): Promise<Manifest | null> {

@@ -24,7 +24,7 @@ export interface SnapshotWrite {
   readonly changes: {
     readonly count: number;
     /** Exactly `count`, in ascending order of index, each index once and below the snapshot's chunk count. Taken lazily, and once more from the start when a hint was wrong. */
-    readonly items: Iterable<ChunkChange>;
+    readonly items: Iterable<ChunkChange> | AsyncIterable<ChunkChange>;
   };
   /** A file of the volume that remembers the digests of its chunks from one snapshot to the next, so that of a chunk only what changed is read (docs/formats/volume.md); made when it is missing. Missing or null: all of a chunk is read. */
   readonly digestPath?: string | null;
@@ -32,6 +32,16 @@ export interface SnapshotWrite {
   /** Called when the sources of a batch were read, and once more before the manifest is put: throws when what was read may not be what it was, which ends the write without a manifest. */
   readonly checkSources?: () => void;
   /** Called with counts of changes, rising, at most once a batch; not after `write` has settled. */
+  readonly onProgress: (progress: { readonly doneCount: number; readonly totalCount: number }) => void;
+}
+
+/** A snapshot that holds what another one does, under a label of its own. */
+export interface SnapshotCopy {
+  /** Of the copy; its size is the source's. */
+  readonly label: SnapshotLabel;
+  readonly source: SnapshotId;
+  readonly signal: AbortSignal;
+  /** As in SnapshotWrite; a copy within an account has nothing to do. */
   readonly onProgress: (progress: { readonly doneCount: number; readonly totalCount: number }) => void;
 }
 
@@ -85,6 +95,12 @@ export interface SnapshotStore extends AsyncDisposable {
    * call goes on from what was stored. A second call for the same snapshot waits for the first.
    */
   write(job: SnapshotWrite): Promise<Manifest>;
+  /**
+   * Makes a snapshot of what another one holds, chunks of zeros included. Within an account the two share all chunks; for
+   * another account each chunk is opened and sealed again, as nothing of one account is visible to another. Otherwise as
+   * `write`. Throws 'snapshot-not-found' when the source is not there.
+   */
+  copy(job: SnapshotCopy): Promise<Manifest>;
   /** The manifest, verified; null when there is none. */
   read(snapshot: SnapshotId): Promise<Manifest | null>;
   /** All completed snapshots, in the order of their ids. */

@@ -115,7 +115,7 @@ async function* sealAll(
 ): AsyncGenerator<readonly SealedChange[]> {
   const running: Promise<readonly SealedChange[]>[] = [];
   try {
-    for (const batch of batches(job.changes.items)) {
+    for await (const batch of batches(job.changes.items)) {
       throwIfAborted(signal);
       const sealing = sealBatch(ports, job, writer, batch);
       // Awaited in its turn; until then a failure must not count as unhandled.
@@ -189,10 +189,10 @@ async function reportDamage(chunks: ChunkStore, account: AccountId, key: Buffer)
   }
 }
 
-function* batches(changes: Iterable<ChunkChange>): Generator<readonly ChunkChange[]> {
+async function* batches(changes: SnapshotWrite['changes']['items']): AsyncGenerator<readonly ChunkChange[]> {
   let batch: ChunkChange[] = [];
   let sourceCount = 0;
-  for (const change of changes) {
+  for await (const change of changes) {
     batch.push(change);
     if (change.source !== null) sourceCount += 1;
     if (sourceCount < BATCH_COUNT_MAX && batch.length < CHANGES_PER_BATCH_MAX) continue;

@@ -1,7 +1,7 @@
 import type { Log } from '#base/log.ts';
 import type { CutId, Generation, SnapshotId, VolumeId } from '#domain/ids.ts';
 
-import { type UploadJob, type VolumeHost, VolumeHostError, type VolumeSpec } from './host.ts';
+import { type CopyJob, type UploadJob, type VolumeHost, VolumeHostError, type VolumeSpec } from './host.ts';
 import type { HostConnection } from './host-connection.ts';
 import { VERBS, VOLUMES_PER_COLLECT_MAX, VOLUMES_PER_STATUS_MAX } from './host-protocol.ts';
 import { nbdUri } from './nbd-uri.ts';
@@ -54,6 +54,10 @@ export class HostClient implements VolumeHost {
 
   async upload(job: UploadJob, signal: AbortSignal) {
     return (await this.#connection()).call(VERBS.upload, job, { signal });
+  }
+
+  async copySnapshot(job: CopyJob, signal: AbortSignal) {
+    return (await this.#connection()).call(VERBS.copySnapshot, job, { signal });
   }
 
   async progress() {

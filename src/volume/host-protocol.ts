@@ -3,6 +3,7 @@ import { CHUNK_BYTES } from '#domain/geometry.ts';
 import type {
   ChangedBlock,
   CollectReport,
+  CopyJob,
   HydrationStatus,
   NbdAccess,
   NbdClients,
@@ -148,6 +149,7 @@ const uploadJob = record<UploadJob>({
   keepZeroChunks: flag,
 });
 
+const uploadResult = record<UploadResult>({ fullBytes: count, changedBytes: count, storedBytes: count });
 const socket = record({ socketPath: text });
 const volumeAndGeneration = record({ volume: volumeId, generation: count });
 const blockAt = record({ snapshot: snapshotId, index: count });
@@ -211,12 +213,13 @@ export const VERBS = {
     list(record({ volume: volumeId, epoch: count })),
     (host, p) => host.cut(p.volumes, p.cut),
   ),
-  upload: verb(
-    'upload',
+  upload: verb('upload', READS, uploadJob, uploadResult, (host, job, signal) => host.upload(job, signal)),
+  copySnapshot: verb(
+    'copySnapshot',
     READS,
-    uploadJob,
-    record<UploadResult>({ fullBytes: count, changedBytes: count, storedBytes: count }),
-    (host, job, signal) => host.upload(job, signal),
+    record<CopyJob>({ label, source: snapshotId }),
+    uploadResult,
+    (host, job, signal) => host.copySnapshot(job, signal),
   ),
   progress: verb(
     'progress',

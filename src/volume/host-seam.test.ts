@@ -37,6 +37,7 @@ function hostWith(verbs: Partial<VolumeHost>): VolumeHost {
     status: absent,
     cut: absent,
     upload: absent,
+    copySnapshot: absent,
     progress: absent,
     release: absent,
     openSnapshot: absent,

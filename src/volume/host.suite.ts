@@ -87,6 +87,42 @@ export function volumeHostSuite(name: string, start: (t: TestContext) => Promise
     await rejectsAs('volume-not-found', host.grow(newVolume(), SIZE));
   });
 
+  fact('a snapshot is copied within its account, and to another one', async ({ host }) => {
+    const { volume } = await openVolume(host);
+    const bytes = randomChunk();
+    await host.writeBlock(volume, 1, 0, bytes);
+    await host.writeBlock(volume, 1, 5, chunkOf(9));
+    const { snapshot: source } = await snapshotOf(host, volume);
+    const jobFor = (owner: typeof account) => {
+      const { label } = jobOf(newSnapshot(), 'vol-ffffffff' as typeof volume, 1);
+      return { label: { ...label, account: owner }, source };
+    };
+    const [near, far] = [jobFor(account), jobFor(otherAccount)];
+    assert.deepEqual(await host.copySnapshot(near, never), {
+      fullBytes: 2 * CHUNK_BYTES,
+      changedBytes: 0,
+      storedBytes: 0,
+    });
+    const written = await host.copySnapshot(far, never);
+    assert.deepEqual([written.fullBytes, written.changedBytes], [2 * CHUNK_BYTES, 2 * CHUNK_BYTES]);
+    assert.ok(written.storedBytes > CHUNK_BYTES, 'nothing is shared between accounts');
+    const keys = async (snapshot: SnapshotId) => (await host.listBlocks(snapshot, 0, 10)).blocks;
+    assert.deepEqual(await keys(near.label.snapshot), await keys(source));
+    assert.notDeepEqual(await keys(far.label.snapshot), await keys(source));
+    await host.deleteSnapshot(source);
+    await host.collect([], never);
+    // Again, after the source is gone: it is there.
+    assert.deepEqual(await host.copySnapshot(far, never), written);
+    for (const { label } of [near, far]) {
+      assert.deepEqual((await host.readBlock(label.snapshot, 0))?.bytes, bytes);
+      assert.deepEqual((await host.readBlock(label.snapshot, 5))?.bytes, chunkOf(9));
+      const restored = newVolume();
+      await host.create({ volume: restored, account: label.account, sizeBytes: SIZE, origin: label.snapshot });
+    }
+    await rejectsAs('snapshot-not-found', host.copySnapshot(jobFor(account), never));
+    await rejectsAs('aborted', host.copySnapshot(jobFor(account), AbortSignal.abort()));
+  });
+
   fact('status tells of open volumes only: clients, epoch, slots', async ({ host }) => {
     const { volume, socketPath } = await openVolume(host);
     const { volume: closed } = await openVolume(host);

@@ -39,6 +39,14 @@ export interface UploadJob {
   readonly keepZeroChunks: boolean;
 }
 
+/** A snapshot that is to hold what another one does. */
+export interface CopyJob {
+  /** Of the copy; perhaps of another account or region than the source. Its size is the source's. */
+  readonly label: SnapshotLabel;
+  /** Completed. */
+  readonly source: SnapshotId;
+}
+
 export interface UploadResult {
   /** Bytes of all chunks that the snapshot holds, 512 KiB each: EC2's FullSnapshotSizeInBytes. */
   readonly fullBytes: number;
@@ -215,7 +223,9 @@ export interface VolumeHost extends AsyncDisposable {
   ): Promise<readonly { readonly volume: VolumeId; readonly epoch: Epoch }[]>;
   /** Writes what changed and, last, the manifest. Joins the upload of the same snapshot when one is running; answers at once when the manifest is there. Resumable: chunks stored earlier are found by their keys. */
   upload(job: UploadJob, signal: AbortSignal): Promise<UploadResult>;
-  /** Of the uploads that run now. */
+  /** Copies a completed snapshot. Joins, answers and goes on as `upload` does; `deleteSnapshot` of the copy ends it. A source that is deleted while it is read is read to its end. */
+  copySnapshot(job: CopyJob, signal: AbortSignal): Promise<UploadResult>;
+  /** Of the uploads and copies that run now. */
   progress(): Promise<Readonly<Record<SnapshotId, UploadProgress>>>;
   /** The cut is not needed any more (uploaded, or given up): its slots can be used again. Ends an upload of it first. */
   release(volume: VolumeId, cut: CutId): Promise<void>;

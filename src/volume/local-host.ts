@@ -14,8 +14,10 @@ import type { TreeRoot } from '#snapshot/tree.ts';
 
 import { AccessTraces } from './access-traces.ts';
 import { presentChunks, type PresentChunks } from './chunk-presence.ts';
+import { Copies } from './copies.ts';
 import {
   type CollectReport,
+  type CopyJob,
   type SnapshotSize,
   type StoreSize,
   type NbdAccess,
@@ -88,6 +90,7 @@ export class LocalVolumeHost implements VolumeHost {
   readonly #exports: NbdExportTable;
   readonly #snapshots: SnapshotExports;
   readonly #uploads: Uploads;
+  readonly #copies: Copies;
   readonly #hydrations: Hydrations;
   readonly #restored: RestoredVolumes;
   readonly #lock = new KeyLock();
@@ -134,6 +137,7 @@ export class LocalVolumeHost implements VolumeHost {
         log,
       }),
     });
+    this.#copies = new Copies(options.store);
     this.#uploads = new Uploads({ store: options.store, deviceOf: (volume) => this.#deviceOf(volume) });
   }
 
@@ -269,8 +273,13 @@ export class LocalVolumeHost implements VolumeHost {
     return result;
   }
 
+  async copySnapshot(job: CopyJob, signal: AbortSignal): Promise<UploadResult> {
+    this.#assertServing();
+    return await this.#copies.copy(job, signal);
+  }
+
   async progress(): Promise<Readonly<Record<SnapshotId, UploadProgress>>> {
-    return this.#uploads.progress();
+    return { ...this.#uploads.progress(), ...this.#copies.progress() };
   }
 
   async release(volume: VolumeId, cut: CutId): Promise<void> {
@@ -328,6 +337,7 @@ export class LocalVolumeHost implements VolumeHost {
   async deleteSnapshot(snapshot: SnapshotId): Promise<void> {
     await this.#serving(`delete ${snapshot}`, async () => {
       await this.#uploads.abortSnapshot(snapshot);
+      await this.#copies.abortSnapshot(snapshot);
       await this.#grants.forget(snapshot);
       await this.#store.deleteManifest(snapshot);
       await this.#snapshots.close(snapshot);
@@ -402,6 +412,7 @@ export class LocalVolumeHost implements VolumeHost {
   async #stop(): Promise<void> {
     this.#closing.abort(new VolumeHostError('unavailable', 'the volume host is stopping'));
     await this.#uploads[Symbol.asyncDispose]();
+    await this.#copies[Symbol.asyncDispose]();
     // Nobody begins any more; who is at work on a directory or the store ends before they are let go of.
     await Promise.all(this.#calls);
     const closed = await Promise.allSettled(

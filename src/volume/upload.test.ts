@@ -31,7 +31,7 @@ test('what was read of a cut counts only as long as the cut of that epoch is pen
       hold: () => Promise.reject(new Error('there is no base')),
       write: async (write) => {
         given.resolve(write);
-        assert.equal([...write.changes.items].length, 1); // All of it was read.
+        assert.equal((await Array.fromAsync(write.changes.items)).length, 1); // All of it was read.
         await changed.promise;
         write.checkSources?.();
         throw new Error('a manifest is put');
