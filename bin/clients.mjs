@@ -1,5 +1,7 @@
-// The real clients that tests and the demonstration use, and the Debian packages that bring them. Plain JavaScript, see node24.mjs.
+// The real clients that tests and the demonstration use, and the Debian packages that bring them: the one list of them.
+// Run by itself it prints the packages that are missing (for .ci/run). Plain JavaScript, see node24.mjs.
 import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 
 /** Debian packages, and what a shell says when they are there. Debian's Python modules belong to Debian's Python. */
 const PACKAGES = {
@@ -25,11 +27,15 @@ function isThere(test) {
   return spawnSync('sh', ['-c', test], { stdio: 'ignore' }).status === 0;
 }
 
+/** Names of packages that are not there. */
+function missingPackages({ ceph }) {
+  const packages = ceph ? { ...PACKAGES, ...CEPH_PACKAGES } : PACKAGES;
+  return Object.keys(packages).filter((name) => !isThere(packages[name]));
+}
+
 /** Installs what is missing where that needs no question (root on Debian); else says how. Returns what is still missing. */
 export function ensureClients({ ceph }) {
-  const packages = ceph ? { ...PACKAGES, ...CEPH_PACKAGES } : PACKAGES;
-  const missing = () => Object.keys(packages).filter((name) => !isThere(packages[name]));
-  const before = missing();
+  const before = missingPackages({ ceph });
   if (before.length === 0) return before;
   const install = `apt-get install -y -qq --no-install-recommends ${before.join(' ')}`;
   if (process.getuid?.() === 0 && isThere('command -v apt-get')) {
@@ -38,7 +44,11 @@ export function ensureClients({ ceph }) {
       stdio: ['ignore', 2, 2],
     });
   }
-  const after = missing();
+  const after = missingPackages({ ceph });
   if (after.length > 0) process.stderr.write(`missing: ${after.join(', ')}. Install them with: sudo ${install}\n`);
   return after;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  for (const name of missingPackages({ ceph: true })) process.stdout.write(`${name}\n`);
 }

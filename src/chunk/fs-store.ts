@@ -5,6 +5,7 @@ import { assert } from '#base/assert.ts';
 import { mapAhead } from '#base/map-ahead.ts';
 import { sortInTurns } from '#base/sort-in-turns.ts';
 import { syncDirectory } from '#base/atomic-file.ts';
+import { makeDirectory } from '#base/make-directory.ts';
 
 import { isObjectKey, ObjectExistsError, ObjectStoreError, type ObjectStore } from './object-store.ts';
 
@@ -33,7 +34,7 @@ export class FsStore implements ObjectStore {
     const store = new FsStore(root);
     const temporary = join(root, '.tmp');
     await trouble('open', root, async () => {
-      await mkdir(temporary, { recursive: true, mode: 0o700 });
+      await makeDirectory(temporary);
       await syncDirectory(root);
       await syncDirectory(dirname(root));
       for (const name of await readdir(temporary)) await unlink(join(temporary, name));

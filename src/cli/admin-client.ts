@@ -16,7 +16,7 @@ export async function askServer(
   const dataDirectory = dataDirectoryOf(options, process.env);
   const server = await readServerFile(dataDirectory);
   const away = new ServerAwayError(
-    `no server runs on ${dataDirectory}; start one with "varve serve --data ${dataDirectory}"`,
+    `no server runs on ${dataDirectory}; start one with "npx varve serve --data ${dataDirectory}"`,
   );
   if (server === null) throw away;
   const reply = await new Promise<{ readonly status: number; readonly text: string }>((resolve, reject) => {

@@ -1,7 +1,8 @@
-import { mkdir, rm, rmdir, writeFile } from 'node:fs/promises';
+import { rm, rmdir, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 
+import { makeDirectory } from '#base/make-directory.ts';
 import { dataDirectoryOf, type ConfigOptions } from '#src/config.ts';
 import { nbdsUri } from '#volume/nbd-uri.ts';
 
@@ -96,7 +97,7 @@ async function grant(
     how.pskDirectory === undefined ? pskDirectoryOf(options, access.grant.id) : resolve(how.pskDirectory);
   const path = join(directory, PSK_FILE_NAME);
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await makeDirectory(directory);
     await writeFile(path, `${access.grant.id}:${access.key}\n`, { flag: 'wx', mode: 0o600 });
   } catch (error) {
     // A credential whose key nobody has is of no use.
@@ -120,15 +121,16 @@ function howTo(
 ): string {
   const { id, exportId, expiresAtMs } = access.grant;
   const until = expiresAtMs === null ? 'until it is revoked' : `until ${new Date(expiresAtMs).toISOString()}`;
-  const words = access.readOnly ? `nbdcopy "${at.uri}" disk.img` : `nbdcopy disk.img "${at.uri}"`;
+  const write = access.readOnly ? '' : `  nbdcopy disk.img "${at.uri}"  # write: replaces what is on it\n`;
   return `
 The credential ${id} opens ${exportId}${access.readOnly ? ', to be read,' : ''} ${until}.
 Its key is in ${at.path}, which is secret: copy it to where the client runs.
 
-  ${words}
-  qemu-img info --object tls-creds-psk,id=tls,endpoint=client,dir=${at.directory},username=${id} \\
+  nbdinfo "${at.uri}"  # look at it
+  nbdcopy "${at.uri}" disk.img  # read it
+${write}  qemu-img info --object tls-creds-psk,id=tls,endpoint=client,dir=${at.directory},username=${id} \\
     --image-opts driver=nbd,host=${at.host},port=${access.port},export=${exportId},tls-creds=tls
-  varve connect --revoke ${id}
+  npx varve connect --revoke ${id}
 `;
 }
 
@@ -147,7 +149,7 @@ async function list(options: ConfigOptions, name: string | null, json: boolean):
 
 async function revoke(options: ConfigOptions, id: string): Promise<void> {
   const found = decodeRevoked(await askServer(options, 'DELETE', `/grants?${new URLSearchParams({ id }).toString()}`));
-  if (!found) throw new CommandError(`there is no credential "${id}"; see varve connect --list`);
+  if (!found) throw new CommandError(`there is no credential "${id}"; see npx varve connect --list`);
   const directory = pskDirectoryOf(options, id);
   await rm(join(directory, PSK_FILE_NAME), { force: true });
   for (const path of [directory, dirname(directory)]) await rmdir(path).catch(() => {}); // Not there, or others are in it.

@@ -16,10 +16,14 @@ export async function environmentLines(options: ConfigOptions): Promise<string> 
   const credentials = await readCredentialsFile(dataDirectory);
   if (credentials === null) {
     throw new CommandError(
-      `no server has started on ${dataDirectory} yet; start one with "varve serve --data ${dataDirectory}"`,
+      `no server has started on ${dataDirectory} yet; start one with "npx varve serve --data ${dataDirectory}"`,
     );
   }
   const server = await readServerFile(dataDirectory);
+  if (server === null || !isRunning(server.processId)) {
+    const port = `${server?.endpoint ?? `port ${PORT_DEFAULT}, its default`}`;
+    process.stderr.write(`varve: no server runs on ${dataDirectory} now; these lines are for ${port}\n`);
+  }
   const variables = {
     AWS_ENDPOINT_URL: server?.endpoint ?? `http://127.0.0.1:${PORT_DEFAULT}`,
     AWS_ACCESS_KEY_ID: credentials.accessKeyId,
@@ -34,6 +38,15 @@ export async function environmentLines(options: ConfigOptions): Promise<string> 
     lines.push('aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }');
   }
   return `${lines.join('\n')}\n`;
+}
+
+function isRunning(processId: number): boolean {
+  try {
+    process.kill(processId, 0);
+    return true;
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM'; // Another user's.
+  }
 }
 
 function quoted(value: string): string {

@@ -1,3 +1,4 @@
+import type { MasterKeySource } from '#chunk/master-key-source.ts';
 import { decodeSettings, type HostDifference } from '#volume/host-settings.ts';
 import type { HostBeginning, HostInUseError } from '#volume/host-supervisor.ts';
 
@@ -45,6 +46,7 @@ const OPTIONS = {
   s3: '--store',
   encryptVolumes: '--encrypt-volumes',
   hydration: '--hydration-rate',
+  masterKey: '--master-key-file or --master-key-command',
   program: 'another version of varve',
 } as const satisfies Record<HostDifference, string>;
 
@@ -56,7 +58,7 @@ function optionOf(difference: HostDifference): string {
 function otherWords(difference: HostDifference, settings: string): string {
   const option = optionOf(difference);
   if (difference === 'program') return option;
-  const { nbdTcp, s3, encryptVolumes, hydration } = decodeSettings(settings);
+  const { nbdTcp, s3, encryptVolumes, hydration, masterKey } = decodeSettings(settings);
   switch (difference) {
     case 'nbdTcp':
       return nbdTcp === null ? `no ${option}` : `${option} ${hostAndPort(nbdTcp.host, nbdTcp.port)}`;
@@ -67,6 +69,19 @@ function otherWords(difference: HostDifference, settings: string): string {
       return encryptVolumes ? option : `no ${option}`;
     case 'hydration':
       return `${option} ${Math.round(hydration.bytesPerSecond / 1024 ** 2)}`;
+    case 'masterKey':
+      return `its master key from ${masterKeyWords(masterKey)}`;
+  }
+}
+
+function masterKeyWords(source: MasterKeySource): string {
+  switch (source.kind) {
+    case 'file':
+      return source.where ?? 'the data directory';
+    case 'environment':
+      return 'VARVE_MASTER_KEY';
+    case 'command':
+      return '--master-key-command';
   }
 }
 

@@ -58,6 +58,8 @@ export async function runImport(wish: ImportWish): Promise<void> {
   const server = await AwsServer.find({ data: wish.data, region: wish.region, clock: systemClock });
   const service = wish.service === 'ec2' ? new Ec2Service(server) : new LightsailService(server);
   const sizeGib = sizeFor(image, wish.sizeGib, service);
+  // Before a copy that may take hours.
+  if (wish.snapshotName !== null) await service.checkSnapshotName(wish.snapshotName, wish.name);
   const disk = await service.create(wish.name, sizeGib);
   let writtenBytes: number | null;
   try {

@@ -3,6 +3,7 @@ import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 
 import type { Clock } from '#base/clock.ts';
+import { isName } from '#domain/name.ts';
 import { findRegion } from '#domain/region.ts';
 import { signRequest } from '#wire/aws/sigv4-sign.ts';
 import { ConfigError, dataDirectoryOf } from '#src/config.ts';
@@ -13,6 +14,9 @@ import { readServerFile } from './server-file.ts';
 
 /** How often a snapshot is asked whether it is complete. */
 const POLL_MS = 250;
+/** Of a description; a tag's value may have one more. */
+const EC2_TEXT_LENGTH_MAX = 255;
+const NAME_RULE = '2 to 255 letters, digits, _ and -, and no - at its beginning or end';
 
 /** A disk that was made for an image. */
 export interface NewDisk {
@@ -29,6 +33,8 @@ export interface DiskService {
   readonly sizeGibMin: number;
   create(name: string, sizeGib: number): Promise<NewDisk>;
   remove(disk: NewDisk): Promise<void>;
+  /** Throws CommandError when no snapshot can get this name. `diskName`: of the disk that it will be taken of. */
+  checkSnapshotName(name: string, diskName: string): Promise<void>;
   /** Asks for a snapshot and waits until it is complete; answers its id. */
   snapshot(disk: NewDisk, name: string, options: SnapshotOptions): Promise<string>;
 }
@@ -36,6 +42,16 @@ export interface DiskService {
 export interface SnapshotOptions {
   readonly signal: AbortSignal;
   readonly onPercent: (percent: number) => void;
+}
+
+/** The server refused a call. `code`: the service's, or null. */
+export class RefusedError extends CommandError {
+  readonly code: string | null;
+
+  constructor(message: string, code: string | null) {
+    super(message);
+    this.code = code;
+  }
 }
 
 /** The running server, spoken to with the root key of its first account, as the AWS tools do. */
@@ -75,7 +91,7 @@ export class AwsServer {
     const credentials = await readCredentialsFile(dataDirectory);
     if (server === null || credentials === null) {
       throw new CommandError(
-        `no server runs on ${dataDirectory}; start one with "varve serve --data ${dataDirectory}"`,
+        `no server runs on ${dataDirectory}; start one with "npx varve serve --data ${dataDirectory}"`,
       );
     }
     const region = findRegion(options.region ?? server.region);
@@ -88,7 +104,7 @@ export class AwsServer {
     return new AwsServer({ endpoint, credentials, clock: options.clock, authority, region: region.name, zone });
   }
 
-  /** One call; answers the body. Throws CommandError in the server's words when it refuses. */
+  /** One call; answers the body. Throws RefusedError in the server's words when it refuses. */
   async call(service: 'ec2' | 'lightsail', headers: readonly [string, string][], body: string): Promise<string> {
     const bytes = Buffer.from(body);
     const { host, hostname, port, protocol } = this.#endpoint;
@@ -121,7 +137,7 @@ export class AwsServer {
       sent.end(bytes);
     });
     if (reply.status === 200) return reply.text;
-    throw new CommandError(refusalIn(reply.text) ?? `the server answered ${reply.status}`);
+    throw new RefusedError(refusalIn(reply.text) ?? `the server answered ${reply.status}`, codeIn(reply.text));
   }
 
   /** Waits between two questions. */
@@ -152,6 +168,25 @@ export class LightsailService implements DiskService {
 
   async remove(disk: NewDisk): Promise<void> {
     await this.#call('DeleteDisk', { diskName: disk.label });
+  }
+
+  async checkSnapshotName(name: string, diskName: string): Promise<void> {
+    if (!isName(name)) throw new CommandError(`--snapshot-name: "${name}" is no name of Lightsail: ${NAME_RULE}`);
+    const taken = new CommandError(`--snapshot-name: there is something of the name "${name}" already`);
+    if (name === diskName) throw new CommandError(`--snapshot-name: "${name}" is the disk's name; give another`);
+    // Disks and snapshots have one set of names between them.
+    if (await this.#isThere('GetDiskSnapshot', { diskSnapshotName: name })) throw taken;
+    if (await this.#isThere('GetDisk', { diskName: name })) throw taken;
+  }
+
+  async #isThere(operation: string, input: unknown): Promise<boolean> {
+    try {
+      await this.#call(operation, input);
+      return true;
+    } catch (error) {
+      if (error instanceof RefusedError && error.code === 'NotFoundException') return false;
+      throw error;
+    }
   }
 
   async snapshot(disk: NewDisk, name: string, options: SnapshotOptions): Promise<string> {
@@ -194,6 +229,11 @@ export class Ec2Service implements DiskService {
 
   async remove(disk: NewDisk): Promise<void> {
     await this.#call('DeleteVolume', { VolumeId: disk.id });
+  }
+
+  async checkSnapshotName(name: string): Promise<void> {
+    if (name.length > 0 && name.length <= EC2_TEXT_LENGTH_MAX) return;
+    throw new CommandError(`--snapshot-name: a description has 1 to ${EC2_TEXT_LENGTH_MAX} characters`);
   }
 
   async snapshot(disk: NewDisk, name: string, options: SnapshotOptions): Promise<string> {
@@ -251,6 +291,11 @@ function refusalIn(text: string): string | null {
   } catch {
     return null; // No refusal of ours.
   }
+}
+
+/** The code of a refusal, in either service's form. */
+function codeIn(text: string): string | null {
+  return elementOf(text, 'Code') ?? memberOf(text, '__type')?.split('#').at(-1) ?? null;
 }
 
 const ENTITIES: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };

@@ -107,7 +107,7 @@ async function findNamed(store: RescueStore, name: string): Promise<Manifest> {
   }
   const [manifest] = found;
   if (manifest === undefined) {
-    throw new CommandError(`no snapshot has the id or the name "${name}"; "varve rescue list" shows them`);
+    throw new CommandError(`no snapshot has the id or the name "${name}"; "npx varve rescue list" shows them`);
   }
   if (found.length === 1) return manifest;
   const choices = found.map(({ label }) => `${label.snapshot} (account ${label.account}, ${label.region})`).join(', ');

@@ -1,10 +1,11 @@
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { writeFileAtomic } from '#base/atomic-file.ts';
 import type { Clock } from '#base/clock.ts';
 import { KeyLock } from '#base/key-lock.ts';
 import type { Log } from '#base/log.ts';
+import { makeDirectory } from '#base/make-directory.ts';
 import type { SnapshotId } from '#domain/ids.ts';
 
 import { type AccessTrace, decodeTrace, encodeTrace, joinTraces, TRACE_COUNT_MAX } from './access-trace.ts';
@@ -68,7 +69,7 @@ export class AccessTraces {
       const joined = joinTraces(known, trace);
       if (joined.length === known.length) return;
       try {
-        await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+        await makeDirectory(this.#directory);
         await writeFileAtomic(this.#path(snapshot), encodeTrace(joined));
       } catch (error) {
         this.#tell(snapshot, error);

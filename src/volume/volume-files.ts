@@ -9,10 +9,11 @@ import {
   readSync,
   writeSync,
 } from 'node:fs';
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { readdir, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import { syncDirectory } from '#base/atomic-file.ts';
+import { makeDirectory } from '#base/make-directory.ts';
 import { DeviceError } from '#block/device.ts';
 
 /**
@@ -98,9 +99,7 @@ export const nodeVolumeFiles: VolumeFiles = {
     return new NodeVolumeFile(openSync(path, mode === 'existing' ? O_RDWR : O_RDWR | O_CREAT | O_TRUNC, 0o600));
   },
   list: (directory) => readdir(directory),
-  makeDirectory: async (path) => {
-    await mkdir(path, { recursive: true, mode: 0o700 });
-  },
+  makeDirectory,
   rename,
   remove: (path) => rm(path, { force: true }),
   syncDirectory,

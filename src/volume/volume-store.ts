@@ -1,7 +1,8 @@
-import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { syncDirectory } from '#base/atomic-file.ts';
+import { makeDirectory } from '#base/make-directory.ts';
 import { parseVolumeId, type VolumeId } from '#domain/ids.ts';
 
 import { VolumeHostError } from './host.ts';
@@ -27,7 +28,7 @@ export class VolumeStore {
 
   /** Makes the directory and finishes the removals that a crash interrupted. */
   static async open(root: string): Promise<VolumeStore> {
-    await mkdir(root, { recursive: true, mode: 0o700 });
+    await makeDirectory(root);
     await syncDirectory(dirname(root));
     for (const name of await readdir(root)) {
       if (name.endsWith(TOMBSTONE)) await rm(join(root, name), { recursive: true, force: true });

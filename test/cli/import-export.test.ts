@@ -167,6 +167,29 @@ test('with --rm only the snapshot stays', async (t) => {
   await runOk('qemu-img', ['compare', '-f', 'raw', '-F', 'raw', image, await server.uri(`${name}-kept`)]);
 });
 
+test('a name that a snapshot cannot get is refused before anything is copied', async (t) => {
+  if (!ready(t)) return;
+  const server = await theServer();
+  const image = await makeImage('named.img');
+  const taken = freshName();
+  const zone = ['--availability-zone', 'us-east-1a', '--size-in-gb', '8'];
+  await server.awsJson(['lightsail', 'create-disk', '--disk-name', taken, ...zone]);
+  const before = await disks(server);
+  const name = freshName();
+  for (const [more, expected] of [
+    [['--snapshot-name', '-no'], /--snapshot-name: its value is missing/],
+    [['--snapshot-name=-no'], /"-no" is no name of Lightsail: 2 to 255 letters/],
+    [['--snapshot-name', taken], /there is something of the name "[^"]+" already/],
+    [['--snapshot-name', name], /is the disk's name; give another/],
+    [['--ec2', '--snapshot-name', 'x'.repeat(256)], /a description has 1 to 255 characters/],
+  ] as const) {
+    const refused = await server.varve(['import', image, '--name', name, ...more]);
+    assert.notEqual(refused.code, 0);
+    assert.match(refused.stderr, expected);
+  }
+  assert.deepEqual(await disks(server), before);
+});
+
 test('an image that names other files is refused before anything is made', async (t) => {
   if (!ready(t)) return;
   const server = await theServer();

@@ -199,3 +199,20 @@ test('a snapshot that was being stored when everything was killed is completed b
     assert.doesNotMatch(read.stdout, /verification failed/);
   });
 });
+
+test('env without a server says for what its lines are, or that none ever ran', async () => {
+  await withDirectory(async (data) => {
+    const never = await varve('env', '--data', data);
+    assert.equal(never.code, 1);
+    assert.match(never.stderr, /no server has started on .* yet; start one with "npx varve serve/);
+    assert.equal(never.stdout, '');
+    const server = await RunningServer.start({ data });
+    const running = await varve('env', '--data', data);
+    assert.equal(running.stderr, '');
+    assert.ok(running.stdout.includes(server.endpoint));
+    await server.killAll();
+    const killed = await varve('env', '--data', data);
+    assert.equal(killed.code, 0);
+    assert.ok(killed.stderr.includes(`no server runs on ${data} now; these lines are for ${server.endpoint}`));
+  });
+});
