@@ -19,6 +19,9 @@ usage: npx varve COMMAND [options]     (in the directory of Varve; "npm install 
       --s3-endpoint URL  of a store that is not Amazon's: http://host:port
       --s3-region NAME   of the bucket (default us-east-1)
       --encrypt-volumes  encrypt the data files of new volumes (AES-256-XTS, a key for each)
+      --master-key-file FILE, --master-key-command COMMAND
+                         where the key is that all others are derived from (default: master.key in
+                         the data directory; or VARVE_MASTER_KEY): see docs/kms.md
       --hydration-rate N MiB a second with which a disk made from a snapshot is filled in
                          the background (default 32; 0: only what is read is fetched)
       --tls-cert FILE, --tls-key FILE
@@ -52,7 +55,7 @@ usage: npx varve COMMAND [options]     (in the directory of Varve; "npm install 
 Every command but rescue takes --data DIR (default ./${DATA_DEFAULT}): where the server keeps everything.
 Environment: VARVE_DATA, VARVE_HOST, VARVE_PORT, VARVE_REGION, VARVE_NBD_TCP,
 VARVE_TLS_CERT, VARVE_TLS_KEY, VARVE_ENCRYPT_VOLUMES (1), VARVE_STORE, VARVE_S3_ENDPOINT, VARVE_S3_REGION,
-VARVE_HYDRATION_RATE.
+VARVE_HYDRATION_RATE, VARVE_MASTER_KEY, VARVE_MASTER_KEY_FILE, VARVE_MASTER_KEY_COMMAND.
 Exit codes: 0 done, 1 could not be done, 2 the command line is wrong.
 `;
 
@@ -68,6 +71,8 @@ const SERVE = {
   's3-region': { type: 'string' },
   'encrypt-volumes': { type: 'boolean' },
   'hydration-rate': { type: 'string' },
+  'master-key-file': { type: 'string' },
+  'master-key-command': { type: 'string' },
   'tls-cert': { type: 'string' },
   'tls-key': { type: 'string' },
   'replace-host': { type: 'boolean' },
@@ -87,6 +92,8 @@ async function serveCommand(rest: readonly string[]): Promise<void> {
     s3Region: words.text('s3-region'),
     encryptVolumes: words.flag('encrypt-volumes') ? true : undefined,
     hydrationRate: words.text('hydration-rate'),
+    masterKeyFile: words.text('master-key-file'),
+    masterKeyCommand: words.text('master-key-command'),
     tlsCert: words.text('tls-cert'),
     tlsKey: words.text('tls-key'),
   };

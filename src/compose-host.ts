@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 
@@ -6,7 +5,7 @@ import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import type { Random } from '#base/random.ts';
 import { FsStore } from '#chunk/fs-store.ts';
-import { loadMasterKey } from '#chunk/master-key.ts';
+import { MASTER_KEY_DEFAULT, type MasterKeySource, openMasterKey } from '#chunk/master-key-source.ts';
 import type { ObjectStore } from '#chunk/object-store.ts';
 import type { S3Location } from '#chunk/s3-location.ts';
 import { openS3Store } from '#chunk/s3-open.ts';
@@ -38,6 +37,8 @@ export async function composeHost(
     readonly hydration?: HydrationSettings;
     /** Whether the data files of new volumes are encrypted. */
     readonly encryptVolumes?: boolean;
+    /** Where the master key is. */
+    readonly masterKey?: MasterKeySource;
     readonly clock: Clock;
     readonly random: Random;
     readonly log: Log;
@@ -47,7 +48,12 @@ export async function composeHost(
   const { dataDirectory, s3 = null, hydration = HYDRATION_DEFAULT, clock, random, log } = options;
   const bucket = s3 === null ? null : await openS3Store({ location: s3, environment: process.env, clock, random, log });
   const objects = scope.use(bucket ?? (await FsStore.open(join(dataDirectory, 'objects'))));
-  const masterKey = await openMasterKey(join(dataDirectory, 'master.key'), objects, random);
+  const masterKey = await openMasterKey(options.masterKey ?? MASTER_KEY_DEFAULT, {
+    dataDirectory,
+    environment: process.env,
+    random,
+    mayMake: (path) => refuseNewKey(path, objects),
+  });
   const threadCountMax = Math.min(availableParallelism(), SEAL_THREADS_MAX);
   const pool = scope.use(new ThreadSealPool({ masterKey, clock, threadCountMax }));
   const store = await openSnapshotStore({
@@ -84,11 +90,8 @@ export async function composeHost(
 }
 
 /** Where objects are stored already, a new key would only hide that they cannot be read any more. */
-async function openMasterKey(path: string, objects: ObjectStore, random: Random): Promise<Buffer> {
-  if (!existsSync(path)) {
-    for await (const { key } of objects.list('')) {
-      throw new Error(`${path} is gone, and the object store (${key}, …) was written with it: bring the key back`);
-    }
+async function refuseNewKey(path: string, objects: ObjectStore): Promise<void> {
+  for await (const { key } of objects.list('')) {
+    throw new Error(`${path} is gone, and the object store (${key}, …) was written with it: bring the key back`);
   }
-  return await loadMasterKey(path, random);
 }

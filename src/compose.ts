@@ -15,7 +15,11 @@ import { rbinFace } from '#api/rbin/face.ts';
 import { type ApiServer, createApiServer } from '#api/server.ts';
 import { stsFace } from '#api/sts/face.ts';
 import { type AccessKey, createAccount } from '#control/access.ts';
+import { openMasterKey } from '#chunk/master-key-source.ts';
+import { derive } from '#chunk/seal.ts';
 import { type Control, makeControl } from '#control/control.ts';
+import { checkVault } from '#control/kms/vault-check.ts';
+import { KeyVault } from '#control/kms/vault.ts';
 import { limits } from '#control/limits.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
 import { KyselyStore } from '#meta/kysely-store.ts';
@@ -55,6 +59,7 @@ export async function compose(
         s3: config.s3,
         encryptVolumes: config.encryptVolumes,
         hydration: { bytesPerSecond: config.hydrationMib * 1024 ** 2 },
+        masterKey: config.masterKey,
       },
       build: version(),
       clock: systemClock,
@@ -63,6 +68,7 @@ export async function compose(
       onRestart: async () => restarted?.(),
     }),
   );
+  const vault = await openVault(config, meta);
   const control = scope.use(
     makeControl({
       meta,
@@ -72,6 +78,7 @@ export async function compose(
       log,
       limits: limits(),
       tokenKey: await tokenKey(meta),
+      vault,
     }),
   );
   restarted = () => control.hostRestarted();
@@ -100,6 +107,16 @@ export async function createAccountOffline(config: Config): Promise<AccessKey> {
 
 async function openMeta(config: Config): Promise<KyselyStore> {
   return await KyselyStore.open(join(config.dataDirectory, 'meta.db'), systemClock);
+}
+
+/** The volume host has the master key already, or has made it. Throws, with a sentence, when it is not the one of this metadata. */
+async function openVault(config: Config, meta: MetaStore): Promise<KeyVault> {
+  const { dataDirectory, masterKey: source } = config;
+  const masterKey = await openMasterKey(source, { dataDirectory, environment: process.env, random: systemRandom });
+  const vault = new KeyVault({ root: derive(masterKey, 'kms'), random: systemRandom });
+  masterKey.fill(0);
+  await checkVault(meta, vault);
+  return vault;
 }
 
 /** Signs tokens of pages and blocks; made once, and kept, so that tokens outlive a restart. */

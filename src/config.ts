@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { assert } from '#base/assert.ts';
+import type { MasterKeySource } from '#chunk/master-key-source.ts';
 import { isS3Region, parseS3Endpoint, parseS3Url, type S3Location } from '#chunk/s3-location.ts';
 import type { RegionName } from '#domain/ids.ts';
 import { findRegion } from '#domain/region.ts';
@@ -31,6 +32,8 @@ export interface Config {
   readonly encryptVolumes: boolean;
   /** How fast a volume made from a snapshot is filled in the background, in MiB a second; 0: what is not read stays where it is. */
   readonly hydrationMib: number;
+  /** Where the master key is; never the key itself. */
+  readonly masterKey: MasterKeySource;
   /** Paths of PEM files; with them the API speaks HTTPS. */
   readonly tls: { readonly certPath: string; readonly keyPath: string } | null;
 }
@@ -46,6 +49,8 @@ export interface ConfigOptions {
   readonly s3Region?: string | undefined;
   readonly encryptVolumes?: boolean | undefined;
   readonly hydrationRate?: string | undefined;
+  readonly masterKeyFile?: string | undefined;
+  readonly masterKeyCommand?: string | undefined;
   readonly tlsCert?: string | undefined;
   readonly tlsKey?: string | undefined;
 }
@@ -71,6 +76,7 @@ export function readConfig(options: ConfigOptions, environment: Readonly<Record<
     s3: s3Of(options, environment),
     hydrationMib: rateOf(options.hydrationRate ?? environment['VARVE_HYDRATION_RATE'] ?? HYDRATION_MIB_DEFAULT),
     encryptVolumes: options.encryptVolumes ?? isOn('VARVE_ENCRYPT_VOLUMES', environment),
+    masterKey: masterKeyOf(options, environment),
     tls: tlsOf(options.tlsCert ?? environment['VARVE_TLS_CERT'], options.tlsKey ?? environment['VARVE_TLS_KEY']),
   });
 }
@@ -103,6 +109,23 @@ function s3Of(options: ConfigOptions, environment: Readonly<Record<string, strin
   }
   if (!isS3Region(region)) throw new ConfigError(`--s3-region: "${region}" is not the name of a region`);
   return { ...place, region, endpoint };
+}
+
+/** One place: two keys would not both be right. */
+function masterKeyOf(
+  options: ConfigOptions,
+  environment: Readonly<Record<string, string | undefined>>,
+): MasterKeySource {
+  const given = (text: string | undefined): string | null => (text === undefined || text === '' ? null : text);
+  const file = given(options.masterKeyFile ?? environment['VARVE_MASTER_KEY_FILE']);
+  const command = given(options.masterKeyCommand ?? environment['VARVE_MASTER_KEY_COMMAND']);
+  const isInEnvironment = given(environment['VARVE_MASTER_KEY']) !== null;
+  if ([file !== null, command !== null, isInEnvironment].filter(Boolean).length > 1) {
+    throw new ConfigError('--master-key-file, --master-key-command and VARVE_MASTER_KEY exclude each other');
+  }
+  if (isInEnvironment) return { kind: 'environment' };
+  if (command !== null) return { kind: 'command', where: command };
+  return { kind: 'file', where: file === null ? null : resolve(file) };
 }
 
 function rateOf(text: string): number {

@@ -5,6 +5,7 @@ import type { Random } from '#base/random.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
 import type { VolumeHost } from '#volume/host.ts';
 import { Intents } from './intents.ts';
+import type { KeyVault } from './kms/vault.ts';
 import type { Limits } from './limits.ts';
 import type { ControlPorts, TaskName } from './ports.ts';
 import { collectChunks } from './tasks/collect-chunks.ts';
@@ -14,6 +15,7 @@ import { finishDeletions } from './tasks/finish-deletions.ts';
 import { finishIntents } from './tasks/finish-intents.ts';
 import { openVolumes } from './tasks/open-volumes.ts';
 import { prune } from './tasks/prune.ts';
+import { TendKeys } from './tasks/tend-keys.ts';
 import { runPolicies } from './tasks/run-policies.ts';
 import type { Task, TaskReport } from './tasks/task.ts';
 import { UploadSnapshots } from './tasks/upload-snapshots.ts';
@@ -28,6 +30,7 @@ export interface ControlParts {
   readonly limits: Limits;
   /** 32 bytes. */
   readonly tokenKey: Uint8Array;
+  readonly vault: KeyVault;
 }
 
 /** Use cases and reconcilers over one metadata store and one host; it owns neither. Disposing stops the reconcilers. */
@@ -71,6 +74,7 @@ function tasksOf(ports: ControlPorts): readonly Task[] {
     collectChunks(ports),
     expireDirect(ports),
     prune(ports),
+    new TendKeys(ports),
     runPolicies(ports),
   ];
 }

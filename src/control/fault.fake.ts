@@ -66,6 +66,7 @@ export function faultyMeta(meta: MetaStore, faults: Faults): MetaStore {
   return {
     transact: (body) => faults.around('transact', () => meta.transact(body)),
     read: (body) => faults.around('read', () => meta.read(body)),
+    purge: () => faults.around('purge', () => meta.purge()),
     [Symbol.asyncDispose]: () => meta[Symbol.asyncDispose](),
   };
 }

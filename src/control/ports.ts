@@ -4,6 +4,7 @@ import type { Random } from '#base/random.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
 import type { VolumeHost } from '#volume/host.ts';
 import type { Intents } from './intents.ts';
+import type { KeyVault } from './kms/vault.ts';
 import type { Limits } from './limits.ts';
 import type { WriteGates } from './write-gate.ts';
 
@@ -15,6 +16,7 @@ export type TaskName =
   | 'collect-chunks'
   | 'expire-direct'
   | 'prune'
+  | 'tend-keys'
   | 'run-policies';
 
 /** What use cases stand on. `makeControl` makes it. */
@@ -29,6 +31,8 @@ export interface ControlPorts {
   readonly wake: (task: TaskName) => void;
   /** 32 bytes; signs block tokens, seals page tokens. */
   readonly tokenKey: Uint8Array;
+  /** Seals the material of KMS keys. */
+  readonly vault: KeyVault;
   readonly intents: Intents;
   readonly writeGates: WriteGates;
 }

@@ -7,6 +7,7 @@ import { KyselyStore } from '#meta/kysely-store.ts';
 import { createAccount } from './access.ts';
 import { type Control, makeControl } from './control.ts';
 import { Faults, faultyHost, faultyMeta } from './fault.fake.ts';
+import { KeyVault } from './kms/vault.ts';
 import { limits, type Limits } from './limits.ts';
 import { MemoryHost } from './memory-host.fake.ts';
 import type { ControlPorts, TaskName } from './ports.ts';
@@ -76,6 +77,7 @@ export class World implements AsyncDisposable {
       log: silentLog,
       limits: this.#limits,
       tokenKey: new Uint8Array(32).fill(1),
+      vault: new KeyVault({ root: new Uint8Array(32).fill(2), random: this.random }),
     });
   }
 }

@@ -2,6 +2,9 @@ import type { SnapshotId, VolumeId } from './ids.ts';
 
 export type ResourceKind = 'volume' | 'volume-modification' | 'snapshot' | 'instance' | 'operation' | 'resource';
 
+/** `destroyed`: what the key sealed cannot be opened any more. `denied`: also a key of another account that is not there. */
+export type KeyProblem = 'not-found' | 'denied' | 'disabled' | 'pending-deletion' | 'pending-import' | 'destroyed';
+
 /**
  * Why a request was refused, as a fact in the domain's words. A face turns it into its service's code by one exhaustive
  * switch; nothing below the faces knows an AWS code.
@@ -55,6 +58,8 @@ export type Failure =
     }
   /** Nobody may do it as things are set; `what` is a sentence. */
   | { readonly kind: 'not-permitted'; readonly what: string }
+  /** A KMS key that cannot be used for a volume or a snapshot. `key`: as it was given, or its ARN. */
+  | { readonly kind: 'key-unusable'; readonly key: string; readonly problem: KeyProblem }
   /** The token was used with other parameters. */
   | { readonly kind: 'token-mismatch'; readonly token: string }
   | { readonly kind: 'tag-key-reserved'; readonly key: string }

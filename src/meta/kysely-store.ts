@@ -1,7 +1,7 @@
 import { chmodSync, existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
-import { Kysely } from 'kysely';
+import { Kysely, sql } from 'kysely';
 import type { Clock } from '#base/clock.ts';
 import { accountTable } from './account-table.ts';
 import { blockTable } from './block-table.ts';
@@ -47,6 +47,11 @@ export class KyselyStore implements MetaStore {
 
   read<R>(body: (tx: ReadTx) => Promise<R>): Promise<R> {
     return this.transact(body);
+  }
+
+  /** SQLite overwrites deleted content with zeros (sqlite.ts); what the log still has of it goes with the log. */
+  async purge(): Promise<void> {
+    await sql`pragma wal_checkpoint(truncate)`.execute(this.#db);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

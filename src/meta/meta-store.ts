@@ -15,6 +15,8 @@ export interface MetaStore extends AsyncDisposable {
   transact<R>(body: (tx: Tx) => Promise<R>): Promise<R>;
   /** A body that only reads; it sees one state of the whole. */
   read<R>(body: (tx: ReadTx) => Promise<R>): Promise<R>;
+  /** What was removed or replaced before this call is in no file of the store any more when it resolves. */
+  purge(): Promise<void>;
 }
 
 /** The database cannot be used: another server has it, it is newer than this program, or it is damaged. The message names the file and says what to do. */

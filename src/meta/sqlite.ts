@@ -16,6 +16,8 @@ export function openExclusive(path: string): DatabaseSync {
     database.exec('pragma journal_mode=wal');
     database.exec('pragma synchronous=full');
     database.exec('pragma foreign_keys=on');
+    // Sealed keys lie in the rows: what is deleted is overwritten, not only forgotten.
+    database.exec('pragma secure_delete=on');
     // A few MiB are enough for the indexes that lists walk; more would only be memory.
     database.exec('pragma cache_size=-4096');
     // The lock is taken by the first transaction, so let that be now.

@@ -1,6 +1,7 @@
+import { MASTER_KEY_DEFAULT, type MasterKeySource } from '#chunk/master-key-source.ts';
 import type { S3Location } from '#chunk/s3-location.ts';
 
-import { type Decode, count, nullable, record, text } from './host-decode.ts';
+import { type Decode, count, DecodeError, nullable, record, text } from './host-decode.ts';
 import { HYDRATION_DEFAULT, type HydrationSettings } from './hydrations.ts';
 
 /** An address to listen on. */
@@ -19,12 +20,14 @@ export interface HostSettings {
   readonly encryptVolumes?: boolean;
   /** How restored volumes are filled in the background. */
   readonly hydration?: HydrationSettings;
+  /** Where the master key is; never the key itself. */
+  readonly masterKey?: MasterKeySource;
 }
 
 /** What a living host takes up without a restart: nothing of it disturbs a client. */
 export type LiveSettings = Pick<Required<HostSettings>, 'nbdTcp' | 'encryptVolumes' | 'hydration'>;
 
-const SETTINGS = ['nbdTcp', 's3', 'encryptVolumes', 'hydration'] as const satisfies readonly (keyof HostSettings)[];
+const SETTINGS = ['nbdTcp', 's3', 'encryptVolumes', 'hydration', 'masterKey'] as const satisfies readonly (keyof HostSettings)[];
 
 const location: Decode<S3Location> = record<S3Location>({
   bucket: text,
@@ -37,16 +40,35 @@ const settings: Decode<Required<HostSettings>> = record<Required<HostSettings>>(
   s3: (value, path) => nullable(location)(value ?? null, path),
   encryptVolumes: (value) => value === true,
   hydration: record<HydrationSettings>({ bytesPerSecond: count }),
+  masterKey: (value, path) => (value === undefined ? MASTER_KEY_DEFAULT : masterKeySource(value, path)),
 });
+
+function masterKeySource(value: unknown, path: string): MasterKeySource {
+  const { kind, where } = record<{ readonly kind: string; readonly where: string | null }>({
+    kind: text,
+    where: nullable(text),
+  })(value, path);
+  if (kind === 'file') return { kind, where };
+  if (kind === 'environment') return { kind };
+  if (kind === 'command' && where !== null) return { kind, where };
+  throw new DecodeError(`${path} is not a place of a master key`);
+}
+
+/** Left out where it is as ever: hosts of earlier versions are adopted. */
+function masterKeyText(source: MasterKeySource): { readonly masterKey?: unknown } {
+  if (source.kind === 'file' && source.where === null) return {};
+  return { masterKey: { kind: source.kind, where: source.kind === 'environment' ? null : source.where } };
+}
 
 /** One text for one value, to compare and to pass on a command line. */
 export function encodeSettings(value: HostSettings): string {
   const { s3 = null, encryptVolumes = false, hydration: rate = HYDRATION_DEFAULT } = value;
   const hydration = { bytesPerSecond: rate.bytesPerSecond };
   const nbdTcp = value.nbdTcp === null ? null : { host: value.nbdTcp.host, port: value.nbdTcp.port };
-  if (s3 === null) return JSON.stringify({ nbdTcp, s3, encryptVolumes, hydration });
+  const masterKey = masterKeyText(value.masterKey ?? MASTER_KEY_DEFAULT);
+  if (s3 === null) return JSON.stringify({ nbdTcp, s3, encryptVolumes, hydration, ...masterKey });
   const { bucket, prefix, region, endpoint } = s3;
-  return JSON.stringify({ nbdTcp, s3: { bucket, prefix, region, endpoint }, encryptVolumes, hydration });
+  return JSON.stringify({ nbdTcp, s3: { bucket, prefix, region, endpoint }, encryptVolumes, hydration, ...masterKey });
 }
 
 /** In what two hosts can differ: a setting, or the program itself. */

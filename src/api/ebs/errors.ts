@@ -8,6 +8,7 @@ import type { Failure } from '#domain/errors.ts';
 export type ValidationReason =
   | 'INVALID_BLOCK'
   | 'INVALID_BLOCK_TOKEN'
+  | 'INVALID_CUSTOMER_KEY'
   | 'INVALID_PAGE_TOKEN'
   | 'INVALID_PARAMETER_VALUE'
   | 'INVALID_SNAPSHOT_ID'
@@ -27,6 +28,15 @@ export function checksumPartMissing(what: string): AwsRefusal {
 
 function validation(reason: ValidationReason, message: string): AwsError {
   return { code: 'ValidationException', message, status: 400, members: { Reason: reason } };
+}
+
+function keyDenied(key: string): AwsError {
+  return {
+    code: 'AccessDeniedException',
+    message: `You are not authorized to use the KMS key ${key}.`,
+    status: 403,
+    members: { Reason: 'DEPENDENCY_ACCESS_DENIED' },
+  };
 }
 
 function notFound(id: string): AwsError {
@@ -142,6 +152,9 @@ export function mapFailure(failure: Failure, call: Pick<RefusedCall, 'operation'
         'INVALID_PARAMETER_VALUE',
         `Changed blocks count mismatch: ${failure.given} were named and ${failure.expected} were written.`,
       );
+    case 'key-unusable':
+      if (failure.problem === 'denied') return keyDenied(failure.key);
+      return validation('INVALID_CUSTOMER_KEY', `The KMS key ${failure.key} cannot be used: ${failure.problem}.`);
     case 'unsupported':
       return validation('INVALID_PARAMETER_VALUE', `${failure.what} is not supported by this server.`);
     case 'not-permitted':

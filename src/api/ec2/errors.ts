@@ -203,6 +203,23 @@ function modificationRefused(failure: Extract<Failure, { kind: 'volume-modificat
   }
 }
 
+function keyUnusable({ key, problem }: Extract<Failure, { kind: 'key-unusable' }>): AwsError {
+  switch (problem) {
+    case 'not-found':
+      return clientError('InvalidParameterValue', `Value (${key}) for parameter kmsKeyId is invalid. The key does not exist.`);
+    case 'denied':
+      return { code: 'UnauthorizedOperation', message: `You are not authorized to use the KMS key ${key}.`, status: 403 };
+    case 'destroyed':
+      return clientError('CustomerKeyHasBeenRevoked', `The KMS key ${key} has been deleted.`);
+    case 'disabled':
+    case 'pending-deletion':
+    case 'pending-import':
+      return clientError('InvalidKMSKey.InvalidState', `The KMS key ${key} is in an incorrect state: ${problem}.`);
+    default:
+      return unreachable(problem);
+  }
+}
+
 /** A refusal of the domain as EC2 says it. */
 export function mapFailure(failure: Failure): AwsError {
   switch (failure.kind) {
@@ -243,6 +260,8 @@ export function mapFailure(failure: Failure): AwsError {
       return modificationRefused(failure);
     case 'not-permitted':
       return clientError('OperationNotPermitted', failure.what);
+    case 'key-unusable':
+      return keyUnusable(failure);
     case 'token-mismatch':
       return clientError(
         'IdempotentParameterMismatch',

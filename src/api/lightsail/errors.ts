@@ -82,6 +82,8 @@ export function mapFailure(failure: Failure): AwsError {
       return invalidInput(`The tag key ${failure.key} begins with aws:, which is reserved.`, 'Choose another tag key.');
     case 'page-token-invalid':
       return invalidInput('The page token is not valid.', 'Use the nextPageToken of the reply before, or none.');
+    case 'key-unusable':
+      return operationFailure('KeyUnusable', `The KMS key ${failure.key} cannot be used: ${failure.problem}.`, 'Enable the key.');
     case 'unsupported':
       return unsupported(`${failure.what} is not supported by this server.`);
     case 'not-permitted':

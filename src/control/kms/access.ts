@@ -1,0 +1,209 @@
+import type { AccountId } from '#domain/ids.ts';
+import { aliasArn, keyArn, type KeyRef, parseKeyOnly, parseKeyRef, rootArn } from '#domain/kms/arn.ts';
+import type { EncryptionContext } from '#domain/kms/ciphertext.ts';
+import { refuseKms } from '#domain/kms/failure.ts';
+import { type Grant, grantAllows } from '#domain/kms/grant.ts';
+import type { KmsKey } from '#domain/kms/key.ts';
+import { parsePolicy } from '#domain/policy/document.ts';
+import { decide, type Decision, type PolicySet, type RequestPrincipal } from '#domain/policy/evaluate.ts';
+import type { Context } from '#domain/policy/template.ts';
+import type { Scope } from '#domain/volume.ts';
+import type { ReadTx } from '#meta/meta-store.ts';
+import type { ControlPorts } from '../ports.ts';
+import { checkGrantTokens } from './grant-tokens.ts';
+import { aliasKind, grantKind, keyKind, ofOwner } from './records.ts';
+
+/** Who asks, with everything that has a say about them. */
+export interface Caller {
+  readonly account: AccountId;
+  /** As refusals name them. */
+  readonly arn: string;
+  readonly principal: RequestPrincipal;
+  readonly policies: PolicySet;
+  /** Condition keys of the request (`aws:SourceIp`), in lower case. */
+  readonly context: Context;
+  /** The service that asks in the principal's name (`ec2`); null: the principal itself. */
+  readonly via: string | null;
+}
+
+/** What every use case of KMS stands on: the server, the request's account and region, and who asks. */
+export interface KmsCall {
+  readonly ports: ControlPorts;
+  readonly scope: Scope;
+  readonly caller: Caller;
+}
+
+const EVERYTHING = parsePolicy(
+  JSON.stringify({ Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: '*', Resource: '*' }] }),
+  'identity',
+);
+
+/** The root of an account, which may do everything that no other account's policy forbids. */
+export function rootCaller(account: AccountId, via: string | null = null): Caller {
+  const arn = rootArn(account);
+  const identity = EVERYTHING.kind === 'policy' ? [EVERYTHING.policy] : [];
+  return {
+    account,
+    arn,
+    principal: { account, isRoot: true, arns: [arn] },
+    policies: { identity, boundary: null, session: null },
+    context: new Map([
+      ['aws:principalarn', [arn]],
+      ['aws:principalaccount', [account]],
+    ]),
+    via,
+  };
+}
+
+/** What is asked of a key, as policies, grants and conditions see it. */
+export interface KeyUse {
+  /** `Encrypt`; of a grant the same word. */
+  readonly action: string;
+  /** What the operation is bound to; null: it takes no encryption context. */
+  readonly context?: EncryptionContext | null;
+  readonly grantTokens?: readonly string[];
+  /** Whether a grant can allow it. */
+  readonly isGrantable?: boolean;
+  /** Of grants that allow the action, those that count; absent: all. */
+  readonly grantFits?: (grant: Grant) => boolean;
+  /** Whether keys of other accounts can be named. */
+  readonly isCrossAccount?: boolean;
+  /** Whether an alias can be named. */
+  readonly takesAlias?: boolean;
+  /** Further condition keys, in lower case. */
+  readonly keys?: readonly (readonly [string, readonly string[]])[];
+}
+
+/**
+ * The key that a client named, when they may do that to it. Refuses: malformed-arn, malformed-key-id, other-region,
+ * key-not-found, alias-not-found, grant-token, denied.
+ */
+export async function keyFor(call: KmsCall, tx: ReadTx, text: string, use: KeyUse): Promise<KmsKey> {
+  const ref = use.takesAlias === true ? parseKeyRef(call.scope, text) : parseKeyOnly(call.scope, text);
+  const key = await findKey(tx, ref);
+  if (key === null) return refuseMissing(call, ref, use);
+  await authorize(call, tx, key, use, ref.kind === 'alias' ? ref.name : null);
+  return key;
+}
+
+export async function findKey(tx: ReadTx, ref: KeyRef): Promise<KmsKey | null> {
+  if (ref.kind === 'key') return await tx.documents.find(keyKind, ref.scope, ref.id);
+  const alias = await tx.documents.find(aliasKind, ref.scope, ref.name);
+  return alias === null ? null : await tx.documents.find(keyKind, ref.scope, alias.key);
+}
+
+/** Nobody learns whether another account's key is there. */
+function refuseMissing(call: KmsCall, ref: KeyRef, use: KeyUse): never {
+  const resource = ref.kind === 'key' ? keyArn({ ...ref.scope, id: ref.id }) : aliasArn(ref.scope, ref.name);
+  if (ref.scope.account !== call.scope.account) {
+    refuseKms({ kind: 'denied', principal: call.caller.arn, action: use.action, resource, by: 'unseen' });
+  }
+  if (ref.kind === 'alias') refuseKms({ kind: 'alias-not-found', alias: resource });
+  refuseKms({ kind: 'key-not-found', key: resource });
+}
+
+/**
+ * A deny of any policy refuses. Otherwise the key's policy and, where that delegates to the account or the caller is of
+ * another, the caller's own policies allow; or a grant does. Refuses: denied, grant-token.
+ */
+export async function authorize(
+  call: KmsCall,
+  tx: ReadTx,
+  key: KmsKey,
+  use: KeyUse,
+  alias: string | null = null,
+): Promise<void> {
+  const { caller } = call;
+  const tokens = use.grantTokens ?? [];
+  if (tokens.length > 0) checkGrantTokens(call.ports.vault, tokens);
+  const isForeign = key.account !== call.scope.account;
+  const decision =
+    isForeign && use.isCrossAccount !== true
+      ? 'implicit-deny'
+      : decideOnKey(caller, key, use.action, await contextOf(call, tx, key, use, alias));
+  if (decision === 'allowed') return;
+  const mayBeGranted = decision === 'implicit-deny' && use.isGrantable === true;
+  if (mayBeGranted && (await grantFor(tx, caller, key, use)) !== null) return;
+  const by = isForeign ? 'unseen' : decision === 'explicit-deny' ? 'explicit' : 'nothing-allows';
+  refuseKms({ kind: 'denied', principal: caller.arn, action: use.action, resource: keyArn(key), by });
+}
+
+/** What policies say, the key's and the caller's. */
+export function decideOnKey(
+  caller: Caller,
+  key: Pick<KmsKey, 'account' | 'region' | 'id' | 'policy'>,
+  action: string,
+  context: Context,
+): Decision {
+  const parsed = parsePolicy(key.policy, 'resource');
+  // Only parsed policies are stored; one that a later program does not understand any more allows nothing.
+  if (parsed.kind === 'malformed') return 'explicit-deny';
+  return decide(
+    caller.policies,
+    { action: `kms:${action}`, resource: keyArn(key), principal: caller.principal, context },
+    { account: key.account, policy: parsed.policy },
+  );
+}
+
+/** The grant that allows it; null: none. */
+export async function grantFor(tx: ReadTx, caller: Caller, key: KmsKey, use: KeyUse): Promise<Grant | null> {
+  const grants = await ofOwner(tx, grantKind, key, key.id);
+  for (const principal of caller.principal.arns) {
+    const asked = { principal, operation: use.action, context: use.context ?? null };
+    const found = grants.find((grant) => grantAllows(grant, asked) && (use.grantFits?.(grant) ?? true));
+    if (found !== undefined) return found;
+  }
+  return null;
+}
+
+/** Whether the caller may do what concerns no key there is yet: policies of the caller alone. Refuses: denied. */
+export function authorizeAccount(
+  call: KmsCall,
+  action: string,
+  options: { readonly resource?: string; readonly keys?: readonly (readonly [string, readonly string[]])[] } = {},
+): void {
+  const { caller } = call;
+  const resource = options.resource ?? '*';
+  const context = new Map([...caller.context, ...callKeys(call), ...(options.keys ?? [])]);
+  const request = { action: `kms:${action}`, resource, principal: caller.principal, context };
+  const decision = decide(caller.policies, request, null);
+  if (decision === 'allowed') return;
+  const by = decision === 'explicit-deny' ? 'explicit' : 'nothing-allows';
+  refuseKms({ kind: 'denied', principal: caller.arn, action, resource, by });
+}
+
+export async function contextOf(
+  call: KmsCall,
+  tx: ReadTx,
+  key: KmsKey,
+  use: KeyUse,
+  alias: string | null,
+): Promise<Context> {
+  const context = new Map<string, readonly string[]>([
+    ...call.caller.context,
+    ...callKeys(call),
+    ['kms:keyorigin', [key.origin === 'generated' ? 'AWS_KMS' : 'EXTERNAL']],
+    ['kms:keyspec', ['SYMMETRIC_DEFAULT']],
+    ['kms:keyusage', ['ENCRYPT_DECRYPT']],
+    ['kms:multiregion', ['false']],
+    ...(use.keys ?? []),
+  ]);
+  for (const [name, value] of Object.entries(key.tags)) context.set(`aws:resourcetag/${name.toLowerCase()}`, [value]);
+  if (alias !== null) context.set('kms:requestalias', [alias]);
+  const names = (await ofOwner(tx, aliasKind, key, key.id)).map(({ name }) => name);
+  if (names.length > 0) context.set('kms:resourcealiases', names);
+  const encryption = Object.entries(use.context ?? {});
+  for (const [name, value] of encryption) context.set(`kms:encryptioncontext:${name.toLowerCase()}`, [value]);
+  if (encryption.length > 0) {
+    context.set(
+      'kms:encryptioncontextkeys',
+      encryption.map(([name]) => name),
+    );
+  }
+  return context;
+}
+
+function callKeys({ caller, scope }: KmsCall): readonly (readonly [string, readonly string[]])[] {
+  const own = [['kms:calleraccount', [caller.account]] as const];
+  return caller.via === null ? own : [...own, ['kms:viaservice', [`${caller.via}.${scope.region}.amazonaws.com`]]];
+}
