@@ -21,7 +21,7 @@ export async function environmentLines(options: ConfigOptions): Promise<string> 
   }
   const server = await readServerFile(dataDirectory);
   if (server === null || !isRunning(server.processId)) {
-    const port = `${server?.endpoint ?? `port ${PORT_DEFAULT}, its default`}`;
+    const port = server?.endpoint ?? `port ${PORT_DEFAULT}, its default`;
     process.stderr.write(`varve: no server runs on ${dataDirectory} now; these lines are for ${port}\n`);
   }
   const variables = {
