@@ -140,7 +140,9 @@ test('a header that makes no sense is refused by what is wrong', () => {
   refused((record) => record.writeUInt32LE(4096, 4), /no whole chunk/);
   refused((record) => record.writeUInt8(0xff, 100), /wrong length/);
   refused((record) => record.writeUInt8(4, 0), /unknown kind 4/);
-  refused((record) => record.writeUInt8(2, 1), /unknown codec 2/);
+  refused((record) => record.writeUInt8(4, 1), /unknown codec 4/);
+  refused((record) => record.writeUInt8(2, 1), /wrong length/);
+  refused((record) => record.writeUInt8(3, 1), /wrong length/);
   refused((record) => record.writeUInt8(1, 2), /unknown flags/);
 });
 

@@ -5,11 +5,11 @@ import { present } from '#base/assert.ts';
 
 import { scatterBlocks } from './block-set.ts';
 import { DamageError } from './errors.ts';
+import { expandPayload, isCompressed } from './payload.ts';
 import {
   checkAddress,
   checkContent,
   checkIdentity,
-  CODEC_RAW,
   decryptRecord,
   openRecord,
   parseRecordHeader,
@@ -89,10 +89,11 @@ interface OpenedLink {
 
 async function openLink(keys: AccountKeys, link: ChainLink, base: Uint8Array | null): Promise<OpenedLink> {
   const header = headerOf(link, base);
-  if (header.codec === CODEC_RAW || header.contentBytes <= INLINE_BYTES_MAX) {
+  if (!isCompressed(header.codec) || header.contentBytes <= INLINE_BYTES_MAX) {
     return { header, content: openRecord(keys, link.record, header) };
   }
-  const content = await inflate(decryptRecord(keys, link.record, header), header.contentBytes);
+  const inflated = await inflate(decryptRecord(keys, link.record, header), header.contentBytes);
+  const content = expandPayload(header.codec, inflated);
   checkContent(header, content);
   return { header, content };
 }

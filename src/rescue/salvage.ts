@@ -1,6 +1,7 @@
 import type { ChunkStore } from '#chunk/chunk-store.ts';
 import { settleSpareCopies, type AccountCopies } from '#chunk/copies.ts';
 import { DamageError } from '#chunk/errors.ts';
+import { CODEC_MAX } from '#chunk/payload.ts';
 import {
   PACK_HEADER_BYTES,
   PACK_PREFIX,
@@ -25,7 +26,6 @@ const HEADER_BYTES = new Map([
   [kindCode('node'), RECORD_HEADER_BYTES],
   [kindCode('delta'), DELTA_HEADER_BYTES],
 ]);
-const CODEC_MAX = 1;
 
 /** A pack that could not be taken in by its footer, and how many of its records were found without it. */
 export interface SalvagedPack {
