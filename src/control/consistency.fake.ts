@@ -14,8 +14,11 @@ export async function assertConsistent(
 ): Promise<void> {
   const page = { after: 0, countMax: 1000 };
   const found = await world.ports.meta.read(async (tx) => ({
-    volumes: await tx.volumes.inState(['creating', 'available', 'deleting', 'error'], page),
-    snapshots: await tx.snapshots.inState(['cutting', 'pending', 'completed', 'error', 'deleting'], page),
+    volumes: await tx.volumes.inState(['creating', 'available', 'recoverable', 'deleting', 'error'], page),
+    snapshots: await tx.snapshots.inState(
+      ['cutting', 'pending', 'completed', 'error', 'recoverable', 'recovering', 'deleting'],
+      page,
+    ),
     unreleased: await tx.snapshots.unreleased(page),
     operations: await tx.operations.list(scope, null, page),
   }));

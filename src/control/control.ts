@@ -10,6 +10,7 @@ import type { Limits } from './limits.ts';
 import type { ControlPorts, TaskName } from './ports.ts';
 import { collectChunks } from './tasks/collect-chunks.ts';
 import { TaskDriver } from './tasks/driver.ts';
+import { emptyBin } from './tasks/empty-bin.ts';
 import { expireDirect } from './tasks/expire-direct.ts';
 import { finishDeletions } from './tasks/finish-deletions.ts';
 import { finishIntents } from './tasks/finish-intents.ts';
@@ -76,5 +77,6 @@ function tasksOf(ports: ControlPorts): readonly Task[] {
     prune(ports),
     new TendKeys(ports),
     runPolicies(ports),
+    emptyBin(ports),
   ];
 }

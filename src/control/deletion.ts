@@ -8,6 +8,8 @@ import type { Deleted } from './delete-once.ts';
 import { isHostError, onOpenVolume } from './host-failure.ts';
 import { freeToken, recordToken, type TokenUse } from './idempotency.ts';
 import { snapshotIn, volumeIn } from './lookup.ts';
+import { binOf } from './recycle-bin.ts';
+import { refuseLocked } from './snapshot-locks.ts';
 import { endOperations, startOperations } from './operations.ts';
 import type { ControlPorts } from './ports.ts';
 
@@ -38,8 +40,10 @@ export async function retireVolume(
   const begun = await ports.meta.transact(async (tx) => {
     const volume = await volumeIn(tx, scope, id);
     if (volume.state === 'creating') refuse({ kind: 'wrong-state', resource: 'volume', id, state: volume.state });
-    await tx.volumes.update({ ...volume, state: 'deleting' });
+    const bin = volume.state === 'available' ? await binOf(ports, tx, volume, 'EBS_VOLUME') : null;
+    await tx.volumes.update({ ...volume, state: bin === null ? 'deleting' : 'recoverable', bin });
     await recordToken(tx, scope, use, id, ports.clock.nowMs());
+    if (bin !== null) return null;
     const operations = await startOperations(
       ports,
       tx,
@@ -59,6 +63,10 @@ export async function retireVolume(
     );
     return { volume, operations };
   });
+  if (begun === null) {
+    ports.wake('empty-bin'); // Stops serving it.
+    return { operations: [] };
+  }
   try {
     const ended = await finishVolume(ports, begun.volume, { evict: false });
     return { operations: begun.operations.map((one) => ended.find(({ id: other }) => other === one.id) ?? one) };
@@ -185,6 +193,13 @@ export async function retireSnapshot(
 ): Promise<Deleted> {
   const begun = await ports.meta.transact(async (tx) => {
     const snapshot = await snapshotIn(tx, scope, id);
+    refuseLocked(snapshot, ports.clock.nowMs());
+    const bin = snapshot.state === 'completed' ? await binOf(ports, tx, snapshot, 'EBS_SNAPSHOT') : null;
+    if (bin !== null) {
+      await tx.snapshots.update({ ...snapshot, state: 'recoverable', bin });
+      await recordToken(tx, scope, use, id, ports.clock.nowMs());
+      return null;
+    }
     const deleting: Snapshot = { ...snapshot, state: 'deleting' };
     await tx.snapshots.update(deleting);
     await recordToken(tx, scope, use, id, ports.clock.nowMs());
@@ -211,6 +226,7 @@ export async function retireSnapshot(
     );
     return { snapshot: deleting, operations };
   });
+  if (begun === null) return { operations: [] };
   ports.wake('upload-snapshots'); // An upload of it ends.
   try {
     const ended = await finishSnapshot(ports, begun.snapshot);

@@ -10,7 +10,12 @@ import type { ReadTx } from '#meta/meta-store.ts';
 /** Null when the client does not see it. */
 export async function volumeSeen(tx: ReadTx, scope: Scope, id: VolumeId): Promise<Volume | null> {
   const volume = await tx.volumes.find(id);
-  const isSeen = volume !== null && isIn(scope, volume) && !volume.draft && volume.state !== 'deleting';
+  const isSeen =
+    volume !== null &&
+    isIn(scope, volume) &&
+    !volume.draft &&
+    volume.state !== 'deleting' &&
+    volume.state !== 'recoverable';
   return isSeen ? volume : null;
 }
 

@@ -17,7 +17,8 @@ export type TaskName =
   | 'expire-direct'
   | 'prune'
   | 'tend-keys'
-  | 'run-policies';
+  | 'run-policies'
+  | 'empty-bin';
 
 /** What use cases stand on. `makeControl` makes it. */
 export interface ControlPorts {

@@ -18,7 +18,10 @@ export async function servedVolumes(
   after: Sequence,
 ): Promise<{ readonly volumes: readonly ServedVolume[]; readonly next: Sequence | null }> {
   const rows = await ports.meta.read((tx) =>
-    tx.volumes.inState(['creating', 'available', 'deleting', 'error'], { after, countMax: COUNT_PER_PAGE }),
+    tx.volumes.inState(['creating', 'available', 'recoverable', 'deleting', 'error'], {
+      after,
+      countMax: COUNT_PER_PAGE,
+    }),
   );
   const volumes = rows.flatMap(({ record }) => (record.draft ? [] : [record]));
   const statuses = new Map(

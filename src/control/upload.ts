@@ -3,6 +3,7 @@ import { isHostError, onOpenVolume } from './host-failure.ts';
 import { releaseCut, retireDraft, uploadIntent } from './deletion.ts';
 import { endOperations } from './operations.ts';
 import type { ControlPorts } from './ports.ts';
+import { lockStarted } from './snapshot-locks.ts';
 import { cutVolume } from './snapshots.ts';
 import { gibToBytes } from '#domain/geometry.ts';
 import type { Epoch, SnapshotId } from '#domain/ids.ts';
@@ -133,13 +134,14 @@ async function complete(ports: ControlPorts, snapshot: Snapshot, result: UploadR
   await ports.meta.transact(async (tx) => {
     const current = await tx.snapshots.find(snapshot.id);
     if (current?.state !== 'pending') return; // Deleted meanwhile; whoever does it removes the manifest, too.
+    const nowMs = Math.max(ports.clock.nowMs(), current.startedAtMs);
     await tx.snapshots.update({
-      ...current,
+      ...lockStarted(current, nowMs),
       ...result,
       state: 'completed',
       stateMessage: null,
       progressPercent: 100,
-      completedAtMs: Math.max(ports.clock.nowMs(), current.startedAtMs),
+      completedAtMs: nowMs,
       // A draft goes as a whole.
       released: current.direct,
     });

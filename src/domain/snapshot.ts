@@ -1,5 +1,7 @@
 import type { Encryption } from './encryption.ts';
 import type { AccountId, CutId, Epoch, Lineage, RegionName, SnapshotId, VolumeId } from './ids.ts';
+import type { Binned } from './recycle-bin.ts';
+import type { SnapshotLock } from './snapshot-lock.ts';
 import type { Face, Scope, Tags } from './volume.ts';
 
 /**
@@ -7,9 +9,10 @@ import type { Face, Scope, Tags } from './volume.ts';
  * `cutting`: the intent is recorded and the cut may or may not have happened; no client has seen the snapshot. What is
  * found so without a request that works on it is given up: its client got no answer and will ask again, and a snapshot
  * of another instant than that of the request is not what was asked for.
- * `deleting` is invisible to clients.
+ * `deleting` is invisible to clients. completed → recoverable → recovering → completed; recoverable → deleting: what is
+ * deleted and kept by a rule of the recycle bin is `recoverable`, and found in the bin only.
  */
-export type SnapshotState = 'cutting' | 'pending' | 'completed' | 'error' | 'deleting';
+export type SnapshotState = 'cutting' | 'pending' | 'completed' | 'error' | 'recoverable' | 'recovering' | 'deleting';
 
 /** What a snapshot may have beside what every snapshot has. */
 export interface SnapshotDetails {
@@ -21,6 +24,10 @@ export interface SnapshotDetails {
   readonly sharedWith: readonly (AccountId | 'all')[];
   /** What it is a copy of; null for others. */
   readonly copiedFrom: { readonly snapshot: SnapshotId; readonly region: RegionName } | null;
+  /** Null: nobody ever locked it. */
+  readonly lock: SnapshotLock | null;
+  /** Of a `recoverable` one. */
+  readonly bin: Binned | null;
 }
 
 export const NO_SNAPSHOT_DETAILS: SnapshotDetails = {
@@ -28,6 +35,8 @@ export const NO_SNAPSHOT_DETAILS: SnapshotDetails = {
   productCodes: [],
   sharedWith: [],
   copiedFrom: null,
+  lock: null,
+  bin: null,
 };
 
 export interface Snapshot extends Scope, SnapshotDetails {
@@ -72,9 +81,10 @@ export interface Snapshot extends Scope, SnapshotDetails {
 }
 
 /** What clients see: EC2 and EBS direct call the first `pending`. */
-export type VisibleSnapshotState = 'pending' | 'completed' | 'error';
+export type VisibleSnapshotState = 'pending' | 'completed' | 'error' | 'recovering';
 
 /** The state that clients see; null for a snapshot that they do not see at all. */
 export function visibleState(snapshot: Snapshot): VisibleSnapshotState | null {
-  return snapshot.state === 'cutting' || snapshot.state === 'deleting' ? null : snapshot.state;
+  const { state } = snapshot;
+  return state === 'cutting' || state === 'deleting' || state === 'recoverable' ? null : state;
 }

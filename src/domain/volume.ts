@@ -1,4 +1,5 @@
 import type { Encryption } from './encryption.ts';
+import type { Binned } from './recycle-bin.ts';
 import type { VolumeModification } from './volume-modification.ts';
 import type { AccountId, Generation, Lineage, RegionName, SnapshotId, VolumeId } from './ids.ts';
 
@@ -17,10 +18,11 @@ export type VolumeType = 'standard' | 'gp2' | 'gp3' | 'io1' | 'io2' | 'st1' | 's
 
 /**
  * creating → available → deleting → (gone); creating → deleting; available ⇄ error (its bytes cannot be served).
+ * available → recoverable → available or deleting: deleted, kept by a rule of the recycle bin, and not served.
  * `deleting` is invisible to clients; it lasts while pending snapshots still read the volume's slots.
  * A `draft` is a volume that nobody serves: an EBS direct snapshot being made.
  */
-export type VolumeState = 'creating' | 'available' | 'deleting' | 'error';
+export type VolumeState = 'creating' | 'available' | 'recoverable' | 'deleting' | 'error';
 
 /** What a volume may have beside what every volume has. */
 export interface VolumeDetails {
@@ -36,6 +38,8 @@ export interface VolumeDetails {
   readonly modifiedAtMs: readonly number[];
   /** What clients set and read; what it says happens always, since a volume whose data is in doubt is never served. */
   readonly autoEnableIo: boolean;
+  /** Of a `recoverable` one. */
+  readonly bin: Binned | null;
 }
 
 export const NO_VOLUME_DETAILS: VolumeDetails = {
@@ -45,6 +49,7 @@ export const NO_VOLUME_DETAILS: VolumeDetails = {
   modification: null,
   modifiedAtMs: [],
   autoEnableIo: false,
+  bin: null,
 };
 
 export interface Volume extends Scope, VolumeDetails {

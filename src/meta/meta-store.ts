@@ -95,6 +95,8 @@ export interface ListFilter {
   readonly face: Face | null;
   /** Only resources that have a tag. */
   readonly tagged?: boolean;
+  /** Those in the recycle bin, instead of the others. */
+  readonly binned?: boolean;
 }
 
 export interface VolumeTable {

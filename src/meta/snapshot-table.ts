@@ -8,7 +8,7 @@ import type { ListFilter, Page, Row, SnapshotTable } from './meta-store.ts';
 import { hasNameTag } from './name-tag.ts';
 import type { SnapshotRow, Tables } from './schema/tables.ts';
 
-const VISIBLE: readonly SnapshotState[] = ['pending', 'completed', 'error'];
+const VISIBLE: readonly SnapshotState[] = ['pending', 'completed', 'error', 'recovering'];
 
 export function snapshotTable(db: Kysely<Tables>): SnapshotTable {
   const counted = () => db.selectFrom('snapshots').select((e) => e.fn.countAll<number>().as('count'));
@@ -18,15 +18,18 @@ export function snapshotTable(db: Kysely<Tables>): SnapshotTable {
       return row === undefined ? null : snapshotOf(row);
     },
 
-    list: async ({ scope, face, tagged }: ListFilter, page: Page) => {
+    list: async ({ scope, face, tagged, binned }: ListFilter, page: Page) => {
       let query = db
         .selectFrom('snapshots')
         .selectAll()
         .where('account', '=', scope.account)
         .where('region', '=', scope.region)
-        .where('sequence', '>', page.after)
-        // Unary plus: the index on the state is not the one to walk here.
-        .where(sql`+state`, 'in', VISIBLE);
+        .where('sequence', '>', page.after);
+      query =
+        binned === true
+          ? query.where('state', '=', 'recoverable')
+          : // Unary plus: the index on the state is not the one to walk here.
+            query.where(sql`+state`, 'in', VISIBLE);
       if (face !== null) query = query.where('face', '=', face);
       if (tagged === true) query = query.where('tags', '!=', sql<string>`'{}'`);
       return (await query.orderBy('sequence').limit(page.countMax).execute()).map(numbered);

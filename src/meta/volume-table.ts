@@ -14,6 +14,9 @@ import type { ListFilter, Page, Row, VolumeTable } from './meta-store.ts';
 import { hasNameTag } from './name-tag.ts';
 import type { Tables, VolumeRow } from './schema/tables.ts';
 
+/** What no list shows. */
+const HIDDEN: readonly VolumeState[] = ['deleting', 'recoverable'];
+
 export function volumeTable(db: Kysely<Tables>): VolumeTable {
   return {
     find: async (id) => {
@@ -21,15 +24,15 @@ export function volumeTable(db: Kysely<Tables>): VolumeTable {
       return row === undefined ? null : volumeOf(row);
     },
 
-    list: async ({ scope, face, tagged }: ListFilter, page: Page) => {
+    list: async ({ scope, face, tagged, binned }: ListFilter, page: Page) => {
       let query = db
         .selectFrom('volumes')
         .selectAll()
         .where('account', '=', scope.account)
         .where('region', '=', scope.region)
         .where('sequence', '>', page.after)
-        .where('draft', '=', 0)
-        .where('state', '!=', 'deleting');
+        .where('draft', '=', 0);
+      query = binned === true ? query.where('state', '=', 'recoverable') : query.where('state', 'not in', HIDDEN);
       if (face !== null) query = query.where('face', '=', face);
       // Written as in the partial index, or SQLite would not use it.
       if (tagged === true) query = query.where('tags', '!=', sql<string>`'{}'`);

@@ -3,9 +3,21 @@ import { describeAccountAttributes } from './account-attributes.ts';
 import { mapFailure } from './errors.ts';
 import { describeAvailabilityZones, describeRegions } from './regions.ts';
 import { createSnapshot, deleteSnapshot, describeSnapshots } from './snapshots.ts';
+import {
+  listSnapshotsInRecycleBin,
+  listVolumesInRecycleBin,
+  restoreSnapshotFromRecycleBin,
+  restoreVolumeFromRecycleBin,
+} from './recycle-bin.ts';
+import { describeLockedSnapshots, lockSnapshot, unlockSnapshot } from './snapshot-locks.ts';
 import { createTags, deleteTags, describeTags } from './tags.ts';
 import { describeVolumesModifications, modifyVolume } from './volume-modifications.ts';
-import { describeVolumeAttribute, describeVolumeStatus, enableVolumeIo, modifyVolumeAttribute } from './volume-status.ts';
+import {
+  describeVolumeAttribute,
+  describeVolumeStatus,
+  enableVolumeIo,
+  modifyVolumeAttribute,
+} from './volume-status.ts';
 import { createVolume, deleteVolume, describeVolumes } from './volumes.ts';
 
 /** EC2: volumes, snapshots, their tags, and where they can be. */
@@ -20,6 +32,7 @@ export const ec2Face = defineFace({
     DeleteVolume: deleteVolume,
     DescribeAccountAttributes: describeAccountAttributes,
     DescribeAvailabilityZones: describeAvailabilityZones,
+    DescribeLockedSnapshots: describeLockedSnapshots,
     DescribeRegions: describeRegions,
     DescribeSnapshots: describeSnapshots,
     DescribeTags: describeTags,
@@ -28,8 +41,14 @@ export const ec2Face = defineFace({
     DescribeVolumes: describeVolumes,
     DescribeVolumesModifications: describeVolumesModifications,
     EnableVolumeIO: enableVolumeIo,
+    ListSnapshotsInRecycleBin: listSnapshotsInRecycleBin,
+    ListVolumesInRecycleBin: listVolumesInRecycleBin,
+    LockSnapshot: lockSnapshot,
     ModifyVolume: modifyVolume,
     ModifyVolumeAttribute: modifyVolumeAttribute,
+    RestoreSnapshotFromRecycleBin: restoreSnapshotFromRecycleBin,
+    RestoreVolumeFromRecycleBin: restoreVolumeFromRecycleBin,
+    UnlockSnapshot: unlockSnapshot,
   },
   repeatable: ['Describe', 'Get', 'List'],
   mapFailure,

@@ -13,7 +13,12 @@ export function createdVolumeView(volume: Volume): VolumeView {
 
 /** What DescribeVolumes shows. */
 export function volumeView(volume: Volume): VolumeView {
-  return { ...commonView(volume), State: volume.state, Attachments: [] };
+  return { ...commonView(volume), State: stateOf(volume), Attachments: [] };
+}
+
+/** One in the recycle bin is shown by what lists the bin alone, as what it was. */
+export function stateOf({ state }: Volume): Exclude<Volume['state'], 'recoverable'> {
+  return state === 'recoverable' ? 'available' : state;
 }
 
 function commonView(volume: Volume): VolumeView {
@@ -63,7 +68,7 @@ export const volumeFilters: FilterTable<Volume> = {
     ['operator.principal', () => NONE],
     ['size', (volume) => [String(volume.sizeGib)]],
     ['snapshot-id', (volume) => [volume.origin ?? '']],
-    ['status', (volume) => [volume.state]],
+    ['status', (volume) => [stateOf(volume)]],
     ['tag-key', (volume) => Object.keys(volume.tags)],
     ['volume-id', (volume) => [volume.id]],
     ['volume-type', (volume) => [volume.type]],

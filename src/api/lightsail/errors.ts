@@ -99,7 +99,11 @@ export function mapFailure(failure: Failure): AwsError {
     case 'block-token-invalid':
       return invalidInput('The block token is not valid.', 'Correct the value.');
     case 'volume-modification':
-      return operationFailure('NotModifiable', `The disk ${failure.volume} cannot be modified now.`, 'Try again later.');
+      return operationFailure(
+        'NotModifiable',
+        `The disk ${failure.volume} cannot be modified now.`,
+        'Try again later.',
+      );
     case 'checksum-mismatch':
       return invalidInput('The checksum does not match the data.', 'Correct the value.');
     case 'block-conflict':

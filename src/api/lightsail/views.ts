@@ -39,6 +39,7 @@ export function diskView(disk: Volume): Disk {
 const DISK_STATES: Readonly<Record<VolumeState, DiskState>> = {
   creating: 'pending',
   available: 'available',
+  recoverable: 'unknown', // Never seen: disks do not come into the recycle bin.
   deleting: 'unknown', // Never seen: a disk being deleted is not found.
   error: 'error',
 };
@@ -58,12 +59,18 @@ export function diskSnapshotView(snapshot: Snapshot): DiskSnapshot {
     resourceType: 'DiskSnapshot',
     tags: tagViews(snapshot.tags),
     sizeInGb: snapshot.volumeSizeGib,
-    state: visibleState(snapshot) ?? 'unknown',
+    state: snapshotState(snapshot),
     progress: `${snapshot.progressPercent}%`,
     ...(snapshot.volumeName === null ? {} : { fromDiskName: snapshot.volumeName }),
     fromDiskArn: diskArn(snapshot, snapshot.volume),
     isFromAutoSnapshot: false,
   };
+}
+
+/** Lightsail's snapshots do not come into the recycle bin; another face's that does is `pending` until it is back. */
+function snapshotState(snapshot: Snapshot): NonNullable<DiskSnapshot['state']> {
+  const state = visibleState(snapshot);
+  return state === null ? 'unknown' : state === 'recovering' ? 'pending' : state;
 }
 
 export function operationView(operation: Operation): OperationShape {

@@ -4,6 +4,7 @@ import { DomainError } from '#domain/errors.ts';
 import type { PolicyDetails, Schedule } from '#domain/lifecycle/policy.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
 import type { Scope, Volume } from '#domain/volume.ts';
+import { volumeRequest } from '#control/request.fake.ts';
 import { deleteSnapshot, listSnapshots } from '#control/snapshots.ts';
 import { createVolume, deleteVolume } from '#control/volumes.ts';
 import { World } from '#control/world.fake.ts';
@@ -42,20 +43,8 @@ class Setting implements AsyncDisposable {
   }
 
   async volume(tags: Record<string, string>): Promise<Volume> {
-    const { volume } = await createVolume(this.world.ports, this.scope, {
-      face: 'ec2',
-      name: null,
-      zone: 'us-east-1a',
-      sizeGib: 1,
-      type: 'gp3',
-      iops: null,
-      throughputMibps: null,
-      multiAttach: false,
-      origin: null,
-      tags: Object.entries(tags).map(([key, value]) => ({ key, value })),
-      token: null,
-      operation: null,
-    });
+    const request = volumeRequest({ tags: Object.entries(tags).map(([key, value]) => ({ key, value })) });
+    const { volume } = await createVolume(this.world.ports, this.scope, request);
     return volume;
   }
 

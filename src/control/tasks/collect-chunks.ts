@@ -5,7 +5,7 @@ import { eachRow } from './each-row.ts';
 import type { Task } from './task.ts';
 
 /** A volume that is `creating` is the host's to find, if it is there; one that is `deleting` may be gone. */
-const ON_DISK: readonly VolumeState[] = ['available', 'error'];
+const ON_DISK: readonly VolumeState[] = ['available', 'recoverable', 'error'];
 
 /**
  * Gives back what deleted snapshots alone held: some seconds after deletions, gathered, and every day. The host refuses while

@@ -1,7 +1,7 @@
 import type { ControlPorts } from '#control/ports.ts';
 import { releaseEnded, uploadSnapshot } from '#control/upload.ts';
 import type { SnapshotId, VolumeId } from '#domain/ids.ts';
-import type { Snapshot } from '#domain/snapshot.ts';
+import type { Snapshot, SnapshotState } from '#domain/snapshot.ts';
 import { eachRow } from './each-row.ts';
 import { Tally, type Task, type TaskReport } from './task.ts';
 
@@ -10,6 +10,9 @@ const RETRY_MS_MIN = 1000;
 const RETRY_MS_MAX = 60_000;
 /** Only completion says 100. */
 const PERCENT_MAX = 99;
+
+/** Whose cut the host need not keep. */
+const UPLOADED: readonly SnapshotState[] = ['completed', 'error', 'recoverable', 'recovering'];
 
 interface Running {
   readonly snapshot: Snapshot;
@@ -81,7 +84,7 @@ export class UploadSnapshots implements Task {
     const alive = new Set<SnapshotId>();
     const rows = eachRow((page) => ports.meta.read((tx) => tx.snapshots.unreleased(page)), signal);
     for await (const snapshot of rows) {
-      if (snapshot.state === 'completed' || snapshot.state === 'error') await this.#release(tally, snapshot);
+      if (UPLOADED.includes(snapshot.state)) await this.#release(tally, snapshot);
       if (snapshot.state !== 'pending' || !snapshot.sealed) continue;
       alive.add(snapshot.id);
       const first = pending.get(snapshot.volume);

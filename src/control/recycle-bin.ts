@@ -1,0 +1,135 @@
+import { refuse } from '#domain/errors.ts';
+import type { SnapshotId, VolumeId } from '#domain/ids.ts';
+import type { Binned } from '#domain/recycle-bin.ts';
+import type { Snapshot } from '#domain/snapshot.ts';
+import type { Scope, Volume } from '#domain/volume.ts';
+import type { ReadTx } from '#meta/meta-store.ts';
+import { eachOnce, isIn } from './lookup.ts';
+import { readPage, slicePage } from './pages.ts';
+import type { ControlPorts } from './ports.ts';
+import { retentionOf } from './retention-rules.ts';
+
+/*
+ * What a rule of the recycle bin keeps is `recoverable` instead of deleted: clients find it in the bin only, and its bytes
+ * stay as they are. It comes back when it is asked for, and goes for good when its time is over (tasks/empty-bin.ts).
+ */
+
+/** How long a snapshot stays in the bin when it is deleted now; null: it does not come there. */
+export async function binOf(
+  ports: ControlPorts,
+  tx: ReadTx,
+  resource: Snapshot | Volume,
+  type: 'EBS_SNAPSHOT' | 'EBS_VOLUME',
+): Promise<Binned | null> {
+  if (resource.face !== 'ec2') return null; // Lightsail has no recycle bin.
+  const retentionMs = await retentionOf(tx, resource, type, resource.tags);
+  if (retentionMs === null) return null;
+  const nowMs = ports.clock.nowMs();
+  return { enteredAtMs: nowMs, exitAtMs: nowMs + retentionMs };
+}
+
+export interface BinnedSnapshot extends Snapshot {
+  readonly bin: Binned;
+}
+
+export interface BinnedVolume extends Volume {
+  readonly bin: Binned;
+}
+
+export interface ListBin<Id> {
+  /** These, and all of them must be in the bin; null: all. */
+  readonly ids: readonly Id[] | null;
+  readonly after: string | null;
+  readonly countMax: number;
+}
+
+/** In the order of creation. Refuses: not-found, page-token-invalid. */
+export async function listBinnedSnapshots(
+  ports: ControlPorts,
+  scope: Scope,
+  request: ListBin<SnapshotId>,
+): Promise<{ readonly snapshots: readonly BinnedSnapshot[]; readonly next: string | null }> {
+  const { ids } = request;
+  const page =
+    ids === null
+      ? await readPage<Snapshot>(ports, scope, 'snapshots in the bin', request, (part) =>
+          ports.meta.read((tx) => tx.snapshots.list({ scope, face: null, binned: true }, part)),
+        )
+      : slicePage<Snapshot>(
+          ports,
+          scope,
+          'snapshots in the bin by id',
+          request,
+          await ports.meta.read((tx) => eachOnce(ids, (id) => binnedSnapshot(tx, scope, id))),
+        );
+  return { snapshots: page.records.flatMap(asBinned), next: page.next };
+}
+
+export async function listBinnedVolumes(
+  ports: ControlPorts,
+  scope: Scope,
+  request: ListBin<VolumeId>,
+): Promise<{ readonly volumes: readonly BinnedVolume[]; readonly next: string | null }> {
+  const { ids } = request;
+  const page =
+    ids === null
+      ? await readPage<Volume>(ports, scope, 'volumes in the bin', request, (part) =>
+          ports.meta.read((tx) => tx.volumes.list({ scope, face: null, binned: true }, part)),
+        )
+      : slicePage<Volume>(
+          ports,
+          scope,
+          'volumes in the bin by id',
+          request,
+          await ports.meta.read((tx) => eachOnce(ids, (id) => binnedVolume(tx, scope, id))),
+        );
+  return { volumes: page.records.flatMap(asBinned), next: page.next };
+}
+
+function asBinned<R extends { readonly bin: Binned | null }>(record: R): readonly (R & { readonly bin: Binned })[] {
+  const { bin } = record;
+  return bin === null ? [] : [{ ...record, bin }];
+}
+
+async function binnedSnapshot(tx: ReadTx, scope: Scope, id: SnapshotId): Promise<Snapshot> {
+  const snapshot = await tx.snapshots.find(id);
+  if (snapshot?.state !== 'recoverable' || !isIn(scope, snapshot)) {
+    refuse({ kind: 'not-found', resource: 'snapshot', id });
+  }
+  return snapshot;
+}
+
+async function binnedVolume(tx: ReadTx, scope: Scope, id: VolumeId): Promise<Volume> {
+  const volume = await tx.volumes.find(id);
+  if (volume?.state !== 'recoverable' || !isIn(scope, volume)) refuse({ kind: 'not-found', resource: 'volume', id });
+  return volume;
+}
+
+/** The snapshot is `recovering` when it resolves, and completed once its bytes were found. Refuses: not-found. */
+export async function recoverSnapshot(ports: ControlPorts, scope: Scope, id: SnapshotId): Promise<Snapshot> {
+  const recovering = await ports.meta.transact(async (tx) => {
+    const snapshot = await binnedSnapshot(tx, scope, id);
+    const changed: Snapshot = { ...snapshot, state: 'recovering', bin: null };
+    await tx.snapshots.update(changed);
+    return changed;
+  });
+  ports.wake('empty-bin');
+  return recovering;
+}
+
+/** The volume is available, and served again, when it resolves. Refuses: not-found. */
+export async function recoverVolume(ports: ControlPorts, scope: Scope, id: VolumeId): Promise<void> {
+  const volume = await ports.meta.transact(async (tx) => {
+    const current = await binnedVolume(tx, scope, id);
+    const changed: Volume = { ...current, state: 'available', bin: null };
+    await tx.volumes.update(changed);
+    return changed;
+  });
+  try {
+    await ports.host.open(id, volume.generation);
+  } catch (error) {
+    // It is out of the bin, as the record says, and opened like every other as soon as that is possible.
+    ports.log.warn('volume.open', { volume: id, error });
+    ports.wake('open-volumes');
+  }
+}
