@@ -12,7 +12,7 @@ const RETRY_MS_MAX = 60_000;
 const PERCENT_MAX = 99;
 
 /** Whose cut the host need not keep. */
-const UPLOADED: readonly SnapshotState[] = ['completed', 'error', 'recoverable', 'recovering'];
+const UPLOADED: ReadonlySet<SnapshotState> = new Set(['completed', 'error', 'recoverable', 'recovering']);
 
 interface Running {
   readonly snapshot: Snapshot;
@@ -84,7 +84,7 @@ export class UploadSnapshots implements Task {
     const alive = new Set<SnapshotId>();
     const rows = eachRow((page) => ports.meta.read((tx) => tx.snapshots.unreleased(page)), signal);
     for await (const snapshot of rows) {
-      if (UPLOADED.includes(snapshot.state)) await this.#release(tally, snapshot);
+      if (UPLOADED.has(snapshot.state)) await this.#release(tally, snapshot);
       if (snapshot.state !== 'pending' || !snapshot.sealed) continue;
       alive.add(snapshot.id);
       const first = pending.get(snapshot.volume);
