@@ -5,6 +5,7 @@ import type { Log } from '#base/log.ts';
 import { systemRandom } from '#base/random.ts';
 import { openRunDirectory } from '#base/run-directory.ts';
 import { type AdminServer, startAdminServer } from '#api/admin/admin-server.ts';
+import { AuditLog } from '#api/audit-log.ts';
 import { dlmFace } from '#api/dlm/face.ts';
 import { ebsFace } from '#api/ebs/face.ts';
 import { ec2Face } from '#api/ec2/face.ts';
@@ -82,9 +83,13 @@ export async function compose(
     }),
   );
   restarted = () => control.hostRestarted();
+  const audit = scope.use(
+    await AuditLog.open({ path: join(config.dataDirectory, 'audit.log'), clock: systemClock, log }),
+  );
   const api = createApiServer({
     ports: control.ports,
     faces: [ec2Face, lightsailFace, ebsFace, stsFace, kmsFace, iamFace, rbinFace, dlmFace],
+    audit,
     onBroken,
     ...tls,
   });

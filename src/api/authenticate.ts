@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { AccessKey } from '#control/access.ts';
+import type { Caller } from '#control/identity/callers.ts';
 import { findRegion } from '#domain/region.ts';
 import type { RegionName } from '#domain/ids.ts';
 import type { AuthFailure } from '#wire/aws/auth-errors.ts';
@@ -15,14 +16,20 @@ export interface Authenticated {
   readonly kind: 'authenticated';
   readonly service: ServiceName | null;
   readonly authorization: Authorization;
-  readonly key: AccessKey;
+  readonly caller: Caller;
   readonly region: RegionName;
   readonly request: HttpRequestParts;
 }
 
 export type Authentication =
   | Authenticated
-  | { readonly kind: 'refused'; readonly service: ServiceName | null; readonly failure: AuthFailure }
+  | {
+      readonly kind: 'refused';
+      readonly service: ServiceName | null;
+      readonly failure: AuthFailure;
+      /** As the request claims; null: it claims none. */
+      readonly accessKeyId: string | null;
+    }
   | { readonly kind: 'no-body'; readonly service: ServiceName | null; readonly trouble: BodyTrouble };
 
 /** Bytes of bodies that a request holds until it is answered. */
@@ -45,13 +52,17 @@ export async function authenticate(
   const { authorization } = parsed;
   const service = serviceOf(head, authorization.service);
 
-  // Keys here are permanent: whoever sends a session token with one has mixed up two credentials.
-  const key = authorization.sessionToken === null ? await parts.findKey(authorization.accessKeyId) : null;
-  const early = key === null ? ({ kind: 'unknown-key' } as const) : judge(parts, head, authorization, key, null);
-  if (key === null || early !== null) {
+  const { accessKeyId } = authorization;
+  const refused = (failure: AuthFailure): Authentication => ({ kind: 'refused', service, failure, accessKeyId });
+  const lookup = await parts.findCaller(accessKeyId, authorization.sessionToken);
+  const early =
+    lookup.kind === 'found' ? judge(parts, head, authorization, lookup.caller.key, null) : UNFOUND[lookup.kind];
+  if (lookup.kind !== 'found' || early !== null) {
     await dropBody(parts, incoming);
-    return { kind: 'refused', service, failure: early ?? { kind: 'unknown-key' } };
+    return refused(early ?? UNFOUND.unknown);
   }
+  const { caller } = lookup;
+  const { key } = caller;
 
   const bytesMax = bodyBytesMax(parts, head, authorization);
   const framingBytesMax = authorization.payload.kind === 'chunked' ? parts.limits.chunkedFramingBytesMax : 0;
@@ -69,19 +80,25 @@ export async function authenticate(
   hold.take(parts.bodies, body.bytes.length);
 
   const failure = judge(parts, head, authorization, key, body.bytes);
-  if (failure !== null) return { kind: 'refused', service, failure };
+  if (failure !== null) return refused(failure);
   let bytes: Uint8Array = body.bytes;
   if (authorization.payload.kind === 'chunked') {
     const decoded = decodeChunkedBody(authorization, key.secretAccessKey, body.bytes);
-    if (decoded.kind === 'failed') return { kind: 'refused', service, failure: decoded.failure };
+    if (decoded.kind === 'failed') return refused(decoded.failure);
     bytes = decoded.body;
   }
   if (bytes.length > bytesMax) return { kind: 'no-body', service, trouble: 'too-large' };
 
   const region = findRegion(authorization.region);
-  if (region === null) return { kind: 'refused', service, failure: wrongRegion(authorization.region) };
-  return { kind: 'authenticated', service, authorization, key, region: region.name, request: { ...head, body: bytes } };
+  if (region === null) return refused(wrongRegion(authorization.region));
+  const request = { ...head, body: bytes };
+  return { kind: 'authenticated', service, authorization, caller, region: region.name, request };
 }
+
+const UNFOUND = {
+  unknown: { kind: 'unknown-key' },
+  expired: { kind: 'expired-token' },
+} as const satisfies Record<string, AuthFailure>;
 
 function judge(
   parts: ServerParts,
@@ -117,10 +134,11 @@ async function refuseUnsigned(
     anonymousBodies,
     ports.clock,
   );
-  if (body.kind === 'trouble') return { kind: 'refused', service: serviceOf(head, null), failure };
+  if (body.kind === 'trouble') return { kind: 'refused', service: serviceOf(head, null), failure, accessKeyId: null };
   hold.take(anonymousBodies, body.bytes.length);
   const route = routeRequest({ ...head, body: body.bytes }, null);
-  return { kind: 'refused', service: route.kind === 'unknown-service' ? null : route.service, failure };
+  const service = route.kind === 'unknown-service' ? null : route.service;
+  return { kind: 'refused', service, failure, accessKeyId: null };
 }
 
 async function dropBody(parts: ServerParts, incoming: IncomingMessage): Promise<void> {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { uuid } from '#base/random.ts';
+import type { Principal } from '#domain/principal.ts';
 import { headerValue, type HttpRequestParts, type RequestHead } from '#wire/aws/http.ts';
 import type { ServiceName } from '#wire/aws/operations.ts';
 import {
@@ -12,8 +13,10 @@ import {
 } from '#wire/aws/protocol.ts';
 import { type Answer, answerOf } from './answer.ts';
 import { authenticate, type Authenticated, type BodyHold } from './authenticate.ts';
-import type { CallContext, Face, Handler } from './handler.ts';
-import { perform } from './perform.ts';
+import { type Arrival, callAccess } from './access/call-access.ts';
+import { CallNote } from './call-note.ts';
+import type { CallContext } from './handler.ts';
+import { type Called, perform } from './perform.ts';
 import type { ServerParts } from './server-parts.ts';
 import { transportError, type TransportTrouble } from './transport-errors.ts';
 
@@ -23,6 +26,11 @@ export interface Dispatched {
   readonly service: ServiceName | null;
   readonly operation: string | null;
   readonly accessKeyId: string | null;
+  /** Null: the request is nobody's. */
+  readonly principal: Principal | null;
+  readonly region: string | null;
+  /** What was decided about it; null: it did not come to that. */
+  readonly note: CallNote | null;
 }
 
 /** Answers one request, from its head to the bytes of its reply. Null: the client went away. */
@@ -31,6 +39,7 @@ export async function dispatch(
   incoming: IncomingMessage,
   head: RequestHead,
   hold: BodyHold,
+  arrival: Arrival,
 ): Promise<Dispatched | null> {
   const requestId = uuid(parts.ports.random);
   const who = await authenticate(parts, incoming, head, hold);
@@ -41,19 +50,22 @@ export async function dispatch(
     return unrouted(troubled(speaker, trouble, requestId), who.service);
   }
   if (who.kind === 'refused') {
-    return unrouted(
-      answerOf(encodeAuthFailure(speaker, who.failure, requestId), requestId, who.failure.kind),
-      who.service,
-    );
+    const answer = answerOf(encodeAuthFailure(speaker, who.failure, requestId), requestId, who.failure.kind);
+    return { ...unrouted(answer, who.service), accessKeyId: who.accessKeyId };
   }
 
+  const { caller } = who;
   const { accessKeyId, service: scopeService } = who.authorization;
   const route = routeRequest(who.request, scopeService);
   if (route.kind === 'unknown-service') {
-    return { ...unrouted(troubled(speaker, 'unknown-service', requestId), null), accessKeyId };
+    const answer = troubled(speaker, 'unknown-service', requestId);
+    return { ...unrouted(answer, null), accessKeyId, principal: caller.principal, region: who.region };
   }
   const { service, operation } = route;
-  const tell = (answer: Answer): Dispatched => ({ answer, service, operation, accessKeyId });
+  const { principal } = caller;
+  const tell = (answer: Answer, note: CallNote | null = null): Dispatched => {
+    return { answer, service, operation, accessKeyId, principal, region: who.region, note };
+  };
   if (service !== scopeService) {
     const reason = `Credential should be scoped to correct service: '${service}'.`;
     return tell(
@@ -63,30 +75,34 @@ export async function dispatch(
   if (route.kind === 'unknown-operation') {
     return tell(answerOf(encodeUnknownOperation(service, operation, requestId), requestId, 'unknown-operation'));
   }
+  parts.uses.note(caller, service, who.region);
   const face = parts.faces.get(service);
-  const handler = face?.handlers.get(route.operation);
-  if (face === undefined || handler === undefined) {
+  const handler = face?.handlers.get(route.operation) ?? null;
+  if (face === undefined) {
     return tell(answerOf(encodeNotSupported(service, route.operation, requestId), requestId, 'not-supported'));
   }
-  return tell(await call(parts, face, handler, route.operation, who, requestId));
+  const note = new CallNote();
+  return tell(await call(parts, { face, handler, operation: route.operation, note }, who, requestId, arrival), note);
 }
 
 /** Performs a call, or joins or repeats one that this is another attempt of; gives up waiting at the deadline. */
 async function call(
   parts: ServerParts,
-  face: Face,
-  handler: Handler<unknown, unknown>,
-  operation: string,
+  called: Called,
   who: Authenticated,
   requestId: string,
+  arrival: Arrival,
 ): Promise<Answer> {
   const { ports, limits, running, replay } = parts;
+  const { face, operation } = called;
   const invocationId = invocationIdOf(who.request);
   const deadline = new AbortController();
   const context: CallContext = {
     ports,
-    scope: { account: who.key.account, region: who.region },
-    accessKeyId: who.key.accessKeyId,
+    scope: { account: who.caller.key.account, region: who.region },
+    accessKeyId: who.caller.key.accessKeyId,
+    principal: who.caller.principal,
+    access: callAccess(who.caller, who.region, arrival),
     requestId,
     operation,
     invocationId,
@@ -95,13 +111,13 @@ async function call(
   const start = (): Promise<Answer> => {
     if (running.size >= limits.callsRunningMax)
       return Promise.resolve(troubled(face.service, 'unavailable', requestId));
-    const answer = perform(parts, face, handler, context, who.request);
+    const answer = perform(parts, called, context, who.request);
     running.add(answer);
     void answer.finally(() => running.delete(answer)); // perform never rejects.
     return answer;
   };
   const answer =
-    invocationId !== null && face.mutates(operation)
+    invocationId !== null && called.handler !== null && face.mutates(operation)
       ? replay.answer(callKey(context, face.service, invocationId, who.request), start)
       : start();
 
@@ -153,7 +169,7 @@ function troubled(service: ServiceName, trouble: TransportTrouble, requestId: st
 }
 
 function unrouted(answer: Answer, service: ServiceName | null): Dispatched {
-  return { answer, service, operation: null, accessKeyId: null };
+  return { answer, service, operation: null, accessKeyId: null, principal: null, region: null, note: null };
 }
 
 /** Whose words to use with a client of no service of ours: JSON to who speaks JSON, else EC2's XML. */

@@ -1,7 +1,9 @@
 import type { ControlPorts } from '#control/ports.ts';
 import type { Failure } from '#domain/errors.ts';
+import type { Principal } from '#domain/principal.ts';
 import type { Scope } from '#domain/volume.ts';
 import type { InputOf, OperationName, OutputOf, ServiceName } from '#wire/aws/operations.ts';
+import type { CallAccess } from './access/call-access.ts';
 import type { AwsError } from './aws-error.ts';
 
 /** What a handler knows of its call beside the input. The signature is verified and the region exists. */
@@ -10,6 +12,10 @@ export interface CallContext {
   /** The key's account and the region of the signature. */
   readonly scope: Scope;
   readonly accessKeyId: string;
+  /** Whose the key is. What the table of demands (access/demands.ts) asks is allowed to them when the handler is called. */
+  readonly principal: Principal;
+  /** For what a handler decides itself, by what only it knows. */
+  readonly access: CallAccess;
   /** As the client sees it in `x-amzn-RequestId`. */
   readonly requestId: string;
   /** `CreateSnapshot`, as in the model. */

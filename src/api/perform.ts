@@ -1,4 +1,4 @@
-import { AssertionError } from '#base/assert.ts';
+import { assert, AssertionError } from '#base/assert.ts';
 import { isNoSpace } from '#base/no-space.ts';
 import { isHostError } from '#control/host-failure.ts';
 import { DomainError } from '#domain/errors.ts';
@@ -8,31 +8,55 @@ import {
   decodeRequest,
   encodeError,
   encodeInternalError,
+  encodeNotSupported,
   encodeReply,
   encodeWireError,
   type ErrorReply,
 } from '#wire/aws/protocol.ts';
 import { WireError } from '#wire/aws/wire-error.ts';
+import { authorize } from './access/authorize.ts';
+import type { Input, Plan } from './access/demand.ts';
+import { planOf, planUnhandled } from './access/demands.ts';
+import { denialOf } from './access/denial.ts';
 import { type Answer, answerOf } from './answer.ts';
 import { AwsRefusal } from './aws-error.ts';
+import type { CallNote } from './call-note.ts';
 import type { CallContext, Face, Handler } from './handler.ts';
 import type { ServerParts } from './server-parts.ts';
 import { transportError } from './transport-errors.ts';
 
-/** One call: input, handler, output. Never throws: whatever goes wrong is an answer, and is logged here when it is ours. */
+/** What is called. `handler` null: the model has the operation, and this server does not. */
+export interface Called {
+  readonly face: Face;
+  readonly handler: Handler<unknown, unknown> | null;
+  readonly operation: string;
+  readonly note: CallNote;
+}
+
+/**
+ * One call: input, leave, handler, output. Nothing is done, and nothing is said of any resource, before everything that the
+ * call needs is allowed. Never throws: whatever goes wrong is an answer, and is logged here when it is ours.
+ */
 export async function perform(
   parts: ServerParts,
-  face: Face,
-  handler: Handler<unknown, unknown>,
+  called: Called,
   context: CallContext,
   request: HttpRequestParts,
 ): Promise<Answer> {
   const { requestId, operation } = context;
+  const { face, handler, note } = called;
   try {
+    if (handler === null) {
+      await requireLeave(parts, face.service, planUnhandled(face.service, operation), context, note);
+      return answerOf(encodeNotSupported(face.service, operation, requestId), requestId, 'not-supported');
+    }
     const input = decodeInput(face.service, operation, request);
     if (input.kind === 'refused') {
       return answerOf(encodeWireError(face.service, input.error, requestId), requestId, input.error.kind);
     }
+    note.input = inputOf(input.value);
+    const asked = { scope: context.scope, operation, input: note.input };
+    await requireLeave(parts, face.service, planOf(face.service, asked, context.principal), context, note);
     face.admit(context);
     const output = await handler(context, input.value);
     return answerOf(encodeOutput(face.service, operation, output, requestId), requestId, null);
@@ -51,6 +75,24 @@ export async function perform(
     if (isBroken(error)) parts.onBroken(error);
     return answerOf(encodeInternalError(face.service, requestId), requestId, 'internal');
   }
+}
+
+/** Decides the call and notes it. Throws the refusal of the service. */
+async function requireLeave(
+  parts: ServerParts,
+  service: ServiceName,
+  plan: Plan,
+  context: CallContext,
+  note: CallNote,
+): Promise<void> {
+  const verdict = await authorize(parts.ports, context, plan);
+  note.verdict = verdict;
+  if (verdict.denied !== null) throw denialOf(service, parts.ports, context.principal, verdict.denied);
+}
+
+function inputOf(value: unknown): Input {
+  assert(typeof value === 'object' && value !== null, 'an input is a structure');
+  return Object.fromEntries(Object.entries(value));
 }
 
 /** A refusal in the service's words; null for what is our trouble. */

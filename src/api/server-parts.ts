@@ -1,7 +1,9 @@
-import type { AccessKey } from '#control/access.ts';
+import type { CallerLookup } from '#control/identity/callers.ts';
+import type { KeyUses } from '#control/identity/key-uses.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import type { ServiceName } from '#wire/aws/operations.ts';
 import type { Answer } from './answer.ts';
+import type { Audit } from './audit.ts';
 import type { BodyBudget } from './body.ts';
 import type { Face } from './handler.ts';
 import type { ApiLimits } from './limits.ts';
@@ -11,7 +13,9 @@ import type { Replay } from './replay.ts';
 export interface ServerParts {
   readonly ports: ControlPorts;
   readonly faces: ReadonlyMap<ServiceName, Face>;
-  readonly findKey: (accessKeyId: string) => Promise<AccessKey | null>;
+  readonly findCaller: (accessKeyId: string, sessionToken: string | null) => Promise<CallerLookup>;
+  readonly uses: KeyUses;
+  readonly audit: Audit;
   readonly limits: ApiLimits;
   readonly bodies: BodyBudget;
   readonly anonymousBodies: BodyBudget;

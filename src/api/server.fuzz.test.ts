@@ -8,6 +8,7 @@ import { SeededRandom, systemRandom } from '#base/random.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { parseAccountId } from '#domain/ids.ts';
 import { defineFace } from './handler.ts';
+import { rootCaller } from '#control/identity/callers.ts';
 import { createApiServer } from './server.ts';
 import { SigningClient } from './signing-client.fake.ts';
 
@@ -40,7 +41,10 @@ test('no bytes make the server hang, fail or say what it should not', async (con
   const server = createApiServer({
     ports: parts as ControlPorts,
     faces: [face],
-    findKey: async (id) => (id === KEY.accessKeyId ? { ...KEY, account: ACCOUNT } : null),
+    findCaller: async (id) =>
+      id === KEY.accessKeyId
+        ? { kind: 'found', caller: rootCaller({ ...KEY, account: ACCOUNT }) }
+        : { kind: 'unknown' },
     onBroken: (error) => broken.push(error),
   });
   const { port } = await server.listen(0, '127.0.0.1');

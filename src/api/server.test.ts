@@ -10,6 +10,7 @@ import { refuse } from '#domain/errors.ts';
 import { parseAccountId } from '#domain/ids.ts';
 import { VolumeHostError } from '#volume/host.ts';
 import { type CallContext, defineFace, type Face, type Handlers } from './handler.ts';
+import { rootCaller } from '#control/identity/callers.ts';
 import { API_LIMITS, type ApiLimits } from './limits.ts';
 import { type ApiServer, createApiServer } from './server.ts';
 import { type ClientRequest, rawExchange, SigningClient } from './signing-client.fake.ts';
@@ -52,7 +53,10 @@ class Scene implements AsyncDisposable {
       ports: fakePorts(this),
       faces: [face, ...(options.faces ?? [])],
       limits: { ...API_LIMITS, ...options.limits },
-      findKey: async (id) => (id === KEY.accessKeyId ? { ...KEY, account: ACCOUNT } : null),
+      findCaller: async (id) =>
+        id === KEY.accessKeyId
+          ? { kind: 'found', caller: rootCaller({ ...KEY, account: ACCOUNT }) }
+          : { kind: 'unknown' },
       onBroken: (error) => this.broken.push(error),
     });
   }

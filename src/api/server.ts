@@ -4,13 +4,17 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { assert } from '#base/assert.ts';
 import { uuid } from '#base/random.ts';
-import { type AccessKey, findAccessKey } from '#control/access.ts';
+import { type CallerLookup, findCaller } from '#control/identity/callers.ts';
+import { KeyUses } from '#control/identity/key-uses.ts';
 import type { ControlPorts } from '#control/ports.ts';
-import { headersFromRaw, type HttpReply, type RequestHead, splitTarget } from '#wire/aws/http.ts';
+import { headersFromRaw, headerValue, type HttpReply, type RequestHead, splitTarget } from '#wire/aws/http.ts';
 import { encodeError, encodeInternalError } from '#wire/aws/protocol.ts';
 import type { Answer } from './answer.ts';
+import { type Audit, silentAudit } from './audit.ts';
 import type { BodyHold } from './authenticate.ts';
 import { BodyBudget } from './body.ts';
+import { type Arrival, isSecureSocket } from './access/call-access.ts';
+import { auditEntry } from './audit-entry.ts';
 import { dispatch } from './dispatch.ts';
 import type { Face } from './handler.ts';
 import { API_LIMITS, type ApiLimits, checkApiLimits } from './limits.ts';
@@ -23,8 +27,10 @@ export interface ApiServerOptions {
   readonly ports: ControlPorts;
   readonly faces: readonly Face[];
   readonly limits?: ApiLimits;
-  /** Default: control's access keys. */
-  readonly findKey?: (accessKeyId: string) => Promise<AccessKey | null>;
+  /** Default: the keys and tokens of control. */
+  readonly findCaller?: (accessKeyId: string, sessionToken: string | null) => Promise<CallerLookup>;
+  /** Default: nothing is recorded. */
+  readonly audit?: Audit;
   /** A broken invariant was met and logged; the process should stop. */
   readonly onBroken: (error: unknown) => void;
   /** PEM; with it the server speaks HTTPS. */
@@ -57,7 +63,9 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   const parts: ServerParts = {
     ports,
     faces: new Map(options.faces.map((face) => [face.service, face])),
-    findKey: options.findKey ?? ((accessKeyId) => findAccessKey(ports, accessKeyId)),
+    findCaller: options.findCaller ?? ((accessKeyId, sessionToken) => findCaller(ports, accessKeyId, sessionToken)),
+    uses: new KeyUses(ports),
+    audit: options.audit ?? silentAudit,
     limits,
     bodies: new BodyBudget(limits.bodyBytesInFlightMax),
     anonymousBodies: new BodyBudget(limits.anonymousBodyBytesInFlightMax),
@@ -128,6 +136,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
       await closed.promise;
       await Promise.race([Promise.all([...open, ...parts.running]), late]);
       timer.abort();
+      await parts.uses.settled();
     },
     counts: {
       get bodyBytes() {
@@ -184,12 +193,15 @@ async function respond(
       await send(incoming, response, HEALTHY, closing());
       return;
     }
-    const dispatched = await dispatch(parts, incoming, head, held);
+    const arrival = arrivalOf(incoming, head, ports.clock.nowMs());
+    const dispatched = await dispatch(parts, incoming, head, held, arrival);
     if (dispatched === null) {
       response.destroy();
       return;
     }
     const { answer, service, operation, accessKeyId } = dispatched;
+    const answeredMs = ports.clock.monotonicMs();
+    parts.audit.record(auditEntry(dispatched, arrival, answeredMs - startedMs));
     await send(incoming, response, withRequestId(answer.reply, answer.requestId), closing());
     const tookMs = Math.round(ports.clock.monotonicMs() - startedMs);
     const { requestId, code } = answer;
@@ -211,6 +223,16 @@ async function respond(
   } finally {
     held.giveBack();
   }
+}
+
+function arrivalOf(incoming: IncomingMessage, head: RequestHead, nowMs: number): Arrival {
+  const { socket } = incoming;
+  return {
+    sourceAddress: socket.remoteAddress ?? null,
+    isSecure: isSecureSocket(socket),
+    userAgent: headerValue(head.headers, 'user-agent'),
+    nowMs,
+  };
 }
 
 /** Writes a reply; resolves when it is with the kernel, or the client is gone. */

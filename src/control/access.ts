@@ -1,6 +1,7 @@
 import { newAccountId, parseAccountId, type AccountId } from '#domain/ids.ts';
 import { assert, present } from '#base/assert.ts';
-import type { Tx } from '#meta/meta-store.ts';
+import type { ReadTx, Tx } from '#meta/meta-store.ts';
+import { base32, newSecret } from './identity/rules.ts';
 import type { ControlPorts } from './ports.ts';
 
 export interface AccessKey {
@@ -12,15 +13,21 @@ export interface AccessKey {
 /** What making an account needs; also there while no server runs. */
 export type AccountPorts = Pick<ControlPorts, 'meta' | 'clock' | 'random'>;
 
-/** RFC 4648's base 32: AWS's key ids have its capitals and 2 to 7. */
-const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
 const ACCESS_KEY_ID = /^[A-Z0-9]{16,128}$/;
 const ROOT_KEY_SETTING = 'root-access-key';
 
-/** The key of that id with its secret, or null. */
+/** The key of the root of an account of that id with its secret, or null. */
 export async function findAccessKey(ports: ControlPorts, accessKeyId: string): Promise<AccessKey | null> {
-  if (!ACCESS_KEY_ID.test(accessKeyId)) return null;
-  const key = await ports.meta.read((tx) => tx.accounts.findKey(accessKeyId));
+  if (!isAccessKeyId(accessKeyId)) return null;
+  return await ports.meta.read((tx) => findRootKey(tx, accessKeyId));
+}
+
+export function isAccessKeyId(text: string): boolean {
+  return ACCESS_KEY_ID.test(text);
+}
+
+export async function findRootKey(tx: ReadTx, accessKeyId: string): Promise<AccessKey | null> {
+  const key = await tx.accounts.findKey(accessKeyId);
   return key === null ? null : { accessKeyId: key.id, secretAccessKey: key.secret, account: key.account };
 }
 
@@ -54,9 +61,8 @@ async function insertAccount(ports: AccountPorts, tx: Tx, alias: string | null):
   const account = newAccountId(random);
   assert(parseAccountId(account) !== null, 'an account id has twelve digits');
   const key = {
-    accessKeyId: `AKIA${[...random.bytes(16)].map((byte) => BASE32[byte & 31]).join('')}`,
-    // 30 bytes are 40 base-64 characters without padding.
-    secretAccessKey: random.bytes(30).toString('base64'),
+    accessKeyId: `AKIA${base32(random.bytes(16))}`,
+    secretAccessKey: newSecret(random),
     account,
   };
   await tx.accounts.insert({ id: account, alias, createdAtMs });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { AwsRefusal } from '#api/aws-error.ts';
 import { ebsFace } from '#api/ebs/face.ts';
 import type { CallContext, Face } from '#api/handler.ts';
+import { rootAccess } from '#api/access/root-access.fake.ts';
 import { present } from '#base/assert.ts';
 import type { VirtualClock } from '#base/virtual-clock.ts';
 import type { Limits } from '#control/limits.ts';
@@ -70,7 +71,7 @@ export class Scene implements AsyncDisposable {
     const context: CallContext = {
       ports: this.ports,
       scope: scopeOf(options),
-      accessKeyId: 'AKIAAAAAAAAAAAAAAAAA',
+      ...rootAccess(scopeOf(options)),
       requestId: '00000000-0000-4000-8000-000000000000',
       operation,
       invocationId: options.invocationId ?? null,

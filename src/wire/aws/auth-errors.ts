@@ -7,6 +7,8 @@ export type AuthFailure =
   | { readonly kind: 'missing' }
   | { readonly kind: 'malformed'; readonly reason: string }
   | { readonly kind: 'unknown-key' }
+  /** Temporary credentials whose time is over. */
+  | { readonly kind: 'expired-token' }
   | { readonly kind: 'bad-signature' }
   | { readonly kind: 'expired'; readonly atMs: number; readonly nowMs: number }
   | { readonly kind: 'skewed'; readonly atMs: number; readonly nowMs: number; readonly skewMsMax: number }
@@ -25,6 +27,7 @@ interface Codes {
   readonly unknownKey: readonly [code: string, status: number];
   readonly badSignature: readonly [code: string, status: number];
   readonly expired: readonly [code: string, status: number];
+  readonly expiredToken: readonly [code: string, status: number];
 }
 
 const query: Codes = {
@@ -33,6 +36,7 @@ const query: Codes = {
   unknownKey: ['InvalidClientTokenId', 403],
   badSignature: ['SignatureDoesNotMatch', 403],
   expired: ['SignatureDoesNotMatch', 403],
+  expiredToken: ['ExpiredToken', 403],
 };
 
 const rest: Codes = {
@@ -41,6 +45,7 @@ const rest: Codes = {
   unknownKey: ['UnrecognizedClientException', 403],
   badSignature: ['InvalidSignatureException', 403],
   expired: ['InvalidSignatureException', 403],
+  expiredToken: ['ExpiredTokenException', 403],
 };
 
 const codes: Readonly<Record<ServiceName, Codes>> = {
@@ -50,6 +55,7 @@ const codes: Readonly<Record<ServiceName, Codes>> = {
     unknownKey: ['AuthFailure', 401],
     badSignature: ['AuthFailure', 401],
     expired: ['RequestExpired', 400],
+    expiredToken: ['RequestExpired', 400],
   },
   lightsail: {
     missing: ['UnauthenticatedException', 400],
@@ -57,6 +63,7 @@ const codes: Readonly<Record<ServiceName, Codes>> = {
     unknownKey: ['UnrecognizedClientException', 400],
     badSignature: ['InvalidSignatureException', 400],
     expired: ['InvalidSignatureException', 400],
+    expiredToken: ['ExpiredTokenException', 400],
   },
   kms: {
     missing: ['MissingAuthenticationTokenException', 400],
@@ -64,6 +71,7 @@ const codes: Readonly<Record<ServiceName, Codes>> = {
     unknownKey: ['UnrecognizedClientException', 400],
     badSignature: ['InvalidSignatureException', 400],
     expired: ['InvalidSignatureException', 400],
+    expiredToken: ['ExpiredTokenException', 400],
   },
   ebs: rest,
   dlm: rest,
@@ -88,6 +96,11 @@ export function authErrorOf(service: ServiceName, failure: AuthFailure): AuthErr
       return named(of.malformed, failure.reason);
     case 'unknown-key':
       return named(of.unknownKey, service === 'ec2' ? ec2Refusal : invalidToken);
+    case 'expired-token':
+      return named(
+        of.expiredToken,
+        service === 'ec2' ? 'Request has expired.' : 'The security token included in the request is expired',
+      );
     case 'bad-signature':
     case 'bad-payload-hash':
       return named(of.badSignature, service === 'ec2' ? ec2Refusal : mismatch);

@@ -1,0 +1,235 @@
+import type { Fact, Ref } from '#control/identity/facts.ts';
+import { findRegion } from '#domain/region.ts';
+import type { Snapshot } from '#domain/snapshot.ts';
+import type { Scope, Tags, Volume } from '#domain/volume.ts';
+import { actionTypes } from './actions.ts';
+import {
+  type Asked,
+  type Demand,
+  demandsOn,
+  type Input,
+  type Key,
+  type Plan,
+  plainPlan,
+  recordsOf,
+  requestTagKeys,
+  type Seen,
+  tagKeys,
+  tagsOf,
+  type TagText,
+  textOf,
+  textsOf,
+} from './demand.ts';
+
+/** What EC2 asks before each operation: the action on every resource that is named or made, and CreateTags for tags on what is made. */
+export function ec2Plan(asked: Asked): Plan {
+  const { operation, input, scope } = asked;
+  const action = `ec2:${operation}`;
+  if (operation === 'CreateTags' || operation === 'DeleteTags') return tagPlan(asked, action);
+  const types = actionTypes('ec2', operation);
+  if (types.length === 0) return plainPlan(demandsOn(action, []));
+
+  const refs = types.flatMap((type) => namedRefs(type, asked));
+  const made = MADE.get(operation) ?? [];
+  const others = types
+    .filter((type) => type !== 'volume' && type !== 'snapshot')
+    .flatMap((type) => namedOthers(type, input).map((id) => ({ arn: arnOf(scope, type, id), keys: [] })));
+  return {
+    refs,
+    demands: (facts) => {
+      const named = refs.map((ref, index) => seenBy(scope, ref, facts[index]));
+      const making = made.map((type) => ({ arn: arnOf(scope, type, '*'), keys: madeKeys(type, asked, facts) }));
+      return [...demandsOn(action, [...making, ...named, ...others]), ...tagOnCreate(asked)];
+    },
+  };
+}
+
+/** What operations make, beside what they name. */
+const MADE: ReadonlyMap<string, readonly string[]> = new Map([
+  ['CreateSnapshot', ['snapshot']],
+  ['CreateSnapshots', ['snapshot']],
+  ['CopySnapshot', ['snapshot']],
+  ['ImportSnapshot', ['import-snapshot-task', 'snapshot']],
+  ['CreateVolume', ['volume']],
+  ['CopyVolumes', ['volume']],
+  ['CreateImage', ['image', 'snapshot']],
+  ['RegisterImage', ['image']],
+  ['CopyImage', ['image']],
+  ['RunInstances', ['instance', 'volume', 'network-interface']],
+  ['CreateKeyPair', ['key-pair']],
+  ['ImportKeyPair', ['key-pair']],
+]);
+
+/** Members that name volumes and snapshots, whatever the operation. */
+const VOLUME_MEMBERS = ['VolumeId', 'VolumeIds', 'SourceVolumeId'];
+const SNAPSHOT_MEMBERS = ['SnapshotId', 'SnapshotIds', 'SourceSnapshotIds'];
+
+function namedRefs(type: string, { operation, input }: Asked): readonly Ref[] {
+  if (type === 'volume') return idsIn(input, VOLUME_MEMBERS).map((id) => ({ kind: 'volume', id }));
+  if (type !== 'snapshot') return [];
+  const refs: Ref[] = idsIn(input, SNAPSHOT_MEMBERS).map((id) => ({ kind: 'snapshot', id }));
+  const source = operation === 'CopySnapshot' ? textOf(input['SourceSnapshotId']) : null;
+  const region = findRegion(textOf(input['SourceRegion']) ?? '');
+  if (source !== null) refs.push({ kind: 'snapshot', id: source, ...(region === null ? {} : { region: region.name }) });
+  return refs;
+}
+
+const OTHER_MEMBERS: ReadonlyMap<string, readonly string[]> = new Map([
+  ['instance', ['InstanceId', 'InstanceIds']],
+  ['image', ['ImageId', 'ImageIds']],
+  ['key-pair', ['KeyName', 'KeyPairId']],
+  ['security-group', ['GroupId', 'SecurityGroupIds']],
+  ['subnet', ['SubnetId']],
+  ['vpc', ['VpcId']],
+  ['launch-template', ['LaunchTemplateId']],
+  ['elastic-ip', ['AllocationId']],
+  ['import-snapshot-task', ['ImportTaskId']],
+  ['import-image-task', ['ImportTaskId']],
+]);
+
+function namedOthers(type: string, input: Input): readonly string[] {
+  return idsIn(input, OTHER_MEMBERS.get(type) ?? []);
+}
+
+function idsIn(input: Input, members: readonly string[]): readonly string[] {
+  return [...new Set(members.flatMap((member) => textsOf(input[member])))];
+}
+
+/** A snapshot's ARN names no account: snapshots can be shared. */
+function arnOf(scope: Scope, type: string, id: string): string {
+  const account = type === 'snapshot' || type === 'image' ? '' : scope.account;
+  return `arn:aws:ec2:${scope.region}:${account}:${type}/${id}`;
+}
+
+function seenBy(scope: Scope, ref: Ref, fact: Fact | undefined): Seen {
+  if (ref.kind === 'volume') {
+    return { arn: arnOf(scope, 'volume', ref.id), keys: fact?.kind === 'volume' ? volumeKeys(fact.volume) : [] };
+  }
+  if (ref.kind !== 'snapshot') return { arn: '*', keys: [] };
+  const region = ref.region ?? scope.region;
+  return {
+    arn: arnOf({ ...scope, region }, 'snapshot', ref.id),
+    keys: fact?.kind === 'snapshot' ? snapshotKeys(fact.snapshot) : [],
+  };
+}
+
+export function volumeKeys(volume: Volume): readonly Key[] {
+  const { tags, id, sizeGib, type, iops, throughputMibps, encryption, zone, origin } = volume;
+  return [
+    ...resourceTagKeys(tags),
+    ['ec2:volumeid', [id]],
+    ['ec2:volumesize', [String(sizeGib)]],
+    ['ec2:volumetype', [type]],
+    ['ec2:encrypted', [String(encryption !== null)]],
+    ['ec2:availabilityzone', [zone]],
+    ...optional('ec2:volumeiops', iops),
+    ...optional('ec2:volumethroughput', throughputMibps),
+    ...optional('ec2:parentsnapshot', origin === null ? null : arnOf(volume, 'snapshot', origin)),
+  ];
+}
+
+export function snapshotKeys(snapshot: Snapshot): readonly Key[] {
+  const { tags, id, account, volume, volumeSizeGib, encryption, startedAtMs } = snapshot;
+  return [
+    ...resourceTagKeys(tags),
+    ['ec2:snapshotid', [id]],
+    ['ec2:owner', [account]],
+    ['ec2:parentvolume', [arnOf(snapshot, 'volume', volume)]],
+    ['ec2:volumesize', [String(volumeSizeGib)]],
+    ['ec2:encrypted', [String(encryption !== null)]],
+    ['ec2:snapshottime', [new Date(startedAtMs).toISOString()]],
+  ];
+}
+
+function resourceTagKeys(tags: Tags): readonly Key[] {
+  const list = Object.entries(tags).map(([key, value]) => ({ key, value }));
+  return [...tagKeys('aws:resourcetag', list), ...tagKeys('ec2:resourcetag', list)];
+}
+
+function optional(key: string, value: string | number | null): readonly Key[] {
+  return value === null ? [] : [[key, [String(value)]]];
+}
+
+/** What the request says of a resource that it makes. */
+function madeKeys(type: string, { scope, input }: Asked, facts: readonly Fact[]): readonly Key[] {
+  const tags = requestTagKeys(specifiedTags(input, type));
+  if (type === 'snapshot') {
+    const parents = idsIn(input, VOLUME_MEMBERS).map((id) => arnOf(scope, 'volume', id));
+    const [parent] = parents;
+    const volume = facts.find((fact) => fact.kind === 'volume');
+    const size = volume?.kind === 'volume' ? volume.volume.sizeGib : null;
+    return [...tags, ...optional('ec2:parentvolume', parent ?? null), ...optional('ec2:volumesize', size)];
+  }
+  if (type !== 'volume') return tags;
+  const origin = facts.find((fact) => fact.kind === 'snapshot');
+  const snapshot = origin?.kind === 'snapshot' ? origin.snapshot : null;
+  const source = facts.find((fact) => fact.kind === 'volume');
+  const volume = source?.kind === 'volume' ? source.volume : null;
+  const originId = textOf(input['SnapshotId']);
+  const isEncrypted = input['Encrypted'] === true || ((snapshot ?? volume)?.encryption ?? null) !== null;
+  return [
+    ...tags,
+    ['ec2:volumetype', [textOf(input['VolumeType']) ?? volume?.type ?? 'gp2']],
+    ['ec2:encrypted', [String(isEncrypted)]],
+    ...optional('ec2:volumesize', numberOf(input['Size']) ?? snapshot?.volumeSizeGib ?? volume?.sizeGib ?? null),
+    ...optional('ec2:volumeiops', numberOf(input['Iops'])),
+    ...optional('ec2:volumethroughput', numberOf(input['Throughput'])),
+    ...optional('ec2:availabilityzone', textOf(input['AvailabilityZone'])),
+    ...optional('ec2:kmskeyid', textOf(input['KmsKeyId'])),
+    ...optional('ec2:parentsnapshot', originId === null ? null : arnOf(scope, 'snapshot', originId)),
+  ];
+}
+
+function numberOf(value: unknown): number | null {
+  return typeof value === 'number' ? value : null;
+}
+
+function specifiedTags(input: Input, type: string): readonly TagText[] {
+  return recordsOf(input['TagSpecifications'])
+    .filter((specification) => specification['ResourceType'] === type)
+    .flatMap((specification) => tagsOf(specification['Tags']));
+}
+
+/** Tags on what is made need CreateTags on it, with the operation as `ec2:CreateAction`. */
+function tagOnCreate({ scope, operation, input }: Asked): readonly Demand[] {
+  return recordsOf(input['TagSpecifications']).flatMap((specification) => {
+    const type = textOf(specification['ResourceType']);
+    const tags = tagsOf(specification['Tags']);
+    if (type === null || tags.length === 0) return [];
+    const keys: readonly Key[] = [['ec2:createaction', [operation]], ...requestTagKeys(tags)];
+    return demandsOn('ec2:CreateTags', [{ arn: arnOf(scope, type, '*'), keys }]);
+  });
+}
+
+const TYPE_OF_PREFIX: ReadonlyMap<string, string> = new Map([
+  ['i', 'instance'],
+  ['ami', 'image'],
+  ['key', 'key-pair'],
+  ['sg', 'security-group'],
+  ['subnet', 'subnet'],
+  ['vpc', 'vpc'],
+  ['eni', 'network-interface'],
+  ['eipalloc', 'elastic-ip'],
+  ['lt', 'launch-template'],
+]);
+
+function tagPlan({ scope, input }: Asked, action: string): Plan {
+  const ids = textsOf(input['Resources']);
+  const keys = requestTagKeys(tagsOf(input['Tags']));
+  const refs: Ref[] = ids.flatMap((id): Ref[] => {
+    if (id.startsWith('vol-')) return [{ kind: 'volume', id }];
+    return id.startsWith('snap-') ? [{ kind: 'snapshot', id }] : [];
+  });
+  const others = ids.flatMap((id) => {
+    if (/^(?:vol|snap)-/.test(id)) return [];
+    const type = TYPE_OF_PREFIX.get(/^[a-z]+/.exec(id)?.[0] ?? '') ?? 'resource';
+    return [{ arn: arnOf(scope, type, id), keys: [] }];
+  });
+  return {
+    refs,
+    demands: (facts) => {
+      const named = refs.map((ref, index) => seenBy(scope, ref, facts[index]));
+      return demandsOn(action, [...named, ...others], keys);
+    },
+  };
+}

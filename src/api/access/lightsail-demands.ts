@@ -1,0 +1,101 @@
+import type { Fact, Ref } from '#control/identity/facts.ts';
+import type { Scope } from '#domain/volume.ts';
+import { diskArn, diskSnapshotArn } from '#api/lightsail/arn.ts';
+import {
+  type Asked,
+  demandsOn,
+  type Key,
+  type Plan,
+  requestTagKeys,
+  type Seen,
+  tagKeys,
+  tagsOf,
+  textsOf,
+  untagKeys,
+} from './demand.ts';
+
+/** Members that name resources, and their type. `resourceName` names anything. */
+const MEMBERS: ReadonlyMap<string, string> = new Map([
+  ['diskName', 'Disk'],
+  ['diskSnapshotName', 'DiskSnapshot'],
+  ['instanceName', 'Instance'],
+  ['instanceNames', 'Instance'],
+  ['instanceSnapshotName', 'InstanceSnapshot'],
+  ['sourceSnapshotName', 'DiskSnapshot'],
+  ['sourceResourceName', 'Disk'],
+  ['sourceDiskName', 'Disk'],
+  ['sourceInstanceName', 'Instance'],
+  ['keyPairName', 'KeyPair'],
+  ['staticIpName', 'StaticIp'],
+  ['alarmName', 'Alarm'],
+  ['loadBalancerName', 'LoadBalancer'],
+  ['relationalDatabaseName', 'RelationalDatabase'],
+  ['containerServiceName', 'ContainerService'],
+  ['serviceName', 'ContainerService'],
+  ['bucketName', 'Bucket'],
+  ['distributionName', 'Distribution'],
+  ['certificateName', 'Certificate'],
+  ['domainName', 'Domain'],
+  ['resourceName', 'Resource'],
+]);
+
+/** Members that name what an operation makes: it is not there yet, so its ARN is unknown. */
+const MADE: ReadonlyMap<string, string> = new Map([
+  ['CreateDisk', 'diskName'],
+  ['CreateDiskFromSnapshot', 'diskName'],
+  ['CreateDiskSnapshot', 'diskSnapshotName'],
+  ['CreateInstances', 'instanceNames'],
+  ['CreateInstancesFromSnapshot', 'instanceNames'],
+  ['CreateInstanceSnapshot', 'instanceSnapshotName'],
+  ['CreateKeyPair', 'keyPairName'],
+  ['ImportKeyPair', 'keyPairName'],
+  ['AllocateStaticIp', 'staticIpName'],
+]);
+
+interface Named {
+  readonly ref: Ref & { readonly kind: 'named' };
+  readonly type: string;
+}
+
+/**
+ * What Lightsail asks: the action on every resource that is named, on `*` when none is; and TagResource for tags on what is
+ * made. A name that means nothing here has an ARN with the name in it, which no policy that names resources allows.
+ */
+export function lightsailPlan({ scope, operation, input }: Asked): Plan {
+  const action = `lightsail:${operation}`;
+  const made = MADE.get(operation);
+  const named: readonly Named[] = [...MEMBERS].flatMap(([member, type]) =>
+    member === made ? [] : textsOf(input[member]).map((name): Named => ({ ref: { kind: 'named', name }, type })),
+  );
+  const tags = tagsOf(input['tags']);
+  const keys: readonly Key[] =
+    operation === 'UntagResource' ? untagKeys(textsOf(input['tagKeys'])) : requestTagKeys(tags);
+  return {
+    refs: named.map(({ ref }) => ref),
+    demands: (facts) => {
+      const seen = named.map(({ ref, type }, index) => seenBy(scope, type, ref.name, facts[index]));
+      const demands = demandsOn(action, seen, keys);
+      if (made === undefined || tags.length === 0) return demands;
+      const type = MEMBERS.get(made) ?? 'Resource';
+      return [...demands, ...demandsOn('lightsail:TagResource', [{ arn: arnOf(scope, type, '*'), keys }])];
+    },
+  };
+}
+
+function seenBy(scope: Scope, type: string, name: string, fact: Fact | undefined): Seen {
+  if (fact?.kind === 'volume') return { arn: diskArn(scope, fact.volume.id), keys: keysOf(fact.volume.tags) };
+  if (fact?.kind === 'snapshot')
+    return { arn: diskSnapshotArn(scope, fact.snapshot.id), keys: keysOf(fact.snapshot.tags) };
+  return { arn: arnOf(scope, type, name), keys: [] };
+}
+
+function arnOf(scope: Scope, type: string, id: string): string {
+  return `arn:aws:lightsail:${scope.region}:${scope.account}:${type}/${id}`;
+}
+
+function keysOf(tags: Readonly<Record<string, string>>): readonly Key[] {
+  return tagKeys(
+    'aws:resourcetag',
+    Object.entries(tags).map(([key, value]) => ({ key, value })),
+  );
+}

@@ -1,0 +1,38 @@
+import { loadModel } from '#wire/aws/model.ts';
+import type { ServiceName } from '#wire/aws/operations.ts';
+import type { Arrival } from './access/call-access.ts';
+import type { Input } from './access/demand.ts';
+import type { AuditEntry } from './audit.ts';
+import type { Dispatched } from './dispatch.ts';
+import { redacted } from './redact.ts';
+
+export function auditEntry(dispatched: Dispatched, arrival: Arrival, durationMs: number): AuditEntry {
+  const { answer, service, operation, accessKeyId, principal, region, note } = dispatched;
+  return {
+    requestId: answer.requestId,
+    principal: principal?.arn ?? null,
+    account: principal?.account ?? null,
+    accessKeyId: accessKeyId?.slice(0, 128) ?? null,
+    sourceAddress: arrival.sourceAddress,
+    userAgent: arrival.userAgent?.slice(0, 512) ?? null,
+    service,
+    operation: operation?.slice(0, 128) ?? null,
+    region,
+    resources: note?.verdict?.resources ?? [],
+    decision: principal === null ? 'unauthenticated' : (note?.verdict?.decision ?? 'none'),
+    errorCode: answer.code,
+    status: answer.reply.status,
+    durationMs: Math.round(durationMs * 1000) / 1000,
+    parameters: parametersOf(service, operation, note?.input ?? null),
+  };
+}
+
+/** Reading changes nothing, and happens the most: who read what, the resources say. */
+const READING = /^(?:Get|List|Describe|Is)/;
+
+function parametersOf(service: ServiceName | null, operation: string | null, input: Input | null): unknown {
+  if (service === null || operation === null || input === null || READING.test(operation)) return null;
+  const model = loadModel(service);
+  const shape = model.operations.get(operation)?.input;
+  return shape === undefined ? {} : redacted(model, shape, input);
+}

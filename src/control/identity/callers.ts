@@ -1,0 +1,157 @@
+import type { AccountId } from '#domain/ids.ts';
+import type { Policy } from '#domain/policy/document.ts';
+import type { PolicySet, RequestPrincipal } from '#domain/policy/evaluate.ts';
+import { type Principal, rootArn, rootPrincipal } from '#domain/principal.ts';
+import type { Tag } from '#domain/tags.ts';
+import type { Tags } from '#domain/volume.ts';
+import type { ReadTx } from '#meta/meta-store.ts';
+import { type AccessKey, findRootKey, isAccessKeyId } from '#control/access.ts';
+import type { ControlPorts } from '#control/ports.ts';
+import { defaultDocument, findManaged } from './managed.ts';
+import { ALLOW_ALL, DENY_ALL, storedPolicy } from './policy-cache.ts';
+import { type IdentityRecord, USER_KEYS, userArn, type UserRecord } from './records.ts';
+import { findRoleByArn } from './roles.ts';
+import { openSession, type SessionClaims } from './session-token.ts';
+import { userOfId } from './user-keys.ts';
+
+/** Who makes a request, and everything that has a say about what they may do. */
+export interface Caller {
+  readonly key: AccessKey;
+  readonly principal: Principal;
+  /** The principal as policies name it. */
+  readonly names: RequestPrincipal;
+  readonly policies: PolicySet;
+}
+
+export type CallerLookup =
+  | { readonly kind: 'found'; readonly caller: Caller }
+  /** No such key, an inactive one, a token that is not of this server, or a user or role that is gone. */
+  | { readonly kind: 'unknown' }
+  | { readonly kind: 'expired' };
+
+const UNKNOWN: CallerLookup = { kind: 'unknown' };
+
+/** Whose an access key is. `sessionToken` belongs to temporary keys, and to no others. */
+export async function findCaller(
+  ports: Pick<ControlPorts, 'meta' | 'clock' | 'tokenKey' | 'random'>,
+  accessKeyId: string,
+  sessionToken: string | null,
+): Promise<CallerLookup> {
+  if (!isAccessKeyId(accessKeyId)) return UNKNOWN;
+  if (sessionToken === null) return await ports.meta.read((tx) => callerOfKey(tx, accessKeyId));
+  const claims = openSession(ports, sessionToken);
+  if (claims === null || claims.accessKeyId !== accessKeyId) return UNKNOWN;
+  if (ports.clock.nowMs() >= claims.expiresAtMs) return { kind: 'expired' };
+  return await ports.meta.read((tx) => callerOfSession(tx, claims));
+}
+
+async function callerOfKey(tx: ReadTx, accessKeyId: string): Promise<CallerLookup> {
+  const root = await findRootKey(tx, accessKeyId);
+  if (root !== null) return found(rootCaller(root));
+  const [placed] = await tx.documents.everywhere(USER_KEYS, accessKeyId);
+  if (placed === undefined || !placed.record.active) return UNKNOWN;
+  const { account, record } = placed;
+  const user = await userOfId(tx, account, record.userId);
+  if (user === null) return UNKNOWN;
+  const key = { accessKeyId, secretAccessKey: record.secret, account };
+  return found(await userCaller(tx, key, user, null));
+}
+
+async function callerOfSession(tx: ReadTx, claims: SessionClaims): Promise<CallerLookup> {
+  const { accessKeyId, secretAccessKey, account, holder, issuedAtMs } = claims;
+  const key = { accessKeyId, secretAccessKey, account };
+  switch (holder.kind) {
+    case 'root':
+      return (await tx.accounts.find(account)) === null ? UNKNOWN : found(rootCaller(key, issuedAtMs));
+    case 'user': {
+      const user = await userOfId(tx, account, holder.userId);
+      return user === null ? UNKNOWN : found(await userCaller(tx, key, user, issuedAtMs));
+    }
+    case 'role': {
+      const known = await findRoleByArn(tx, holder.roleArn);
+      // A role that was made anew under the name is another role.
+      if (known === null || known.role.id !== holder.roleId) return UNKNOWN;
+      const { role } = known;
+      const arn = `arn:aws:sts::${account}:assumed-role/${role.name}/${holder.sessionName}`;
+      const principal: Principal = {
+        kind: 'role',
+        account,
+        arn,
+        id: `${role.id}:${holder.sessionName}`,
+        tags: { ...tagsOf(role.tags), ...holder.tags },
+        issuedAtMs,
+        roleId: role.id,
+        roleName: role.name,
+        roleArn: holder.roleArn,
+        sessionName: holder.sessionName,
+      };
+      const policies = await policiesOf(tx, account, role);
+      const session = holder.policies?.map((document) => storedPolicy(document, 'identity')) ?? null;
+      return found({
+        key,
+        principal,
+        names: { account, isRoot: false, arns: [arn, holder.roleArn] },
+        policies: { ...policies, session },
+      });
+    }
+  }
+}
+
+/** The root of an account: everything is allowed. */
+export function rootCaller(key: AccessKey, issuedAtMs: number | null = null): Caller {
+  const { account } = key;
+  return {
+    key,
+    principal: rootPrincipal(account, issuedAtMs),
+    names: { account, isRoot: true, arns: [rootArn(account)] },
+    policies: { identity: [ALLOW_ALL], boundary: null, session: null },
+  };
+}
+
+async function userCaller(tx: ReadTx, key: AccessKey, user: UserRecord, issuedAtMs: number | null): Promise<Caller> {
+  const { account } = key;
+  const arn = userArn(account, user);
+  return {
+    key,
+    principal: {
+      kind: 'user',
+      account,
+      arn,
+      id: user.id,
+      tags: tagsOf(user.tags),
+      issuedAtMs,
+      userId: user.id,
+      userName: user.name,
+    },
+    names: { account, isRoot: false, arns: [arn] },
+    policies: await policiesOf(tx, account, user),
+  };
+}
+
+/** The policies of a user or role, parsed. What is attached and not there any more allows nothing; a boundary that is not there denies. */
+export async function policiesOf(tx: ReadTx, account: AccountId, record: IdentityRecord): Promise<PolicySet> {
+  const identity: Policy[] = record.inline.map(({ document }) => storedPolicy(document, 'identity'));
+  for (const arn of record.attached) {
+    const policy = await managedPolicy(tx, account, arn);
+    if (policy !== null) identity.push(policy);
+  }
+  const { boundary } = record;
+  return {
+    identity,
+    boundary: boundary === null ? null : [(await managedPolicy(tx, account, boundary)) ?? DENY_ALL],
+    session: null,
+  };
+}
+
+async function managedPolicy(tx: ReadTx, account: AccountId, arn: string): Promise<Policy | null> {
+  const managed = await findManaged(tx, account, arn);
+  return managed === null ? null : storedPolicy(defaultDocument(managed.record), 'identity');
+}
+
+function tagsOf(tags: readonly Tag[]): Tags {
+  return Object.fromEntries(tags.map(({ key, value }) => [key, value]));
+}
+
+function found(caller: Caller): CallerLookup {
+  return { kind: 'found', caller };
+}

@@ -1,0 +1,119 @@
+import { parseSnapshotId, parseVolumeId, type RegionName } from '#domain/ids.ts';
+import type { Policy } from '#domain/policy/document.ts';
+import type { AccountId } from '#domain/ids.ts';
+import type { Snapshot } from '#domain/snapshot.ts';
+import type { Tag } from '#domain/tags.ts';
+import type { Scope, Volume } from '#domain/volume.ts';
+import type { ReadTx } from '#meta/meta-store.ts';
+import { lifecyclePolicies } from '#control/lifecycle/policies.ts';
+import { snapshotSeen, volumeSeen } from '#control/lookup.ts';
+import type { ControlPorts } from '#control/ports.ts';
+import { findManaged } from './managed.ts';
+import { storedPolicy } from './policy-cache.ts';
+import { inAccount, roleArn, ROLES, userArn, USERS } from './records.ts';
+import { findRoleByArn } from './roles.ts';
+
+/** A resource as a request names it. */
+export type Ref =
+  | { readonly kind: 'volume'; readonly id: string }
+  /** `region`: where it is looked for, when not in the request's own. */
+  | { readonly kind: 'snapshot'; readonly id: string; readonly region?: RegionName }
+  /** Lightsail's name of anything. */
+  | { readonly kind: 'named'; readonly name: string }
+  | { readonly kind: 'lifecycle-policy'; readonly id: string }
+  | { readonly kind: 'user'; readonly name: string }
+  | { readonly kind: 'role'; readonly name: string }
+  | { readonly kind: 'managed-policy'; readonly arn: string }
+  /** Of any account: for who wants to become it. */
+  | { readonly kind: 'role-arn'; readonly arn: string };
+
+/** What the metadata know of a Ref. Nothing, also, when it is another account's: then no policy can ask about it. */
+export type Fact =
+  | { readonly kind: 'volume'; readonly volume: Volume }
+  | { readonly kind: 'snapshot'; readonly snapshot: Snapshot }
+  | { readonly kind: 'tagged'; readonly tags: readonly Tag[] }
+  | { readonly kind: 'identity'; readonly arn: string; readonly tags: readonly Tag[] }
+  | {
+      readonly kind: 'trusting-role';
+      readonly account: AccountId;
+      readonly arn: string;
+      readonly trust: Policy;
+      readonly tags: readonly Tag[];
+    }
+  | { readonly kind: 'nothing' };
+
+const NOTHING: Fact = { kind: 'nothing' };
+
+/** The fact of each ref, in one view of the metadata. */
+export async function findFacts(
+  ports: Pick<ControlPorts, 'meta'>,
+  scope: Scope,
+  refs: readonly Ref[],
+): Promise<readonly Fact[]> {
+  if (refs.length === 0) return [];
+  return await ports.meta.read(async (tx) => {
+    const facts: Fact[] = [];
+    for (const ref of refs) facts.push(await findFact(tx, scope, ref));
+    return facts;
+  });
+}
+
+async function findFact(tx: ReadTx, scope: Scope, ref: Ref): Promise<Fact> {
+  switch (ref.kind) {
+    case 'volume': {
+      const id = parseVolumeId(ref.id);
+      return volumeFact(id === null ? null : await volumeSeen(tx, scope, id));
+    }
+    case 'snapshot': {
+      const id = parseSnapshotId(ref.id);
+      const place = { account: scope.account, region: ref.region ?? scope.region };
+      return snapshotFact(id === null ? null : await snapshotSeen(tx, place, id));
+    }
+    case 'named':
+      return await namedFact(tx, scope, ref.name);
+    case 'lifecycle-policy': {
+      const policy = await tx.documents.find(lifecyclePolicies, scope, ref.id);
+      return policy === null ? NOTHING : { kind: 'tagged', tags: tagList(policy.tags) };
+    }
+    case 'user': {
+      const user = await tx.documents.find(USERS, inAccount(scope.account), ref.name.toLowerCase());
+      return user === null ? NOTHING : { kind: 'identity', arn: userArn(scope.account, user), tags: user.tags };
+    }
+    case 'role': {
+      const role = await tx.documents.find(ROLES, inAccount(scope.account), ref.name.toLowerCase());
+      return role === null ? NOTHING : { kind: 'identity', arn: roleArn(scope.account, role), tags: role.tags };
+    }
+    case 'managed-policy': {
+      const policy = await findManaged(tx, scope.account, ref.arn);
+      return policy === null ? NOTHING : { kind: 'tagged', tags: policy.record.tags };
+    }
+    case 'role-arn': {
+      const found = await findRoleByArn(tx, ref.arn);
+      if (found === null) return NOTHING;
+      const { account, role } = found;
+      const trust = storedPolicy(role.trust, 'trust');
+      return { kind: 'trusting-role', account, arn: ref.arn, trust, tags: account === scope.account ? role.tags : [] };
+    }
+  }
+}
+
+async function namedFact(tx: ReadTx, scope: Scope, name: string): Promise<Fact> {
+  const holder = await tx.names.find(scope, name);
+  if (holder === null) return NOTHING;
+  const volume = parseVolumeId(holder);
+  if (volume !== null) return volumeFact(await volumeSeen(tx, scope, volume));
+  const snapshot = parseSnapshotId(holder);
+  return snapshotFact(snapshot === null ? null : await snapshotSeen(tx, scope, snapshot));
+}
+
+function volumeFact(volume: Volume | null): Fact {
+  return volume === null ? NOTHING : { kind: 'volume', volume };
+}
+
+function snapshotFact(snapshot: Snapshot | null): Fact {
+  return snapshot === null ? NOTHING : { kind: 'snapshot', snapshot };
+}
+
+function tagList(tags: Readonly<Record<string, string>>): readonly Tag[] {
+  return Object.entries(tags).map(([key, value]) => ({ key, value }));
+}

@@ -1,0 +1,126 @@
+import type { AccountId } from '#domain/ids.ts';
+import { parseAccountId } from '#domain/ids.ts';
+import type { Policy } from '#domain/policy/document.ts';
+import type { Tag } from '#domain/tags.ts';
+import type { ReadTx } from '#meta/meta-store.ts';
+import type { ControlPorts } from '#control/ports.ts';
+import { refuseIdentity } from './failures.ts';
+import { requireBare, requireIdentity, ROLE } from './identities.ts';
+import { requireManaged } from './managed.ts';
+import { inAccount, roleArn, type RoleRecord, ROLES, userArn, USERS } from './records.ts';
+import { checkName, checkPath, mergeTags, newUniqueId, QUOTAS, requirePolicy } from './rules.ts';
+
+export const SESSION_SECONDS_MIN = 900;
+const ROLE_SESSION_SECONDS_MIN = 3600;
+const ROLE_SESSION_SECONDS_MAX = 43_200;
+
+export interface CreateRole {
+  readonly name: string;
+  readonly path: string;
+  readonly trust: string;
+  readonly description: string | null;
+  readonly sessionSecondsMax: number;
+  readonly boundary: string | null;
+  readonly tags: readonly Tag[];
+  readonly madeBy: string | null;
+}
+
+export async function createRole(ports: ControlPorts, account: AccountId, request: CreateRole): Promise<RoleRecord> {
+  const { name, path, trust, description, sessionSecondsMax, boundary, madeBy } = request;
+  checkName('roleName', name, 64);
+  checkPath(path);
+  if (sessionSecondsMax < ROLE_SESSION_SECONDS_MIN || sessionSecondsMax > ROLE_SESSION_SECONDS_MAX) {
+    const constraint = `Member must have value between ${ROLE_SESSION_SECONDS_MIN} and ${ROLE_SESSION_SECONDS_MAX}`;
+    refuseIdentity({ kind: 'invalid-form', field: 'maxSessionDuration', value: String(sessionSecondsMax), constraint });
+  }
+  const tags = mergeTags([], request.tags);
+  return await ports.meta.transact(async (tx) => {
+    const known = await tx.documents.find(ROLES, inAccount(account), name.toLowerCase());
+    if (known !== null) {
+      if (madeBy !== null && known.madeBy === madeBy) return known;
+      refuseIdentity({ kind: 'exists', entity: 'role', name });
+    }
+    await checkTrust(tx, trust);
+    if (boundary !== null) await requireManaged(tx, account, boundary);
+    if ((await tx.documents.count(ROLES, inAccount(account), null)) >= QUOTAS.roles) {
+      refuseIdentity({ kind: 'quota', what: 'Roles', max: QUOTAS.roles });
+    }
+    const record: RoleRecord = {
+      id: newUniqueId(ports.random, 'AROA'),
+      name,
+      path,
+      createdAtMs: ports.clock.nowMs(),
+      tags,
+      boundary,
+      attached: [],
+      inline: [],
+      madeBy,
+      trust,
+      description,
+      sessionSecondsMax,
+    };
+    await tx.documents.insert(ROLES, inAccount(account), record);
+    return record;
+  });
+}
+
+export async function updateTrust(
+  ports: ControlPorts,
+  account: AccountId,
+  request: { readonly name: string; readonly trust: string },
+): Promise<void> {
+  await ports.meta.transact(async (tx) => {
+    const role = await requireIdentity(tx, ROLE, account, request.name);
+    await checkTrust(tx, request.trust);
+    await tx.documents.update(ROLES, inAccount(account), { ...role, trust: request.trust });
+  });
+}
+
+export async function deleteRole(ports: ControlPorts, account: AccountId, name: string): Promise<void> {
+  await ports.meta.transact(async (tx) => {
+    const role = await requireIdentity(tx, ROLE, account, name);
+    requireBare(role);
+    await tx.documents.remove(ROLES, inAccount(account), role.name.toLowerCase());
+  });
+}
+
+/** Of any account, by its ARN; null: there is none. */
+export async function findRoleByArn(
+  tx: ReadTx,
+  arn: string,
+): Promise<{ readonly account: AccountId; readonly role: RoleRecord } | null> {
+  const [, accountText = '', name = ''] = /^arn:aws:iam::(\d{12}):role\/(?:.*\/)?([^/]+)$/.exec(arn) ?? [];
+  const account = parseAccountId(accountText);
+  if (account === null) return null;
+  const role = await tx.documents.find(ROLES, inAccount(account), name.toLowerCase());
+  return role !== null && roleArn(account, role) === arn ? { account, role } : null;
+}
+
+/** Refuses: malformed-policy, also for users and roles that do not exist; quota. */
+async function checkTrust(tx: ReadTx, trust: string): Promise<void> {
+  if (trust.length > QUOTAS.trustCharacters) {
+    refuseIdentity({ kind: 'quota', what: 'ACLSizePerRole', max: QUOTAS.trustCharacters });
+  }
+  const policy = requirePolicy(trust, 'trust');
+  for (const arn of principalsOf(policy)) {
+    if (await isPrincipal(tx, arn)) continue;
+    refuseIdentity({ kind: 'malformed-policy', reason: `Invalid principal in policy: "AWS":"${arn}"` });
+  }
+}
+
+function principalsOf({ statements }: Policy): ReadonlySet<string> {
+  return new Set(statements.flatMap(({ principals }) => principals?.aws ?? []).filter((arn) => arn !== '*'));
+}
+
+async function isPrincipal(tx: ReadTx, arn: string): Promise<boolean> {
+  const [, accountText = '', kind, name = ''] =
+    /^arn:aws:(?:iam|sts)::(\d{12}):(root|user|role|assumed-role)(?:\/(.*))?$/.exec(arn) ?? [];
+  const account = parseAccountId(accountText);
+  if (account === null || (await tx.accounts.find(account)) === null) return false;
+  if (kind === 'user') {
+    const user = await tx.documents.find(USERS, inAccount(account), (name.split('/').at(-1) ?? '').toLowerCase());
+    return user !== null && userArn(account, user) === arn;
+  }
+  if (kind === 'role') return (await findRoleByArn(tx, arn)) !== null;
+  return true; // The root; and a session, which comes and goes.
+}
