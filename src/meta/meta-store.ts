@@ -29,7 +29,7 @@ export interface ReadTx {
   readonly volumes: Pick<VolumeTable, 'find' | 'list' | 'inState' | 'count' | 'named'>;
   readonly snapshots: Pick<
     SnapshotTable,
-    'find' | 'list' | 'inState' | 'ofVolume' | 'unreleased' | 'count' | 'countPending' | 'countDirect' | 'named'
+    'find' | 'list' | 'inState' | 'ofVolume' | 'unreleased' | 'count' | 'countPending' | 'countCopies' | 'countDirect' | 'named'
   >;
   readonly names: Pick<NameTable, 'find'>;
   readonly operations: Pick<OperationTable, 'find' | 'list' | 'ofSubject' | 'openOf'>;
@@ -99,10 +99,26 @@ export interface ListFilter {
   readonly binned?: boolean;
 }
 
+/** Tags by which volumes and snapshots are found. */
+export interface TagSearch {
+  readonly kind: 'tag';
+  readonly key: string;
+  /** Null: whatever it is. */
+  readonly value: string | null;
+}
+
+/** By what a list of snapshots is searched instead of gone through. */
+export type SnapshotSearch =
+  | TagSearch
+  | { readonly kind: 'volume'; readonly volume: VolumeId }
+  | { readonly kind: 'state'; readonly state: SnapshotState }
+  /** Whoever owns them: those of the filter's region that are shared with an account, or with everybody. */
+  | { readonly kind: 'shared-with'; readonly grantee: AccountId | 'all' };
+
 export interface VolumeTable {
   /** Whosever it is, in any state. */
   find(id: VolumeId): Promise<Volume | null>;
-  list(filter: ListFilter, page: Page): Promise<readonly Row<Volume>[]>;
+  list(filter: ListFilter & { readonly search?: TagSearch | null }, page: Page): Promise<readonly Row<Volume>[]>;
   /** Of all accounts, drafts included. */
   inState(states: readonly VolumeState[], page: Page): Promise<readonly Row<Volume>[]>;
   /** Of all accounts and regions, by Lightsail's name; for the operator's tools. */
@@ -117,7 +133,7 @@ export interface VolumeTable {
 
 export interface SnapshotTable {
   find(id: SnapshotId): Promise<Snapshot | null>;
-  list(filter: ListFilter, page: Page): Promise<readonly Row<Snapshot>[]>;
+  list(filter: ListFilter & { readonly search?: SnapshotSearch | null }, page: Page): Promise<readonly Row<Snapshot>[]>;
   inState(states: readonly SnapshotState[], page: Page): Promise<readonly Row<Snapshot>[]>;
   /** Of one volume in one state, the newest cut first; with `beforeEpoch`, only older cuts. Ones not cut yet come last. */
   ofVolume(
@@ -133,6 +149,8 @@ export interface SnapshotTable {
   count(scope: Scope): Promise<number>;
   /** `cutting` and `pending` ones. */
   countPending(scope: Scope): Promise<number>;
+  /** Pending copies. */
+  countCopies(scope: Scope): Promise<number>;
   /** Unsealed direct ones. */
   countDirect(scope: Scope): Promise<number>;
   insert(snapshot: Snapshot): Promise<void>;

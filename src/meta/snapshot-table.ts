@@ -1,10 +1,10 @@
-import { type Insertable, type Kysely, type Selectable, sql } from 'kysely';
-import { assert } from '#base/assert.ts';
+import { type Insertable, type Kysely, type RawBuilder, type Selectable, sql } from 'kysely';
+import { assert, unreachable } from '#base/assert.ts';
 import type { AccountId, CutId, Lineage, RegionName, SnapshotId, VolumeId } from '#domain/ids.ts';
 import { NO_SNAPSHOT_DETAILS, type Snapshot, type SnapshotState } from '#domain/snapshot.ts';
-import type { Face, Tags } from '#domain/volume.ts';
+import type { Face, Scope, Tags } from '#domain/volume.ts';
 import { detailsOf, detailsText } from './details.ts';
-import type { ListFilter, Page, Row, SnapshotTable } from './meta-store.ts';
+import type { Page, Row, SnapshotSearch, SnapshotTable } from './meta-store.ts';
 import { hasNameTag } from './name-tag.ts';
 import type { SnapshotRow, Tables } from './schema/tables.ts';
 
@@ -18,6 +18,7 @@ export function snapshotTable(db: Kysely<Tables>): SnapshotTable {
       return row === undefined ? null : snapshotOf(row);
     },
 
+<<<<<<< ours
     list: async ({ scope, face, tagged, binned }: ListFilter, page: Page) => {
       let query = db
         .selectFrom('snapshots')
@@ -33,6 +34,17 @@ export function snapshotTable(db: Kysely<Tables>): SnapshotTable {
       if (face !== null) query = query.where('face', '=', face);
       if (tagged === true) query = query.where('tags', '!=', sql<string>`'{}'`);
       return (await query.orderBy('sequence').limit(page.countMax).execute()).map(numbered);
+=======
+    list: async ({ scope, face, tagged, search = null }, page: Page) => {
+      const { from, where, order } = wayTo(scope, search);
+      const isOfFace = face === null ? sql`` : sql`and snapshots.face = ${face}`;
+      // Written as in the partial index, or SQLite would not use it.
+      const isTagged = tagged === true ? sql`and snapshots.tags <> '{}'` : sql``;
+      const { rows } = await sql<Selectable<SnapshotRow>>`
+        select snapshots.* from ${from} where ${where} and ${order} > ${page.after} ${isOfFace} ${isTagged}
+        order by ${order} limit ${page.countMax}`.execute(db);
+      return rows.map(numbered);
+>>>>>>> theirs
     },
 
     inState: async (states: readonly SnapshotState[], page: Page) => {
@@ -94,6 +106,16 @@ export function snapshotTable(db: Kysely<Tables>): SnapshotTable {
       return row.count;
     },
 
+    countCopies: async (scope) => {
+      const row = await counted()
+        .where('state', '=', 'pending')
+        .where('account', '=', scope.account)
+        .where('region', '=', scope.region)
+        .where(sql`json_extract(details, '$.copiedFrom')`, 'is not', null)
+        .executeTakeFirstOrThrow();
+      return row.count;
+    },
+
     countDirect: async (scope) => {
       const row = await counted()
         .where('state', 'in', ['cutting', 'pending'])
@@ -132,6 +154,49 @@ export function snapshotTable(db: Kysely<Tables>): SnapshotTable {
       await db.deleteFrom('snapshots').where('id', '=', id).execute();
     },
   };
+}
+
+interface Way {
+  readonly from: RawBuilder<unknown>;
+  readonly where: RawBuilder<unknown>;
+  /** In the order of creation, which is the order in which the index gives them. */
+  readonly order: RawBuilder<unknown>;
+}
+
+/** Which index is walked for a list. A unary plus keeps SQLite from another one, and a cross join from another order. */
+function wayTo({ account, region }: Scope, search: SnapshotSearch | null): Way {
+  const isVisible = sql`+snapshots.state in (${sql.join(VISIBLE.map((state) => sql.lit(state)))})`;
+  const own = sql`snapshots.account = ${account} and snapshots.region = ${region}`;
+  const snapshots = { from: sql`snapshots`, order: sql`snapshots.sequence` };
+  switch (search?.kind) {
+    case undefined:
+      return { ...snapshots, where: sql`${own} and ${isVisible}` };
+    case 'state':
+      return { ...snapshots, where: sql`${own} and snapshots.state = ${search.state} and ${isVisible}` };
+    case 'volume':
+      return {
+        ...snapshots,
+        where: sql`snapshots.volume = ${search.volume} and +snapshots.account = ${account}
+          and +snapshots.region = ${region} and ${isVisible}`,
+      };
+    case 'tag': {
+      const isValue = search.value === null ? sql`` : sql`and found.value = ${search.value}`;
+      return {
+        from: sql`snapshot_tags as found cross join snapshots on snapshots.sequence = found.sequence`,
+        where: sql`found.account = ${account} and found.region = ${region} and found.key = ${search.key} ${isValue}
+          and ${isVisible}`,
+        order: sql`found.sequence`,
+      };
+    }
+    case 'shared-with':
+      return {
+        from: sql`snapshot_shares as found cross join snapshots on snapshots.sequence = found.sequence`,
+        where: sql`found.grantee = ${search.grantee} and found.region = ${region} and ${isVisible}`,
+        order: sql`found.sequence`,
+      };
+    default:
+      return unreachable(search);
+  }
 }
 
 function numbered(row: Selectable<SnapshotRow>): Row<Snapshot> {

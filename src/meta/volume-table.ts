@@ -1,16 +1,17 @@
-import { type Insertable, type Kysely, type Selectable, sql } from 'kysely';
+import { type Insertable, type Kysely, type RawBuilder, type Selectable, sql } from 'kysely';
 import { assert } from '#base/assert.ts';
 import type { AccountId, Lineage, RegionName, SnapshotId, VolumeId } from '#domain/ids.ts';
 import {
   type Face,
   NO_VOLUME_DETAILS,
+  type Scope,
   type Tags,
   type Volume,
   type VolumeState,
   type VolumeType,
 } from '#domain/volume.ts';
 import { detailsOf, detailsText } from './details.ts';
-import type { ListFilter, Page, Row, VolumeTable } from './meta-store.ts';
+import type { Page, Row, TagSearch, VolumeTable } from './meta-store.ts';
 import { hasNameTag } from './name-tag.ts';
 import type { Tables, VolumeRow } from './schema/tables.ts';
 
@@ -24,6 +25,7 @@ export function volumeTable(db: Kysely<Tables>): VolumeTable {
       return row === undefined ? null : volumeOf(row);
     },
 
+<<<<<<< ours
     list: async ({ scope, face, tagged, binned }: ListFilter, page: Page) => {
       let query = db
         .selectFrom('volumes')
@@ -34,9 +36,17 @@ export function volumeTable(db: Kysely<Tables>): VolumeTable {
         .where('draft', '=', 0);
       query = binned === true ? query.where('state', '=', 'recoverable') : query.where('state', 'not in', HIDDEN);
       if (face !== null) query = query.where('face', '=', face);
+=======
+    list: async ({ scope, face, tagged, search = null }, page: Page) => {
+      const { from, where, order } = search === null ? allOf(scope) : taggedOf(scope, search);
+      const isOfFace = face === null ? sql`` : sql`and volumes.face = ${face}`;
+>>>>>>> theirs
       // Written as in the partial index, or SQLite would not use it.
-      if (tagged === true) query = query.where('tags', '!=', sql<string>`'{}'`);
-      return (await query.orderBy('sequence').limit(page.countMax).execute()).map(numbered);
+      const isTagged = tagged === true ? sql`and volumes.tags <> '{}'` : sql``;
+      const { rows } = await sql<Selectable<VolumeRow>>`
+        select volumes.* from ${from} where ${where} and ${order} > ${page.after} ${isOfFace} ${isTagged}
+        and volumes.draft = 0 and volumes.state <> 'deleting' order by ${order} limit ${page.countMax}`.execute(db);
+      return rows.map(numbered);
     },
 
     inState: async (states: readonly VolumeState[], page: Page) => {
@@ -87,6 +97,31 @@ export function volumeTable(db: Kysely<Tables>): VolumeTable {
     remove: async (id) => {
       await db.deleteFrom('volumes').where('id', '=', id).execute();
     },
+  };
+}
+
+interface Way {
+  readonly from: RawBuilder<unknown>;
+  readonly where: RawBuilder<unknown>;
+  /** In the order of creation. */
+  readonly order: RawBuilder<unknown>;
+}
+
+function allOf({ account, region }: Scope): Way {
+  return {
+    from: sql`volumes`,
+    where: sql`volumes.account = ${account} and volumes.region = ${region}`,
+    order: sql`volumes.sequence`,
+  };
+}
+
+/** By the index of tags, which gives the volumes in their order; a cross join keeps SQLite from another one. */
+function taggedOf({ account, region }: Scope, { key, value }: TagSearch): Way {
+  const isValue = value === null ? sql`` : sql`and found.value = ${value}`;
+  return {
+    from: sql`volume_tags as found cross join volumes on volumes.sequence = found.sequence`,
+    where: sql`found.account = ${account} and found.region = ${region} and found.key = ${key} ${isValue}`,
+    order: sql`found.sequence`,
   };
 }
 

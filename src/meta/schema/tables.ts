@@ -10,6 +10,9 @@ export interface Tables {
   access_keys: AccessKeyRow;
   volumes: VolumeRow;
   snapshots: SnapshotRow;
+  volume_tags: TagRow;
+  snapshot_tags: TagRow;
+  snapshot_shares: ShareRow;
   names: NameRow;
   operations: OperationRow;
   tokens: TokenRow;
@@ -92,6 +95,23 @@ export interface SnapshotRow {
   tags: string;
   /** JSON: the SnapshotDetails that are not as in NO_SNAPSHOT_DETAILS. */
   details: string;
+}
+
+/** Of volumes or of snapshots; written by triggers. */
+export interface TagRow {
+  account: string;
+  region: string;
+  key: string;
+  value: string;
+  sequence: number;
+}
+
+/** Written by triggers. */
+export interface ShareRow {
+  /** An account, or `all`. */
+  grantee: string;
+  region: string;
+  sequence: number;
 }
 
 export interface NameRow {

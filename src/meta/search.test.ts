@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { SeededRandom } from '#base/random.ts';
+import { VirtualClock } from '#base/virtual-clock.ts';
+import {
+  type AccountId,
+  cutIdOf,
+  type Lineage,
+  newSnapshotId,
+  newVolumeId,
+  regionName,
+  type VolumeId,
+} from '#domain/ids.ts';
+import { NO_SNAPSHOT_DETAILS, type Snapshot, type SnapshotState } from '#domain/snapshot.ts';
+import { KyselyStore } from './kysely-store.ts';
+import type { SnapshotSearch } from './meta-store.ts';
+
+const owner = { account: '111111111111' as AccountId, region: regionName('us-east-1') };
+const other = { account: '222222222222' as AccountId, region: regionName('us-east-1') };
+const abroad = { account: owner.account, region: regionName('eu-west-1') };
+const random = new SeededRandom(21);
+const volumes: readonly VolumeId[] = Array.from({ length: 3 }, () => newVolumeId(random));
+
+function randomSnapshot(): Snapshot {
+  const id = newSnapshotId(random);
+  const volume = volumes[random.below(3)] as VolumeId;
+  const states: readonly SnapshotState[] = ['cutting', 'pending', 'completed', 'completed', 'error', 'deleting'];
+  return {
+    ...([owner, owner, other, abroad][random.below(4)] ?? owner),
+    id,
+    face: 'ec2',
+    name: null,
+    volume,
+    volumeName: null,
+    volumeSizeGib: 8,
+    state: states[random.below(states.length)] ?? 'completed',
+    stateMessage: null,
+    progressPercent: 0,
+    description: '',
+    startedAtMs: 0,
+    completedAtMs: null,
+    cut: cutIdOf(id),
+    epoch: 1,
+    parent: null,
+    fullBytes: null,
+    changedBytes: null,
+    storedBytes: null,
+    direct: false,
+    sealed: true,
+    released: true,
+    timeoutMinutes: null,
+    touchedAtMs: null,
+    lineage: volume as string as Lineage,
+    ...NO_SNAPSHOT_DETAILS,
+    ...changing(),
+  };
+}
+
+function changing(): Pick<Snapshot, 'tags' | 'sharedWith'> {
+  const tags = Object.fromEntries(
+    ['a', '"b"', 'ключ'].filter(() => random.below(2) === 0).map((key) => [key, String(random.below(3))]),
+  );
+  const sharedWith = (['all', other.account, owner.account] as const).filter(() => random.below(3) === 0);
+  return { tags, sharedWith };
+}
+
+const SEARCHES: readonly (SnapshotSearch | null)[] = [
+  null,
+  ...['a', '"b"', 'ключ', 'absent'].flatMap((key) => [
+    { kind: 'tag' as const, key, value: null },
+    { kind: 'tag' as const, key, value: '1' },
+  ]),
+  ...volumes.map((volume) => ({ kind: 'volume' as const, volume })),
+  ...(['pending', 'completed', 'error', 'deleting'] as const).map((state) => ({ kind: 'state' as const, state })),
+  ...(['all', owner.account, other.account] as const).map((grantee) => ({ kind: 'shared-with' as const, grantee })),
+];
+
+function found(snapshot: Snapshot, scope: typeof owner, search: SnapshotSearch | null): boolean {
+  if (!['pending', 'completed', 'error'].includes(snapshot.state) || snapshot.region !== scope.region) return false;
+  if (search?.kind === 'shared-with') return snapshot.sharedWith.includes(search.grantee);
+  if (snapshot.account !== scope.account) return false;
+  switch (search?.kind) {
+    case undefined:
+      return true;
+    case 'volume':
+      return snapshot.volume === search.volume;
+    case 'state':
+      return snapshot.state === search.state;
+    case 'tag': {
+      const value = snapshot.tags[search.key];
+      return value !== undefined && (search.value === null || value === search.value);
+    }
+  }
+}
+
+test('searches find what going through everything finds, in order and by page, whatever changes', async () => {
+  await using store = await KyselyStore.open(':memory:', new VirtualClock());
+  let model: Snapshot[] = [];
+  for (let round = 0; round < 30; round += 1) {
+    await store.transact(async (tx) => {
+      for (let count = 0; count < 20; count += 1) {
+        const made = randomSnapshot();
+        model.push(made);
+        await tx.snapshots.insert(made);
+        const changed = model[random.below(model.length)];
+        if (changed === undefined) continue;
+        if (random.below(6) === 0) {
+          model = model.filter(({ id }) => id !== changed.id);
+          await tx.snapshots.remove(changed.id);
+          continue;
+        }
+        const now = { ...changed, ...(random.below(2) === 0 ? changing() : {}), description: 'changed' };
+        model = model.map((one) => (one.id === now.id ? now : one));
+        await tx.snapshots.update(now);
+      }
+    });
+    for (const search of SEARCHES) {
+      for (const scope of [owner, other, abroad]) {
+        const expected = model.filter((one) => found(one, scope, search)).map(({ id }) => id);
+        const listed: string[] = [];
+        for (let after = 0; ;) {
+          const from = after;
+          const rows = await store.read((tx) =>
+            tx.snapshots.list({ scope, face: 'ec2', search }, { after: from, countMax: 13 }),
+          );
+          for (const { sequence, record } of rows) {
+            assert.ok(sequence > after);
+            after = sequence;
+            listed.push(record.id);
+          }
+          if (rows.length < 13) break;
+        }
+        assert.deepEqual(listed, expected, JSON.stringify(search));
+      }
+    }
+  }
+});
