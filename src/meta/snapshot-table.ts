@@ -18,25 +18,8 @@ export function snapshotTable(db: Kysely<Tables>): SnapshotTable {
       return row === undefined ? null : snapshotOf(row);
     },
 
-<<<<<<< ours
-    list: async ({ scope, face, tagged, binned }: ListFilter, page: Page) => {
-      let query = db
-        .selectFrom('snapshots')
-        .selectAll()
-        .where('account', '=', scope.account)
-        .where('region', '=', scope.region)
-        .where('sequence', '>', page.after);
-      query =
-        binned === true
-          ? query.where('state', '=', 'recoverable')
-          : // Unary plus: the index on the state is not the one to walk here.
-            query.where(sql`+state`, 'in', VISIBLE);
-      if (face !== null) query = query.where('face', '=', face);
-      if (tagged === true) query = query.where('tags', '!=', sql<string>`'{}'`);
-      return (await query.orderBy('sequence').limit(page.countMax).execute()).map(numbered);
-=======
-    list: async ({ scope, face, tagged, search = null }, page: Page) => {
-      const { from, where, order } = wayTo(scope, search);
+    list: async ({ scope, face, tagged, binned, search = null }, page: Page) => {
+      const { from, where, order } = wayTo(scope, search, binned === true ? ['recoverable'] : VISIBLE);
       const isOfFace = face === null ? sql`` : sql`and snapshots.face = ${face}`;
       // Written as in the partial index, or SQLite would not use it.
       const isTagged = tagged === true ? sql`and snapshots.tags <> '{}'` : sql``;
@@ -44,7 +27,6 @@ export function snapshotTable(db: Kysely<Tables>): SnapshotTable {
         select snapshots.* from ${from} where ${where} and ${order} > ${page.after} ${isOfFace} ${isTagged}
         order by ${order} limit ${page.countMax}`.execute(db);
       return rows.map(numbered);
->>>>>>> theirs
     },
 
     inState: async (states: readonly SnapshotState[], page: Page) => {
@@ -164,8 +146,8 @@ interface Way {
 }
 
 /** Which index is walked for a list. A unary plus keeps SQLite from another one, and a cross join from another order. */
-function wayTo({ account, region }: Scope, search: SnapshotSearch | null): Way {
-  const isVisible = sql`+snapshots.state in (${sql.join(VISIBLE.map((state) => sql.lit(state)))})`;
+function wayTo({ account, region }: Scope, search: SnapshotSearch | null, states: readonly SnapshotState[]): Way {
+  const isVisible = sql`+snapshots.state in (${sql.join(states.map((state) => sql.lit(state)))})`;
   const own = sql`snapshots.account = ${account} and snapshots.region = ${region}`;
   const snapshots = { from: sql`snapshots`, order: sql`snapshots.sequence` };
   switch (search?.kind) {

@@ -15,9 +15,6 @@ import type { Page, Row, TagSearch, VolumeTable } from './meta-store.ts';
 import { hasNameTag } from './name-tag.ts';
 import type { Tables, VolumeRow } from './schema/tables.ts';
 
-/** What no list shows. */
-const HIDDEN: readonly VolumeState[] = ['deleting', 'recoverable'];
-
 export function volumeTable(db: Kysely<Tables>): VolumeTable {
   return {
     find: async (id) => {
@@ -25,27 +22,21 @@ export function volumeTable(db: Kysely<Tables>): VolumeTable {
       return row === undefined ? null : volumeOf(row);
     },
 
-<<<<<<< ours
-    list: async ({ scope, face, tagged, binned }: ListFilter, page: Page) => {
-      let query = db
-        .selectFrom('volumes')
-        .selectAll()
-        .where('account', '=', scope.account)
-        .where('region', '=', scope.region)
-        .where('sequence', '>', page.after)
-        .where('draft', '=', 0);
-      query = binned === true ? query.where('state', '=', 'recoverable') : query.where('state', 'not in', HIDDEN);
-      if (face !== null) query = query.where('face', '=', face);
-=======
-    list: async ({ scope, face, tagged, search = null }, page: Page) => {
+    list: async ({ scope, face, tagged, binned, search = null }, page: Page) => {
       const { from, where, order } = search === null ? allOf(scope) : taggedOf(scope, search);
+      const isSeen =
+        binned === true
+          ? sql`volumes.state = 'recoverable'`
+          : sql`volumes.state not in (${sql.join(HIDDEN.map((state) => sql.lit(state)))})`;
       const isOfFace = face === null ? sql`` : sql`and volumes.face = ${face}`;
->>>>>>> theirs
       // Written as in the partial index, or SQLite would not use it.
       const isTagged = tagged === true ? sql`and volumes.tags <> '{}'` : sql``;
+      const isListed = binned
+        ? sql`volumes.state = 'recoverable'`
+        : sql`volumes.state not in ('deleting', 'recoverable')`;
       const { rows } = await sql<Selectable<VolumeRow>>`
         select volumes.* from ${from} where ${where} and ${order} > ${page.after} ${isOfFace} ${isTagged}
-        and volumes.draft = 0 and volumes.state <> 'deleting' order by ${order} limit ${page.countMax}`.execute(db);
+        and volumes.draft = 0 and ${isSeen} order by ${order} limit ${page.countMax}`.execute(db);
       return rows.map(numbered);
     },
 
