@@ -24,19 +24,14 @@ export function volumeTable(db: Kysely<Tables>): VolumeTable {
 
     list: async ({ scope, face, tagged, binned, search = null }, page: Page) => {
       const { from, where, order } = search === null ? allOf(scope) : taggedOf(scope, search);
-      const isSeen =
-        binned === true
-          ? sql`volumes.state = 'recoverable'`
-          : sql`volumes.state not in (${sql.join(HIDDEN.map((state) => sql.lit(state)))})`;
       const isOfFace = face === null ? sql`` : sql`and volumes.face = ${face}`;
       // Written as in the partial index, or SQLite would not use it.
       const isTagged = tagged === true ? sql`and volumes.tags <> '{}'` : sql``;
-      const isListed = binned
-        ? sql`volumes.state = 'recoverable'`
-        : sql`volumes.state not in ('deleting', 'recoverable')`;
+      const isListed =
+        binned === true ? sql`volumes.state = 'recoverable'` : sql`volumes.state not in ('deleting', 'recoverable')`;
       const { rows } = await sql<Selectable<VolumeRow>>`
         select volumes.* from ${from} where ${where} and ${order} > ${page.after} ${isOfFace} ${isTagged}
-        and volumes.draft = 0 and ${isSeen} order by ${order} limit ${page.countMax}`.execute(db);
+        and volumes.draft = 0 and ${isListed} order by ${order} limit ${page.countMax}`.execute(db);
       return rows.map(numbered);
     },
 
