@@ -3,6 +3,7 @@ import type { Log } from '#base/log.ts';
 import type { Random } from '#base/random.ts';
 import type { AccountId } from '#domain/ids.ts';
 
+import { ByteBudget } from './byte-budget.ts';
 import { ChunkIndex, type PlacedLink } from './chunk-index.ts';
 import { ChunkWriter } from './chunk-writer.ts';
 import { DamageError, StoreError } from './errors.ts';
@@ -18,6 +19,8 @@ import { LinkDamageError, unsealChain } from './unseal.ts';
 const NODE_CACHE_BYTES_MAX = 4 * 1024 * 1024;
 /** Decoded chunks: a reader that asks for pieces of one chunk. */
 const CHUNK_CACHE_BYTES_MAX = 4 * 1024 * 1024;
+/** One upload has two packs of 16 MiB and a few batches; several share what one would have twice. */
+const UPLOAD_BYTES_MAX = 64 * 1024 * 1024;
 /** A place is looked up again when its pack was rewritten meanwhile; more often than this it is not a race. */
 const LOOKUP_COUNT_MAX = 8;
 
@@ -28,6 +31,8 @@ export interface ChunkStoreOptions {
   readonly masterKey: Uint8Array;
   readonly random: Random;
   readonly log: Log;
+  /** Memory of all uploads together, for what is sealed and not stored yet; UPLOAD_BYTES_MAX by default. */
+  readonly uploadBytesMax?: number;
 }
 
 /**
@@ -44,6 +49,8 @@ export class ChunkStore implements AsyncDisposable {
   readonly packsInFlight = new Set<PackId>();
   /** Writers that run: what they found or stored must not be swept. */
   readonly writers = new Set<ChunkWriter>();
+  /** Of what is sealed, or is being sealed, and not stored yet. */
+  readonly uploadBudget: ByteBudget;
   readonly #keys = new Map<AccountId, AccountKeys>();
   readonly #nodes = new Lru<Buffer>({ sizeMax: NODE_CACHE_BYTES_MAX });
   readonly #chunks = new Lru<Buffer>({ sizeMax: CHUNK_CACHE_BYTES_MAX });
@@ -54,6 +61,7 @@ export class ChunkStore implements AsyncDisposable {
     this.random = options.random;
     this.log = options.log;
     this.masterKey = options.masterKey;
+    this.uploadBudget = new ByteBudget(options.uploadBytesMax ?? UPLOAD_BYTES_MAX);
     this.index = index;
   }
 

@@ -5,6 +5,7 @@ import { isNoSpace } from '#base/no-space.ts';
 import type { AccountId } from '#domain/ids.ts';
 
 import { countBlocks, type BlockSet } from './block-set.ts';
+import type { Reserved } from './byte-budget.ts';
 import type { PlacedLink } from './chunk-index.ts';
 import type { ChunkStore } from './chunk-store.ts';
 import { DamageError, StoreError } from './errors.ts';
@@ -41,7 +42,8 @@ export interface SealWish {
 }
 
 /**
- * Stores the records of one upload. Holds in memory the pack that is being filled and the one that is being put, no more.
+ * Stores the records of one upload. Holds in memory the pack that is being filled and the one that is being put, no more;
+ * what they have is counted in the store's `uploadBudget`.
  *
  * What it was told is stored (`claim`) and what it added stays until the writer is disposed of; by then something that a
  * collection looks at (a manifest) must name it. A record that another writer is storing at the same time is stored by
@@ -55,6 +57,8 @@ export class ChunkWriter implements AsyncDisposable {
   /** Keys that this writer promised to add, or added, and that are not in the index yet. */
   readonly #pending = new Set<string>();
   #builder: PackBuilder | null = null;
+  /** What the pack has that is being filled. */
+  #filling: Reserved;
   #putting: Promise<void> = Promise.resolve();
   #failure: { readonly error: unknown } | null = null;
   #storedBytes = 0;
@@ -63,12 +67,18 @@ export class ChunkWriter implements AsyncDisposable {
     this.#store = store;
     this.account = account;
     this.startEpoch = store.index.epoch;
+    this.#filling = store.uploadBudget.take(0);
     store.writers.add(this);
   }
 
   /** Bytes of the packs stored so far. */
   get storedBytes(): number {
     return this.#storedBytes;
+  }
+
+  /** Bytes of the pack that is being filled: they wait for more. */
+  get fillingBytes(): number {
+    return this.#builder?.sizeBytes ?? 0;
   }
 
   /** Says of each key whether it is stored already. Where not, the caller must add the record: the same key asked for again is then taken as stored. */
@@ -144,7 +154,8 @@ export class ChunkWriter implements AsyncDisposable {
     this.#builder ??= new PackBuilder({ account: this.account, id: this.#store.random.bytes(16).toString('hex') });
     this.#builder.add(record);
     const { sizeBytes, entries } = this.#builder;
-    if (sizeBytes >= PACK_BYTES_TARGET || entries.length >= PACK_RECORDS_MAX) await this.#close();
+    this.#filling.resize(sizeBytes);
+    if (sizeBytes >= PACK_BYTES_TARGET || entries.length >= PACK_RECORDS_MAX) await this.close();
   }
 
   /** Stores a tree node when it is new; answers its address. A few tens of microseconds: on the event loop. */
@@ -160,7 +171,7 @@ export class ChunkWriter implements AsyncDisposable {
 
   /** Resolves when everything added is durable, read back and in the index. */
   async finish(): Promise<void> {
-    await this.#close();
+    await this.close();
     await this.#putting;
     this.#throwFailure();
     assert(this.#pending.size === 0, 'every record that was asked for was added');
@@ -174,18 +185,29 @@ export class ChunkWriter implements AsyncDisposable {
   /** From here on, what no manifest names may be collected. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#putting;
+    this.#filling[Symbol.dispose]();
     this.#store.writers.delete(this);
   }
 
-  async #close(): Promise<void> {
-    const builder = this.#builder;
+  /** The pack is not filled any further: it is put, once the one before is. Resolves when that begins. Throws what went wrong with an earlier one. */
+  async close(): Promise<void> {
+    const [builder, held] = [this.#builder, this.#filling];
     this.#builder = null;
-    await this.#putting;
-    this.#throwFailure();
-    if (builder !== null) {
-      this.#putting = this.#put(builder).catch((error: unknown) => {
-        this.#failure ??= { error };
-      });
+    this.#filling = this.#store.uploadBudget.take(0);
+    try {
+      await this.#putting;
+      this.#throwFailure();
+    } catch (error) {
+      held[Symbol.dispose]();
+      throw error;
+    }
+    if (builder === null) held[Symbol.dispose]();
+    else {
+      this.#putting = this.#put(builder)
+        .catch((error: unknown) => {
+          this.#failure ??= { error };
+        })
+        .finally(() => held[Symbol.dispose]());
     }
   }
 

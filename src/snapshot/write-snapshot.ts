@@ -1,6 +1,7 @@
 import { assert } from '#base/assert.ts';
 import type { Clock } from '#base/clock.ts';
 import type { ChunkSource } from '#chunk/chunk-source.ts';
+import type { Reserved } from '#chunk/byte-budget.ts';
 import type { ChunkStore } from '#chunk/chunk-store.ts';
 import type { ChunkWriter } from '#chunk/chunk-writer.ts';
 import { StoreError, throwIfAborted } from '#chunk/errors.ts';
@@ -77,10 +78,17 @@ async function writeOnce(ports: WritePorts, job: WriteAttempt, signal: AbortSign
   });
   let doneCount = 0;
   try {
-    for await (const sealed of sealAll(ports, job, writer, signal)) {
+    for await (const { changes: sealed, held } of sealAll(ports, job, writer, signal)) {
+      using _held = held;
       job.checkSources?.();
+      let bytes = recordBytes(sealed);
       for (const { index, key, record } of sealed) {
-        if (record !== null) await writer.add(record);
+        if (record !== null) {
+          const adding = writer.add(record);
+          // From here on the writer counts it.
+          held.resize((bytes -= record.length));
+          await adding;
+        }
         await tree.set(index, key);
       }
       doneCount += sealed.length;
@@ -106,18 +114,37 @@ async function writeOnce(ports: WritePorts, job: WriteAttempt, signal: AbortSign
   });
 }
 
-/** Seals all changes, as many batches at once as keep the threads busy, and gives them out in order. When it ends early, it ends once no batch is under way. */
+/** A batch that is sealed, and the memory that its records have. */
+interface SealedBatch {
+  readonly changes: readonly SealedChange[];
+  readonly held: Reserved;
+}
+
+/**
+ * Seals all changes, as many batches at once as keep the threads busy and as there is memory for, and gives them out in order.
+ * When it ends early, it ends once no batch is under way.
+ */
 async function* sealAll(
   ports: WritePorts,
   job: WriteAttempt,
   writer: ChunkWriter,
   signal: AbortSignal,
-): AsyncGenerator<readonly SealedChange[]> {
-  const running: Promise<readonly SealedChange[]>[] = [];
+): AsyncGenerator<SealedBatch> {
+  const running: Promise<SealedBatch>[] = [];
+  const budget = ports.chunks.uploadBudget;
   try {
     for await (const batch of batches(job.changes.items)) {
       throwIfAborted(signal);
-      const sealing = sealBatch(ports, job, writer, batch);
+      const bytes = batch.filter(({ source }) => source !== null).length * CHUNK_BYTES;
+      let held = budget.tryReserve(bytes);
+      // What is sealed goes into packs, so that it does not wait for those who wait for memory, and those for it.
+      for (; held === null && running.length > 0; held = budget.tryReserve(bytes)) yield* firstOf(running);
+      if (held === null) {
+        // The pack is put as it is, before too much waits in packs that are not full.
+        if (!budget.mayWaitWith(writer.fillingBytes)) await writer.close();
+        held = await budget.reserve(bytes, { idleBytes: writer.fillingBytes, signal });
+      }
+      const sealing = sealHeld(ports, job, writer, batch, held);
       // Awaited in its turn; until then a failure must not count as unhandled.
       sealing.catch(() => {});
       running.push(sealing);
@@ -128,11 +155,34 @@ async function* sealAll(
       yield* firstOf(running);
     }
   } finally {
-    await Promise.allSettled(running);
+    for (const one of await Promise.allSettled(running))
+      if (one.status === 'fulfilled') one.value.held[Symbol.dispose]();
   }
 }
 
-async function* firstOf(running: Promise<readonly SealedChange[]>[]): AsyncGenerator<readonly SealedChange[]> {
+/** What was reserved for whole chunks is as much as was sealed, afterwards. */
+async function sealHeld(
+  ports: WritePorts,
+  job: WriteAttempt,
+  writer: ChunkWriter,
+  batch: readonly ChunkChange[],
+  held: Reserved,
+): Promise<SealedBatch> {
+  try {
+    const changes = await sealBatch(ports, job, writer, batch);
+    held.resize(recordBytes(changes));
+    return { changes, held };
+  } catch (error) {
+    held[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function recordBytes(changes: readonly SealedChange[]): number {
+  return changes.reduce((sum, { record }) => sum + (record?.length ?? 0), 0);
+}
+
+async function* firstOf(running: Promise<SealedBatch>[]): AsyncGenerator<SealedBatch> {
   const first = running.shift();
   if (first !== undefined) yield await first;
 }
