@@ -33,6 +33,8 @@ interface Section {
   readonly words?: number;
   /** Of a cut's first entry. */
   readonly entryEpoch?: number;
+  /** Words at the beginning, when they are not zeros. */
+  readonly content?: readonly number[];
 }
 
 /** A checkpoint of a volume with one cut, of epoch 1, with good checksums whatever it says. */
@@ -44,10 +46,11 @@ function checkpointOf(sections: readonly Section[], change: (header: Buffer) => 
   const seed = crc32c(header.subarray(0, -4));
   header.writeUInt32LE(seed, header.length - 4);
   const all = [...sections, { kind: 3, pageIndex: sections.length }];
-  const encoded = all.map(({ kind, epoch = 0, pageIndex = 0, words = 0, entryEpoch = 1 }: Section) => {
+  const encoded = all.map(({ kind, epoch = 0, pageIndex = 0, words = 0, entryEpoch = 1, content = [] }: Section) => {
     const bytes = Buffer.alloc(16 + words * 4 + 4);
     for (const [at, value] of [kind, epoch, pageIndex, words].entries()) bytes.writeUInt32LE(value, at * 4);
     if (kind === 2) bytes.writeUInt32LE(entryEpoch, 16 + 8);
+    for (const [at, word] of content.entries()) bytes.writeUInt32LE(word, 16 + at * 4);
     bytes.writeUInt32LE(crc32c(bytes.subarray(0, -4), seed), bytes.length - 4);
     return bytes;
   });
@@ -63,8 +66,54 @@ test('pages of the map and of a cut are loaded', async () => {
   assert.equal(map.tables[0]?.pageAt(0)?.length, 3);
 });
 
+const PARTIAL = 0x8000_0000;
+/** Chunk 1 is in slot 4, above slot 3, with the blocks 5 and 127; and so it is, in other slots, in the cut. */
+const PARTIAL_PAGE: Section = { ...PAGE, content: [0, 0, PARTIAL + 6, 2] };
+const PARTIALS: Section = { kind: 4, words: 6, content: [1, 3, 1 << 5, 0, 0, PARTIAL] };
+const PARTIAL_FROZEN: Section = { ...FROZEN, content: [1, PARTIAL + 9, 1] };
+const FROZEN_PARTIALS: Section = { kind: 5, epoch: 1, words: 6, content: [1, 8, 1, 0, 0, 0] };
+
+test('what describes partial slots is loaded', async () => {
+  const sections = [PARTIAL_FROZEN, FROZEN_PARTIALS, PARTIAL_PAGE, PARTIALS];
+  const { map } = await loadCheckpoint(checkpointOf(sections), IDENTITY, SHAPE);
+  assert.deepEqual([...map.unders()].flat(), [3, 8]);
+  assert.deepEqual([...map.references()].flat(), [4, 7]);
+  assert.equal(map.chunks.partialCount, 1);
+});
+
 for (const [what, sections] of Object.entries<readonly Section[]>({
-  'of an unknown kind': [{ ...FROZEN, kind: 4 }],
+  'that describes partial slots of no page': [PARTIALS],
+  'that describes partial slots of another page than the one before': [FROZEN, PARTIAL_PAGE, PARTIALS, PARTIALS],
+  'that describes a partial slot of a cut as one of the map': [PARTIAL_FROZEN, { ...FROZEN_PARTIALS, kind: 4 }],
+  'that describes partial slots of another cut': [PARTIAL_FROZEN, { ...FROZEN_PARTIALS, epoch: 2 }],
+  'that describes too little': [PARTIAL_PAGE, { ...PARTIALS, words: 0, content: [] }],
+  'that describes too much': [PARTIAL_PAGE, { ...PARTIALS, words: 12 }],
+  'that describes another chunk': [PARTIAL_PAGE, { ...PARTIALS, content: [2, 3, 1 << 5] }],
+  'that describes a slot above itself': [PARTIAL_PAGE, { ...PARTIALS, content: [1, 4, 1 << 5] }],
+  'that describes a slot above what is none': [PARTIAL_PAGE, { ...PARTIALS, content: [1, PARTIAL, 1 << 5] }],
+  'that describes a partial slot with nothing': [PARTIAL_PAGE, { ...PARTIALS, content: [1, 3] }],
+  'that describes a partial slot with everything': [
+    PARTIAL_PAGE,
+    { ...PARTIALS, content: [1, 3, 0xffff_ffff, 0xffff_ffff, 0xffff_ffff, 0xffff_ffff] },
+  ],
+})) {
+  test(`a section ${what} is damage`, async () => {
+    await assert.rejects(loadCheckpoint(checkpointOf(sections), IDENTITY, SHAPE), isDamaged(/has no place|described/));
+  });
+}
+
+for (const [what, sections] of Object.entries<readonly Section[]>({
+  'of the map': [PARTIAL_PAGE],
+  'of the map, before another page': [PARTIAL_PAGE, FROZEN, PARTIALS],
+  'of a cut': [PARTIAL_FROZEN],
+})) {
+  test(`a page ${what} with a partial slot that is not described is damage`, async () => {
+    await assert.rejects(loadCheckpoint(checkpointOf(sections), IDENTITY, SHAPE), isDamaged(/not described/));
+  });
+}
+
+for (const [what, sections] of Object.entries<readonly Section[]>({
+  'of an unknown kind': [{ ...FROZEN, kind: 6 }],
   'that ends it with an epoch': [{ kind: 3, epoch: 1 }],
   'that ends it with words': [{ kind: 3, words: 1 }],
   'of the kind 0': [{ ...FROZEN, kind: 0 }],

@@ -126,7 +126,7 @@ export class ChunkIo {
       this.#slotFile.write(slot, piece.within, piece.source, piece.start, piece.length);
     } else if (this.#chunks.ownSlotOfEpoch(piece.index, epoch) >= 0) {
       this.#partials.write(piece, epoch);
-    } else if (piece.length < CHUNK_BYTES && this.#partials.mayBegin(piece.index)) {
+    } else if (this.#partials.mayBegin(piece)) {
       this.#partials.begin(piece, epoch);
     } else {
       this.#move(piece, epoch, fetched);

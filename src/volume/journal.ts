@@ -41,9 +41,9 @@ export interface JournalLimits {
 }
 
 export const JOURNAL_LIMITS: JournalLimits = {
-  logBytesMin: 4 * 1024 * 1024,
+  logBytesMin: 8 * 1024 * 1024,
   logBytesMax: 32 * 1024 * 1024,
-  uncommittedBytesMax: 1024 * 1024,
+  uncommittedBytesMax: 4 * 1024 * 1024,
 };
 
 /** Pages of a released cut's table looked through before other work gets its turn. */

@@ -41,6 +41,8 @@ const PART = 7;
 /** Frames begin and end at multiples of it. */
 export const FRAME_ALIGN = 8;
 export const FRAME_BYTES_MIN = 16;
+/** Of the kinds with most numbers. */
+const LONG_FRAME_BYTES = 24;
 /** A cut's or boot's name of NAME_BYTES_MAX, and the longest rest. */
 export const FRAME_BYTES_MAX = 256;
 const NAME_BYTES_MAX = 200;
@@ -119,7 +121,12 @@ export function decodeFrame(bytes: Buffer, at: number, before: number): Frame | 
   const kind = bytes.readUInt8(at);
   const frameBytes = bytes.readUInt16LE(at + 2);
   if (kind < START || kind > PART || bytes.readUInt8(at + 1) !== 0) return null;
-  if (frameBytes < FRAME_BYTES_MIN || frameBytes > FRAME_BYTES_MAX || frameBytes % FRAME_ALIGN !== 0) return null;
+  if (
+    frameBytes < (kind === PUT || kind === PART ? LONG_FRAME_BYTES : FRAME_BYTES_MIN) ||
+    frameBytes > FRAME_BYTES_MAX ||
+    frameBytes % FRAME_ALIGN !== 0
+  )
+    return null;
   if (at + frameBytes > bytes.length) return null;
   const end = at + frameBytes - CRC_BYTES;
   const crc = bytes.readUInt32LE(end);

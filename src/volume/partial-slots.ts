@@ -5,7 +5,16 @@ import type { Epoch } from '#domain/ids.ts';
 import type { BlockMarks } from './block-marks.ts';
 import { type ChunkMap, partialOffset, SLOT_BASE, slotOf } from './chunk-map.ts';
 import type { Journal } from './journal.ts';
-import { BLOCKS_A_CHUNK, hasBlock, isWholeWith, ownCount, PARTIAL_WORDS, runEnd, underAt } from './partials.ts';
+import {
+  BLOCKS_A_CHUNK,
+  hasBlock,
+  missingCount,
+  OWN_BLOCKS_MAX,
+  ownCount,
+  PARTIAL_WORDS,
+  runEnd,
+  underAt,
+} from './partials.ts';
 import type { SlotFile } from './slot-file.ts';
 
 /** Where blocks are put together that are written in part, and what moves between slots. Shared by all volumes: it is used within one step. */
@@ -27,10 +36,10 @@ export interface Piece {
  * comes behind its bytes: until then it is read from below, and after a crash without it, too. A block that the slot has is
  * written in place. So the first write after a cut costs what it writes, not a chunk.
  *
- * A merge ends that, once no cut is pending, and both are durable: the fewer blocks are copied to where the others are, and
- * then, by one record, the chunk is there. What is copied down lies under what is read, and what is copied up was not there;
- * so a crash at any point leaves the chunk as it is. But were the slot not known to be partial after a crash, or the cut
- * pending again, what was copied down would be seen.
+ * A slot that would have most of the blocks gets the others too, and is whole. A merge ends what remains, once no cut is
+ * pending, and that is durable, and so is that the slot is partial: its blocks are copied down to where the others are, and
+ * then, by one record, the chunk is there. What is copied lies under what is read, so a crash at any point leaves the chunk
+ * as it is. But were the slot not known to be partial after a crash, or the cut pending again, it would be seen.
  */
 export class PartialSlots {
   readonly #journal: Journal;
@@ -78,8 +87,10 @@ export class PartialSlots {
     }
   }
 
-  /** Whether a piece may come into a new partial slot: the chunk is in a whole one. */
-  mayBegin(index: number): boolean {
+  /** Whether a piece may come into a new partial slot: the chunk is in a whole one, and most of it stays there. */
+  mayBegin(piece: Piece): boolean {
+    const { index } = piece;
+    if (blocksOf(piece).count > OWN_BLOCKS_MAX) return false;
     return this.#chunks.wholeSlotAt(index) >= 0 && this.#chunks.admitsPartial(index);
   }
 
@@ -109,44 +120,61 @@ export class PartialSlots {
     this.#marks.mark(index, within, length);
     this.#store(piece, slot, underAt(partials, at), partials, at);
     const { first, count } = blocksOf(piece);
-    const isNew = !hasBlock(partials, at, first) || runEnd(partials, at, first, first + count) < first + count;
-    if (!isNew) return;
-    if (isWholeWith(partials, at, first, first + count)) this.#journal.put(index, 1, slot + SLOT_BASE, epoch);
-    else this.#journal.putPart(index, slot, epoch, first, count);
+    const newCount = missingCount(partials, at, first, first + count);
+    if (newCount === 0) return;
+    if (ownCount(partials, at) + newCount <= OWN_BLOCKS_MAX) {
+      this.#journal.putPart(index, slot, epoch, first, count);
+    } else {
+      this.#copyMissing(partials, at, slot, { first: 0, end: first });
+      this.#copyMissing(partials, at, slot, { first: first + count, end: BLOCKS_A_CHUNK });
+      this.#journal.put(index, 1, slot + SLOT_BASE, epoch);
+    }
   }
 
-  /** The slot from which a merge would copy, and how many bytes. */
+  /** Of a chunk in a partial slot: what a merge copies. */
   mergeSource(index: number): { readonly slot: number; readonly bytes: number } {
-    const partials = this.#partialsOf(index);
-    const at = partialOffset(index);
-    const count = ownCount(partials, at);
-    return count <= BLOCKS_A_CHUNK / 2
-      ? { slot: slotOf(this.#chunks.stateAt(index)), bytes: count * BLOCK_BYTES }
-      : { slot: underAt(partials, at), bytes: (BLOCKS_A_CHUNK - count) * BLOCK_BYTES };
+    const count = ownCount(this.#partialsOf(index), partialOffset(index));
+    return { slot: slotOf(this.#chunks.stateAt(index)), bytes: count * BLOCK_BYTES };
   }
 
   /**
-   * Puts a chunk together in one of its two slots, in one step. No cut may be pending; that, and that the slot is partial,
-   * must be durable. Throws DeviceError, and then the chunk is as it was.
+   * Puts a chunk together in the lower one of its two slots, in one step. No cut may be pending; that, and that the slot is
+   * partial, must be durable. Throws DeviceError, and then the chunk is as it was.
    */
   merge(index: number): void {
     const partials = this.#partialsOf(index);
     const at = partialOffset(index);
-    const isShared = this.#slotFile.slots.isShared(underAt(partials, at));
+    const under = underAt(partials, at);
+    const isShared = this.#slotFile.slots.isShared(under);
     assert(!isShared && this.#journal.map.tables.length === 0, 'no cut needs what is merged');
-    const from = this.mergeSource(index).slot;
-    const own = slotOf(this.#chunks.stateAt(index));
-    const to = from === own ? underAt(partials, at) : own;
+    const slot = slotOf(this.#chunks.stateAt(index));
     for (let block = 0; block < BLOCKS_A_CHUNK;) {
       const end = runEnd(partials, at, block, BLOCKS_A_CHUNK);
-      if (hasBlock(partials, at, block) === (from === own)) {
-        const length = (end - block) * BLOCK_BYTES;
-        this.#slotFile.readNow(from, block * BLOCK_BYTES, scratch, 0, length);
-        this.#slotFile.write(to, block * BLOCK_BYTES, scratch, 0, length);
-      }
+      if (hasBlock(partials, at, block)) this.#copy(slot, under, block, end);
       block = end;
     }
-    this.#journal.put(index, 1, to + SLOT_BASE, this.#chunks.epochAt(index));
+    this.#journal.put(index, 1, under + SLOT_BASE, this.#chunks.epochAt(index));
+  }
+
+  /** Brings the blocks of a range that `slot` does not have from below. */
+  #copyMissing(
+    partials: Uint32Array,
+    at: number,
+    slot: number,
+    range: { readonly first: number; readonly end: number },
+  ): void {
+    for (let block = range.first; block < range.end;) {
+      const end = runEnd(partials, at, block, range.end);
+      if (!hasBlock(partials, at, block)) this.#copy(underAt(partials, at), slot, block, end);
+      block = end;
+    }
+  }
+
+  /** Copies blocks [first, end) from one slot to the same place of another. */
+  #copy(from: number, to: number, first: number, end: number): void {
+    const length = (end - first) * BLOCK_BYTES;
+    this.#slotFile.readNow(from, first * BLOCK_BYTES, scratch, 0, length);
+    this.#slotFile.write(to, first * BLOCK_BYTES, scratch, 0, length);
   }
 
   /** Writes a piece into `slot`, with the rest of the blocks at its ends from `under` where the slot does not have them. */

@@ -6,6 +6,8 @@ import { BLOCK_BYTES, CHUNK_BYTES } from '#domain/geometry.ts';
  */
 
 export const BLOCKS_A_CHUNK = CHUNK_BYTES / BLOCK_BYTES;
+/** A slot that would have more of them gets the others too: that costs less than to note each, and later a merge. */
+export const OWN_BLOCKS_MAX = BLOCKS_A_CHUNK / 2;
 const SET_WORDS = BLOCKS_A_CHUNK / 32;
 export const PARTIAL_WORDS = 1 + SET_WORDS;
 
@@ -50,13 +52,11 @@ export function ownCount(words: Uint32Array, at: number): number {
   return count;
 }
 
-/** Whether the slot has all blocks once it has [first, end) too. */
-export function isWholeWith(words: Uint32Array, at: number, first: number, end: number): boolean {
-  for (let block = 0; block < BLOCKS_A_CHUNK; block += 1) {
-    if (block === first) block = end;
-    if (block < BLOCKS_A_CHUNK && !hasBlock(words, at, block)) return false;
-  }
-  return true;
+/** How many of the blocks [first, end) are not in the slot itself. */
+export function missingCount(words: Uint32Array, at: number, first: number, end: number): number {
+  let count = 0;
+  for (let block = first; block < end; block += 1) if (!hasBlock(words, at, block)) count += 1;
+  return count;
 }
 
 /** The set of blocks that are in the slot itself. */

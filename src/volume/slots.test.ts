@@ -23,6 +23,26 @@ test('a slot given back is used again once a commit covers it, the lowest first'
   assert.deepEqual([slots.reuse(), slots.reuse()], [1, -1]);
 });
 
+test('a slot that is needed twice is given back twice', () => {
+  const slots = new Slots();
+  slots.extend();
+  slots.share(0);
+  slots.giveBack(0);
+  assert.equal(slots.usedCount, 1);
+  slots.giveBack(0);
+  assert.equal(slots.usedCount, 0);
+});
+
+test('recovery: a slot under another one may be that of an entry, too, and is under one only', () => {
+  const slots = new Slots(3);
+  assert(slots.use(0));
+  assert(slots.useUnder(0) && slots.isShared(0), 'of an entry, too');
+  assert(slots.useUnder(1) && !slots.isShared(1), 'of none');
+  assert(!slots.useUnder(0), 'under two');
+  assert(!slots.useUnder(3), 'beyond the end');
+  assert.equal(slots.reuse(), 2);
+});
+
 test('a slot that another thread reads is passed over until it has done so', () => {
   const slots = freed(3);
   slots.pin(0);
