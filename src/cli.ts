@@ -35,6 +35,8 @@ usage: npx varve COMMAND [options]     (in the directory of Varve; "npm install 
                          eval "$(npx varve env)"
   connect NAME|ID      print the NBD address of a disk, volume or snapshot
       --tcp              make a credential for it, and print its address over TCP
+  status               how the server is: clients, sizes, what it does, what went wrong last
+  doctor               what this machine has and lacks for it
   accounts create      make a new, empty account and print its root key
       --json             as JSON: AccountId, AccessKeyId, SecretAccessKey
   import FILE|- --name NAME
@@ -154,6 +156,14 @@ async function verifyCommand(words: readonly string[]): Promise<void> {
   await (await import('./cli/verify.ts')).verifyCommand(words);
 }
 
+async function statusCommand(words: readonly string[]): Promise<void> {
+  await (await import('./cli/status.ts')).statusCommand(words);
+}
+
+async function doctorCommand(words: readonly string[]): Promise<void> {
+  await (await import('./cli/doctor.ts')).doctorCommand(words);
+}
+
 /** Commands that have more to say than the common help. */
 const HELP = new Map<string, () => Promise<string>>([
   ['connect', async () => (await import('./cli/connect.ts')).CONNECT_USAGE],
@@ -162,6 +172,8 @@ const HELP = new Map<string, () => Promise<string>>([
   ['export', async () => (await import('./cli/export.ts')).EXPORT_USAGE],
   ['snapshots', async () => (await import('./cli/snapshots.ts')).SNAPSHOTS_USAGE],
   ['volumes', async () => (await import('./cli/volumes.ts')).VOLUMES_USAGE],
+  ['status', async () => (await import('./cli/status.ts')).STATUS_USAGE],
+  ['doctor', async () => (await import('./cli/doctor.ts')).DOCTOR_USAGE],
   ['verify', async () => (await import('./cli/verify.ts')).VERIFY_USAGE],
 ]);
 
@@ -176,12 +188,14 @@ const COMMANDS = new Map<string, (words: readonly string[]) => Promise<void>>([
   ['snapshots', snapshotsCommand],
   ['volumes', volumesCommand],
   ['verify', verifyCommand],
+  ['status', statusCommand],
+  ['doctor', doctorCommand],
   ['version', versionCommand],
   ['--version', versionCommand],
 ]);
 
 /** What prints a list, of which a reader may want the beginning only. */
-const LISTS = new Set(['connect', 'snapshots', 'volumes', 'verify', 'env', 'accounts']);
+const LISTS = new Set(['connect', 'snapshots', 'volumes', 'verify', 'env', 'accounts', 'status', 'doctor']);
 
 function endWithReader(): void {
   process.stdout.on('error', (error) => {

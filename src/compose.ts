@@ -26,8 +26,10 @@ import type { MetaStore } from '#meta/meta-store.ts';
 import { KyselyStore } from '#meta/kysely-store.ts';
 import { type HostBeginning, HostSupervisor } from '#volume/host-supervisor.ts';
 import { nbdUri } from '#volume/nbd-uri.ts';
+import { RecentTroubles } from './cli/recent-troubles.ts';
 import { readTlsFiles } from './cli/tls-files.ts';
 import { version } from './cli/version.ts';
+import { statusOf } from './server-status.ts';
 import type { Config } from './config.ts';
 
 export interface Composition {
@@ -44,10 +46,17 @@ export interface Composition {
 /** Names every concrete part once. What it opens, it gives to `scope`, which closes it in reverse. */
 export async function compose(
   config: Config,
-  options: { readonly log: Log; readonly onBroken: (error: unknown) => void; readonly replaceHost: boolean },
+  options: {
+    readonly log: Log;
+    readonly onBroken: (error: unknown) => void;
+    readonly replaceHost: boolean;
+  },
   scope: AsyncDisposableStack,
 ): Promise<Composition> {
-  const { log, onBroken } = options;
+  const { onBroken } = options;
+  const startedAtMs = systemClock.nowMs();
+  const troubles = new RecentTroubles(systemClock);
+  const log = troubles.watch(options.log);
   const tls = config.tls === null ? {} : { tls: await readTlsFiles(config.tls) };
   const { socketDirectory } = openRunDirectory(config.dataDirectory);
   const meta = scope.use(await openMeta(config)); // First: it holds the lock on the data directory.
@@ -99,6 +108,7 @@ export async function compose(
       socketPath,
       nbdUri,
       collect: () => control.run('collect-chunks'),
+      status: () => statusOf({ control, hostProcessId: supervisor.pid, startedAtMs, troubles }),
     });
   return { control, api, admin, socketDirectory, beginning: supervisor.beginning, hostProcessId: () => supervisor.pid };
 }

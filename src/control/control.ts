@@ -18,7 +18,7 @@ import { openVolumes } from './tasks/open-volumes.ts';
 import { prune } from './tasks/prune.ts';
 import { TendKeys } from './tasks/tend-keys.ts';
 import { runPolicies } from './tasks/run-policies.ts';
-import type { Task, TaskReport } from './tasks/task.ts';
+import type { Task, TaskReport, TaskState } from './tasks/task.ts';
 import { UploadSnapshots } from './tasks/upload-snapshots.ts';
 import { WriteGates } from './write-gate.ts';
 
@@ -41,6 +41,8 @@ export interface Control extends AsyncDisposable {
   start(): void;
   /** One whole activation of a task, begun after this call. */
   run(task: TaskName): Promise<TaskReport>;
+  /** How each task is doing. */
+  tasks(): readonly TaskState[];
   /** The host is a new process: everything must be opened again, uploads resumed. */
   hostRestarted(): void;
 }
@@ -59,6 +61,7 @@ export function makeControl(parts: ControlParts): Control {
     ports,
     start: () => driver.start(),
     run: (task) => driver.run(task),
+    tasks: () => driver.states(),
     hostRestarted: () => {
       for (const name of ['open-volumes', 'upload-snapshots', 'finish-deletions'] as const) driver.wake(name);
     },

@@ -34,6 +34,7 @@ interface Reply {
  * - `GET /snapshots?after=N` → `{ snapshots, next }`: a page of all snapshots with their exact sizes
  * - `GET /volumes?after=N` → `{ volumes, next }`: a page of all volumes, and how far they are hydrated
  * - `GET /store` → `{ snapshotCount, storedBytes, neededBytes, fullBytes }`
+ * - `GET /status` → what the composition tells of the whole server
  * - `POST /accounts` → `{ AccountId, AccessKeyId, SecretAccessKey }`
  *
  * Refusals are 4xx with `{ message }` for a person.
@@ -44,6 +45,7 @@ export async function startAdminServer(options: {
   readonly nbdUri: NbdUri;
   /** One whole collection, begun after the call. */
   readonly collect: () => Promise<TaskReport>;
+  readonly status: () => Promise<Readonly<Record<string, unknown>>>;
 }): Promise<AdminServer> {
   const { socketPath } = options;
   const server = createServer((request, response) => {
@@ -67,11 +69,7 @@ export async function startAdminServer(options: {
 }
 
 async function answer(
-  {
-    ports,
-    nbdUri,
-    collect,
-  }: { readonly ports: ControlPorts; readonly nbdUri: NbdUri; readonly collect: () => Promise<TaskReport> },
+  { ports, nbdUri, collect, status }: Parameters<typeof startAdminServer>[0],
   request: IncomingMessage,
 ): Promise<Reply> {
   try {
@@ -86,6 +84,7 @@ async function answer(
     if (verb === 'GET /snapshots') return await answerSnapshots(ports, Number(url.searchParams.get('after') ?? 0));
     if (verb === 'GET /volumes') return await answerVolumes(ports, Number(url.searchParams.get('after') ?? 0));
     if (verb === 'GET /store') return { status: 200, body: { ...(await ports.host.storeSize()) } };
+    if (verb === 'GET /status') return { status: 200, body: await status() };
     if (verb === 'POST /collect') return { status: 200, body: { ...(await collect()) } };
     if (verb === 'POST /accounts') {
       const made = await createAccount(ports, {});

@@ -153,3 +153,26 @@ test('stopping aborts what runs and waits for it', async () => {
   await driver[Symbol.asyncDispose]();
   assert.deepEqual(events, ['aborted']);
 });
+
+test('how a task is doing: running since when, what the last activation did, why it failed', async () => {
+  const clock = new VirtualClock();
+  const startMs = clock.nowMs();
+  const gate = Promise.withResolvers<TaskReport>();
+  let next: () => Promise<TaskReport> = () => gate.promise;
+  await using driver = new TaskDriver([task(() => next())], { clock, log: silentLog });
+  const waiting = { name: 'prune', runningSinceMs: null, endedAtMs: null, report: null, failure: null };
+  assert.deepEqual(driver.states(), [waiting]);
+  const run = driver.run('prune');
+  await turns();
+  assert.deepEqual(driver.states(), [{ ...waiting, runningSinceMs: startMs }]);
+  await clock.advance(700);
+  gate.resolve({ done: 3, failed: 0, remaining: 1 });
+  await run;
+  const report = { done: 3, failed: 0, remaining: 1 };
+  assert.deepEqual(driver.states(), [{ ...waiting, endedAtMs: startMs + 700, report }]);
+  next = async () => {
+    throw new Error('no', { cause: new Error('disk') });
+  };
+  await assert.rejects(driver.run('prune'), /no/);
+  assert.deepEqual(driver.states(), [{ ...waiting, endedAtMs: startMs + 700, failure: 'no: disk' }]);
+});

@@ -1,7 +1,7 @@
 import type { Clock } from '#base/clock.ts';
-import type { Log } from '#base/log.ts';
+import { describeError, type Log } from '#base/log.ts';
 import type { TaskName } from '#control/ports.ts';
-import type { Task, TaskReport } from './task.ts';
+import type { Task, TaskReport, TaskState } from './task.ts';
 
 /** The first wait after a failure; doubles with each in a row, up to the longest. */
 const BACKOFF_MS_MIN = 500;
@@ -22,7 +22,7 @@ export class TaskDriver implements AsyncDisposable {
   constructor(tasks: readonly Task[], options: { readonly clock: Clock; readonly log: Log }) {
     this.#clock = options.clock;
     this.#log = options.log;
-    this.#runners = new Map(tasks.map((task) => [task.name, new Runner(task, this.#stop.signal)]));
+    this.#runners = new Map(tasks.map((task) => [task.name, new Runner(task, this.#stop.signal, this.#clock)]));
   }
 
   /** Every task runs now, or after its start delay, and from then on. */
@@ -37,6 +37,10 @@ export class TaskDriver implements AsyncDisposable {
   /** One whole activation that begins after this call. */
   async run(name: TaskName): Promise<TaskReport> {
     return await this.#runner(name).run();
+  }
+
+  states(): readonly TaskState[] {
+    return [...this.#runners.values()].map((runner) => runner.state);
   }
 
   /** Aborts what runs and waits for it. */
@@ -94,12 +98,20 @@ export class TaskDriver implements AsyncDisposable {
 class Runner {
   readonly task: Task;
   readonly #signal: AbortSignal;
+  readonly #clock: Clock;
   #running: Promise<unknown> = Promise.resolve();
+  #state: TaskState;
   #woken = Promise.withResolvers<void>();
 
-  constructor(task: Task, signal: AbortSignal) {
+  constructor(task: Task, signal: AbortSignal, clock: Clock) {
     this.task = task;
     this.#signal = signal;
+    this.#clock = clock;
+    this.#state = { name: task.name, runningSinceMs: null, endedAtMs: null, report: null, failure: null };
+  }
+
+  get state(): TaskState {
+    return this.#state;
   }
 
   wake(): void {
@@ -119,9 +131,25 @@ class Runner {
     const activation = this.#running.then(() => {
       // What was asked for until now is done by this activation.
       this.#woken = Promise.withResolvers<void>();
-      return this.task.activate(this.#signal);
+      return this.#activate();
     });
     this.#running = activation.catch(() => {}); // Whoever asked for it hears of the error.
     return await activation;
+  }
+
+  async #activate(): Promise<TaskReport> {
+    this.#state = { ...this.#state, runningSinceMs: this.#clock.nowMs() };
+    try {
+      const report = await this.task.activate(this.#signal);
+      this.#end({ report, failure: null });
+      return report;
+    } catch (error) {
+      this.#end({ report: null, failure: describeError(error) });
+      throw error;
+    }
+  }
+
+  #end(how: Pick<TaskState, 'report' | 'failure'>): void {
+    this.#state = { name: this.task.name, runningSinceMs: null, endedAtMs: this.#clock.nowMs(), ...how };
   }
 }

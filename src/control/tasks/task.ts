@@ -22,6 +22,19 @@ export interface Task {
   nudge?(): void;
 }
 
+/** How a task is doing, for whoever runs the server. */
+export interface TaskState {
+  readonly name: TaskName;
+  /** When the activation began that runs now; null: it waits. */
+  readonly runningSinceMs: number | null;
+  /** When the last one ended; null: none has. */
+  readonly endedAtMs: number | null;
+  /** What the last one did; null: none has ended, or it failed. */
+  readonly report: TaskReport | null;
+  /** Why the last one failed; null: it did not. */
+  readonly failure: string | null;
+}
+
 /** Adds up what was done for one thing after another. */
 export class Tally {
   #done = 0;
