@@ -1,7 +1,7 @@
 import type { AccountId } from '#domain/ids.ts';
 import type { Policy } from '#domain/policy/document.ts';
 import type { PolicySet, RequestPrincipal } from '#domain/policy/evaluate.ts';
-import { type Principal, rootArn, rootPrincipal } from '#domain/principal.ts';
+import { type Principal, type RolePrincipal, rootArn, rootPrincipal, type UserPrincipal } from '#domain/principal.ts';
 import type { Tag } from '#domain/tags.ts';
 import type { Tags } from '#domain/volume.ts';
 import type { ReadTx } from '#meta/meta-store.ts';
@@ -9,7 +9,7 @@ import { type AccessKey, findRootKey, isAccessKeyId } from '#control/access.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { defaultDocument, findManaged } from './managed.ts';
 import { ALLOW_ALL, DENY_ALL, storedPolicy } from './policy-cache.ts';
-import { type IdentityRecord, USER_KEYS, userArn, type UserRecord } from './records.ts';
+import { type IdentityRecord, roleArn, type RoleRecord, USER_KEYS, userArn, type UserRecord } from './records.ts';
 import { findRoleByArn } from './roles.ts';
 import { openSession, type SessionClaims } from './session-token.ts';
 import { userOfId } from './user-keys.ts';
@@ -72,25 +72,13 @@ async function callerOfSession(tx: ReadTx, claims: SessionClaims): Promise<Calle
       // A role that was made anew under the name is another role.
       if (known === null || known.role.id !== holder.roleId) return UNKNOWN;
       const { role } = known;
-      const arn = `arn:aws:sts::${account}:assumed-role/${role.name}/${holder.sessionName}`;
-      const principal: Principal = {
-        kind: 'role',
-        account,
-        arn,
-        id: `${role.id}:${holder.sessionName}`,
-        tags: { ...tagsOf(role.tags), ...holder.tags },
-        issuedAtMs,
-        roleId: role.id,
-        roleName: role.name,
-        roleArn: holder.roleArn,
-        sessionName: holder.sessionName,
-      };
+      const principal = principalOfRole(account, role, { ...holder, issuedAtMs });
       const policies = await policiesOf(tx, account, role);
       const session = holder.policies?.map((document) => storedPolicy(document, 'identity')) ?? null;
       return found({
         key,
         principal,
-        names: { account, isRoot: false, arns: [arn, holder.roleArn] },
+        names: { account, isRoot: false, arns: [principal.arn, holder.roleArn] },
         policies: { ...policies, session },
       });
     }
@@ -110,21 +98,46 @@ export function rootCaller(key: AccessKey, issuedAtMs: number | null = null): Ca
 
 async function userCaller(tx: ReadTx, key: AccessKey, user: UserRecord, issuedAtMs: number | null): Promise<Caller> {
   const { account } = key;
-  const arn = userArn(account, user);
+  const principal = principalOfUser(account, user, issuedAtMs);
   return {
     key,
-    principal: {
-      kind: 'user',
-      account,
-      arn,
-      id: user.id,
-      tags: tagsOf(user.tags),
-      issuedAtMs,
-      userId: user.id,
-      userName: user.name,
-    },
-    names: { account, isRoot: false, arns: [arn] },
+    principal,
+    names: { account, isRoot: false, arns: [principal.arn] },
     policies: await policiesOf(tx, account, user),
+  };
+}
+
+export function principalOfUser(account: AccountId, user: UserRecord, issuedAtMs: number | null): UserPrincipal {
+  return {
+    kind: 'user',
+    account,
+    arn: userArn(account, user),
+    id: user.id,
+    tags: tagsOf(user.tags),
+    issuedAtMs,
+    userId: user.id,
+    userName: user.name,
+  };
+}
+
+/** A session of a role; `tags` were given with AssumeRole, and stand over the role's. */
+export function principalOfRole(
+  account: AccountId,
+  role: RoleRecord,
+  session: { readonly sessionName: string; readonly tags: Tags; readonly issuedAtMs: number | null },
+): RolePrincipal {
+  const { sessionName, tags, issuedAtMs } = session;
+  return {
+    kind: 'role',
+    account,
+    arn: `arn:aws:sts::${account}:assumed-role/${role.name}/${sessionName}`,
+    id: `${role.id}:${sessionName}`,
+    tags: { ...tagsOf(role.tags), ...tags },
+    issuedAtMs,
+    roleId: role.id,
+    roleName: role.name,
+    roleArn: roleArn(account, role),
+    sessionName,
   };
 }
 

@@ -12,6 +12,9 @@ export type IdentityFailure =
   | { readonly kind: 'invalid-input'; readonly reason: string }
   /** A value of the wrong form. */
   | { readonly kind: 'invalid-form'; readonly field: string; readonly value: string; readonly constraint: string }
+  /** A session that would last longer than its role allows. */
+  | { readonly kind: 'too-long'; readonly reason: string }
+  /** Not to be done to this, whoever asks. */
   | { readonly kind: 'unmodifiable'; readonly reason: string };
 
 /** Carries an IdentityFailure to the faces of IAM and STS. */
