@@ -23,6 +23,7 @@ import { decodeVolumeRecord } from '#volume/volume-file.ts';
 
 import { CommandError } from './command-error.ts';
 import { Interrupt } from './image-interrupt.ts';
+import { readExpected } from './verify-expected.ts';
 import { plainError } from './plain-errors.ts';
 import { VerifyMeter } from './verify-meter.ts';
 import { reportLines } from './verify-words.ts';
@@ -39,6 +40,7 @@ key check. What is damaged is told with the snapshots, the volumes and the byte 
            where the objects are, as given to "serve" (or VARVE_STORE, …); without it in objects/ of the data directory
 
 It only reads, and may run beside the server. It believes no index and no metadata: objects/ and master.key are enough.
+Where a server runs, or its metadata is there, a snapshot that this knows and the store has not is told as damage, too.
 Exit codes: 0 all is whole, 1 something is damaged or could not be read, 2 the command line is wrong.
 `;
 
@@ -67,6 +69,7 @@ export async function verifyCommand(words: readonly string[]): Promise<void> {
       checker,
       snapshot,
       origins: () => readOrigins(join(dataDirectory, 'volumes')),
+      expected: () => readExpected(dataDirectory),
       indexId: readIndexId(join(dataDirectory, 'index.db')),
       onProgress: (progress) => meter.at(progress),
       signal: interrupt.signal,
@@ -159,8 +162,9 @@ async function readOrigins(volumesDirectory: string): Promise<readonly NamedRoot
     const bytes = await readFile(join(volumesDirectory, name, 'volume.json')).catch(() => null);
     if (bytes === null) continue;
     try {
-      const { volume, account, origin } = decodeVolumeRecord(bytes);
-      if (origin !== null) roots.push({ name: { kind: 'volume', id: volume }, account, root: origin.root });
+      const { volume, account, origin, detached } = decodeVolumeRecord(bytes);
+      if (origin !== null && !detached)
+        roots.push({ name: { kind: 'volume', id: volume }, account, root: origin.root });
     } catch (error) {
       process.stderr.write(`varve: volume ${name} is left out: ${plainError(error)}\n`);
     }

@@ -15,6 +15,7 @@ export async function verifyTest(
     readonly masterKey?: Buffer;
     readonly onProgress?: VerifyOptions['onProgress'];
     readonly indexId?: number;
+    readonly expected?: NonNullable<VerifyOptions['expected']>;
   } = {},
 ): Promise<VerifyReport> {
   const masterKey = options.masterKey ?? TEST_MASTER_KEY;
@@ -26,6 +27,7 @@ export async function verifyTest(
     snapshot: options.snapshot ?? null,
     origins: options.origins ?? (async () => []),
     indexId: options.indexId ?? null,
+    ...(options.expected === undefined ? {} : { expected: options.expected }),
     onProgress: options.onProgress ?? (() => {}),
     signal: new AbortController().signal,
   });

@@ -15,6 +15,7 @@ import { accountKeys } from '#chunk/seal.ts';
 import { BLOCK_BYTES, CHUNK_BYTES } from '#domain/geometry.ts';
 import type { SnapshotId } from '#domain/ids.ts';
 
+import { manifestObjectKey } from './manifest.ts';
 import { openTestStore, snapshotId, testLabel } from './snapshot-store.fixture.ts';
 import type { ChunkChange, SnapshotStore } from './snapshot-store.ts';
 import type { TreeRoot } from './tree.ts';
@@ -368,4 +369,48 @@ test('a verification stops when it is told to', async () => {
     signal: stop.signal,
   });
   await assert.rejects(stopped, (error) => error instanceof StoreError && error.kind === 'aborted');
+});
+
+test('a snapshot that is known as completed and has no manifest is told; one that was deleted meanwhile is not', async () => {
+  const objects = new MemoryStore();
+  await chainOfThree(objects);
+  const [kept, lost, deleted] = [snapshotId(1), snapshotId(2), snapshotId(3)];
+  await objects.delete(manifestObjectKey(lost));
+  await objects.delete(manifestObjectKey(deleted));
+  const known = new Map([kept, lost, deleted].map((id) => [id, CHUNK_COUNT * CHUNK_BYTES]));
+  let asked = 0;
+  const expected = async (): Promise<ReadonlyMap<SnapshotId, number>> => {
+    asked += 1;
+    if (asked === 2) known.delete(deleted);
+    return known;
+  };
+  const report = await verifyTest(objects, { expected });
+  assert.equal(report.damageCount, 1);
+  assert.deepEqual(report.damages, [
+    {
+      what: 'manifest',
+      object: manifestObjectKey(lost),
+      place: null,
+      message: `it is gone: ${lost} is known as completed, and the store has no such snapshot`,
+      lost: true,
+      affects: [
+        {
+          kind: 'snapshot',
+          id: lost,
+          ranges: [{ offset: 0, length: CHUNK_COUNT * CHUNK_BYTES }],
+          rangeCount: 1,
+          bytes: CHUNK_COUNT * CHUNK_BYTES,
+        },
+      ],
+    },
+  ]);
+  await assert.rejects(
+    verifyTest(objects, { snapshot: lost, expected }),
+    (error) => error instanceof StoreError && error.kind === 'damaged' && /is gone/.test(error.message),
+  );
+  await assert.rejects(
+    verifyTest(objects, { snapshot: deleted, expected }),
+    (error) => error instanceof StoreError && error.kind === 'snapshot-not-found',
+  );
+  assert.equal((await verifyTest(objects, { snapshot: kept, expected })).damageCount, 0);
 });

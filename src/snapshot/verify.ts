@@ -9,6 +9,8 @@
  *  3. trees    of every manifest and every volume's origin are walked: each record that they need must be there, and what is
  *              damaged is told with the byte ranges that need it.
  *
+ *  4. others   snapshots that are known elsewhere (`expected`) must have a manifest.
+ *
  * BESIDE A RUNNING SERVER. Packs and manifests are put whole and never change; what may happen meanwhile is that some come
  * and some go. A record that was looked for in vain may have been moved to a pack that came later: then packs are listed
  * again and the new ones read, and 3 is done again, until nothing is looked for in vain or nothing is new. A manifest that
@@ -19,6 +21,7 @@ import { DamageError, snapshotNotFound, StoreError, throwIfAborted } from '#chun
 import { ObjectStoreError, type ObjectStore } from '#chunk/object-store.ts';
 import { PACK_BYTES_TARGET, PACK_PREFIX, packObjectKey, parsePackObjectKey, readPackEntries } from '#chunk/pack.ts';
 import { repositoryProblem, REPOSITORY_KEY } from '#chunk/repository.ts';
+import { CHUNK_BYTES } from '#domain/geometry.ts';
 import { parseSnapshotId, type SnapshotId } from '#domain/ids.ts';
 
 import {
@@ -45,6 +48,8 @@ export interface VerifyOptions {
   readonly snapshot: SnapshotId | null;
   /** What volumes read through to now. Asked for each time that trees are walked. */
   readonly origins: () => Promise<readonly NamedRoot[]>;
+  /** Snapshots that are completed as far as somebody knows, and the bytes of their volumes: the store must have them. Missing: nobody knows. Asked again where one seems to be gone. */
+  readonly expected?: () => Promise<ReadonlyMap<SnapshotId, number>>;
   /** The id of the chunk index that goes with the store; null: it is not at hand. */
   readonly indexId: number | null;
   readonly onProgress: (progress: VerifyProgress) => void;
@@ -125,6 +130,7 @@ class Verification {
       }
       this.#ledger.missingCount = trees.missingCount;
       this.#counts.snapshots = roots.filter(({ name }) => name.kind === 'snapshot').length;
+      if (one === null) await this.#checkExpected(roots);
       break;
     }
     return this.#report();
@@ -420,6 +426,7 @@ class Verification {
     if (manifest !== null)
       return { name: { kind: 'snapshot', id: snapshot }, account: manifest.label.account, root: manifest.root };
     if (problem !== null) throw new StoreError('damaged', `manifest of ${snapshot}: ${problem}`);
+    if ((await this.#expected()).has(snapshot)) throw new StoreError('damaged', manifestGone(snapshot));
     throw snapshotNotFound(snapshot);
   }
 
@@ -448,6 +455,34 @@ class Verification {
       return true;
     }
     return false;
+  }
+
+  async #expected(): Promise<ReadonlyMap<SnapshotId, number>> {
+    return (await this.#options.expected?.()) ?? new Map();
+  }
+
+  /** What was deleted meanwhile is not expected any more, once its manifest is gone. */
+  async #checkExpected(roots: readonly NamedRoot[]): Promise<void> {
+    const found = new Set<string>(roots.map(({ name }) => name.id));
+    const gone: SnapshotId[] = [];
+    for (const snapshot of (await this.#expected()).keys()) {
+      if (found.has(snapshot) || this.#badManifests.has(snapshot)) continue;
+      if ((await this.#get(manifestObjectKey(snapshot))) === null) gone.push(snapshot);
+    }
+    const expected = gone.length === 0 ? new Map<SnapshotId, number>() : await this.#expected();
+    for (const snapshot of gone) {
+      const sizeBytes = expected.get(snapshot);
+      if (sizeBytes === undefined) continue;
+      const damage = this.#ledger.add({
+        what: 'manifest',
+        object: manifestObjectKey(snapshot),
+        place: null,
+        message: manifestGone(snapshot),
+        record: null,
+        lost: true,
+      });
+      this.#ledger.affect(damage, { kind: 'snapshot', id: snapshot }, 0, Math.ceil(sizeBytes / CHUNK_BYTES));
+    }
   }
 
   #tellManifest(snapshot: SnapshotId, problem: string, sizeBytes: number): void {
@@ -486,4 +521,8 @@ class GoneError extends Error {}
 
 function isDamaged({ structure, damaged }: CheckedPack): boolean {
   return structure !== null || damaged.size > 0;
+}
+
+function manifestGone(snapshot: SnapshotId): string {
+  return `it is gone: ${snapshot} is known as completed, and the store has no such snapshot`;
 }

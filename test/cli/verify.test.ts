@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { open, readdir, stat } from 'node:fs/promises';
+import { open, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { systemClock } from '#base/clock.ts';
@@ -103,4 +103,23 @@ test('verify changes nothing, and refuses what it cannot verify', async () => {
   const absent = await server.varve(['verify', 'snap-0123456789abcdef0']);
   assert.equal(absent.code, 1);
   assert.match(absent.stderr, /there is no snapshot snap-0123456789abcdef0/);
+});
+
+test('a snapshot of which nothing is left in the store is told, as the metadata knows it, with the server and without', async (t) => {
+  if (!requireTools(t, ['aws', 'qemu-io'])) return;
+  await using server = await RunningServer.start();
+  const snapshot = await snapshotOfDisk(server);
+  await rm(join(server.dataDirectory, 'objects', 'snapshots', snapshot));
+  const assertTold = async (): Promise<void> => {
+    const told = await server.varve(['verify']);
+    assert.equal(told.code, 1, told.stdout + told.stderr);
+    assert.match(told.stdout, new RegExp(`is gone: ${snapshot} is known as completed`));
+    assert.match(told.stdout, new RegExp(`affects ${snapshot}: 8 GiB`));
+    const one = await server.varve(['verify', snapshot]);
+    assert.equal(one.code, 1);
+    assert.match(one.stderr, /is known as completed, and the store has no such snapshot/);
+  };
+  await assertTold();
+  assert.equal(await server.stop(), 0);
+  await assertTold();
 });

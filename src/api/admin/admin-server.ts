@@ -6,6 +6,7 @@ import { addressOf, AmbiguousNameError, grantAccess, grantsOf } from '#control/o
 import type { ControlPorts } from '#control/ports.ts';
 import { servedVolumes } from '#control/served-volumes.ts';
 import { sizedSnapshots } from '#control/snapshot-sizes.ts';
+import { storedSnapshots } from '#control/stored-snapshots.ts';
 import type { TaskReport } from '#control/tasks/task.ts';
 import { DomainError, type Failure } from '#domain/errors.ts';
 import { GIB_BYTES } from '#domain/geometry.ts';
@@ -33,6 +34,7 @@ interface Reply {
  * - `POST /collect` → `{ done, failed, remaining }`: gives back what nothing needs, now; answered when it is done
  * - `GET /snapshots?after=N` → `{ snapshots, next }`: a page of all snapshots with their exact sizes
  * - `GET /volumes?after=N` → `{ volumes, next }`: a page of all volumes, and how far they are hydrated
+ * - `GET /stored?after=N` → `{ stored, next }`: a page of the snapshots that the store must have, by the metadata
  * - `GET /store` → `{ snapshotCount, storedBytes, neededBytes, fullBytes }`
  * - `GET /status` → what the composition tells of the whole server
  * - `POST /accounts` → `{ AccountId, AccessKeyId, SecretAccessKey }`
@@ -83,6 +85,7 @@ async function answer(
     if (url.pathname === '/grants') return await answerGrants(ports, request.method ?? '', url.searchParams);
     if (verb === 'GET /snapshots') return await answerSnapshots(ports, Number(url.searchParams.get('after') ?? 0));
     if (verb === 'GET /volumes') return await answerVolumes(ports, Number(url.searchParams.get('after') ?? 0));
+    if (verb === 'GET /stored') return await answerStored(ports, Number(url.searchParams.get('after') ?? 0));
     if (verb === 'GET /store') return { status: 200, body: { ...(await ports.host.storeSize()) } };
     if (verb === 'GET /status') return { status: 200, body: await status() };
     if (verb === 'POST /collect') return { status: 200, body: { ...(await collect()) } };
@@ -142,6 +145,13 @@ async function answerSnapshots(ports: ControlPorts, after: number): Promise<Repl
     sharedBytes: size?.sharedBytes ?? null,
   }));
   return { status: 200, body: { snapshots: views, next } };
+}
+
+async function answerStored(ports: ControlPorts, after: number): Promise<Reply> {
+  if (!Number.isSafeInteger(after) || after < 0)
+    return { status: 400, body: { message: 'after is no number of a row' } };
+  const { snapshots, next } = await storedSnapshots(ports, after);
+  return { status: 200, body: { stored: snapshots, next } };
 }
 
 async function answerGrants(ports: ControlPorts, method: string, query: URLSearchParams): Promise<Reply> {
