@@ -1,5 +1,13 @@
 import { defineFace } from '#api/handler.ts';
 import { describeAccountAttributes } from './account-attributes.ts';
+import {
+  disableEbsEncryptionByDefault,
+  enableEbsEncryptionByDefault,
+  getEbsDefaultKmsKeyId,
+  getEbsEncryptionByDefault,
+  modifyEbsDefaultKmsKeyId,
+  resetEbsDefaultKmsKeyId,
+} from './encryption-defaults.ts';
 import { mapFailure } from './errors.ts';
 import { describeAvailabilityZones, describeRegions } from './regions.ts';
 import { createSnapshot, deleteSnapshot, describeSnapshots } from './snapshots.ts';
@@ -39,6 +47,12 @@ export const ec2Face = defineFace({
     DescribeVolumeAttribute: describeVolumeAttribute,
     DescribeVolumeStatus: describeVolumeStatus,
     DescribeVolumes: describeVolumes,
+    DisableEbsEncryptionByDefault: disableEbsEncryptionByDefault,
+    EnableEbsEncryptionByDefault: enableEbsEncryptionByDefault,
+    GetEbsDefaultKmsKeyId: getEbsDefaultKmsKeyId,
+    GetEbsEncryptionByDefault: getEbsEncryptionByDefault,
+    ModifyEbsDefaultKmsKeyId: modifyEbsDefaultKmsKeyId,
+    ResetEbsDefaultKmsKeyId: resetEbsDefaultKmsKeyId,
     DescribeVolumesModifications: describeVolumesModifications,
     EnableVolumeIO: enableVolumeIo,
     ListSnapshotsInRecycleBin: listSnapshotsInRecycleBin,

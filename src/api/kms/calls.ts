@@ -1,12 +1,14 @@
 import type { CallContext, Handler } from '#api/handler.ts';
-import { rootCaller, type KmsCall } from '#control/kms/access.ts';
+import type { KmsCall } from '#control/kms/access.ts';
 import { KmsError } from '#domain/kms/failure.ts';
 import { refusalOf } from './errors.ts';
 
 /** Who asks KMS, in a call of any service; `via`: the service that asks in the caller's name (`ec2`). */
 export function kmsCallOf(context: CallContext, via: string | null = null): KmsCall {
-  const { ports, scope } = context;
-  return { ports, scope, caller: rootCaller(scope.account, via) };
+  const { ports, scope, principal, access } = context;
+  const { names, policies, keys } = access;
+  const caller = { account: scope.account, arn: principal.arn, principal: names, policies, context: keys, via };
+  return { ports, scope, caller };
 }
 
 /** An operation of KMS: what KMS refuses comes out in AWS's words. */

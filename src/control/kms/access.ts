@@ -5,7 +5,13 @@ import { refuseKms } from '#domain/kms/failure.ts';
 import { type Grant, grantAllows } from '#domain/kms/grant.ts';
 import type { KmsKey } from '#domain/kms/key.ts';
 import { parsePolicy } from '#domain/policy/document.ts';
-import { decide, type Decision, type PolicySet, type RequestPrincipal } from '#domain/policy/evaluate.ts';
+import {
+  decide,
+  type Decision,
+  evaluateIdentity,
+  type PolicySet,
+  type RequestPrincipal,
+} from '#domain/policy/evaluate.ts';
 import type { Context } from '#domain/policy/template.ts';
 import type { Scope } from '#domain/volume.ts';
 import type { ReadTx } from '#meta/meta-store.ts';
@@ -117,15 +123,23 @@ export async function authorize(
   const tokens = use.grantTokens ?? [];
   if (tokens.length > 0) checkGrantTokens(call.ports.vault, tokens);
   const isForeign = key.account !== call.scope.account;
-  const decision =
-    isForeign && use.isCrossAccount !== true
-      ? 'implicit-deny'
-      : decideOnKey(caller, key, use.action, await contextOf(call, tx, key, use, alias));
+  const context = await contextOf(call, tx, key, use, alias);
+  const isOutOfReach = isForeign && use.isCrossAccount !== true;
+  const decision = isOutOfReach ? 'implicit-deny' : decideOnKey(caller, key, use.action, context);
   if (decision === 'allowed') return;
-  const mayBeGranted = decision === 'implicit-deny' && use.isGrantable === true;
+  const mayBeGranted =
+    decision === 'implicit-deny' && use.isGrantable === true && sessionAllows(caller, key, use, context);
   if (mayBeGranted && (await grantFor(tx, caller, key, use)) !== null) return;
   const by = isForeign ? 'unseen' : decision === 'explicit-deny' ? 'explicit' : 'nothing-allows';
   refuseKms({ kind: 'denied', principal: caller.arn, action: use.action, resource: keyArn(key), by });
+}
+
+/** A session has at most what its policy says, also of what a grant gives its role. */
+function sessionAllows(caller: Caller, key: KmsKey, { action }: KeyUse, context: Context): boolean {
+  const { session } = caller.policies;
+  if (session === null) return true;
+  const request = { action: `kms:${action}`, resource: keyArn(key), principal: caller.principal, context };
+  return evaluateIdentity(session, request) === 'allow';
 }
 
 /** What policies say, the key's and the caller's. */
