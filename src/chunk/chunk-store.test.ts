@@ -171,6 +171,16 @@ test('another master key, or a store that is suddenly empty, is refused', async 
   await assert.rejects(openChunkStore(new MemoryStore(), { indexPath }), /is its disk mounted/);
   await objects.put('repository', [Buffer.from('{"format":"varve-repository","version":9}')]);
   await assert.rejects(openChunkStore(objects), /of format 9/);
+  const old = { format: 'varve-repository', version: 1, keyCheck: '0'.repeat(64) };
+  await objects.put('repository', [Buffer.from(`${JSON.stringify(old)}\n`)]);
+  await assert.rejects(openChunkStore(objects), (error) => {
+    assert(error instanceof StoreError && error.kind === 'damaged');
+    assert.match(
+      error.message,
+      /^the object store is of format 1, and this version of varve reads and writes format 2 only$/,
+    );
+    return true;
+  });
   await objects.delete('repository');
   await assert.rejects(openChunkStore(objects), /no object repository/);
 });

@@ -45,7 +45,17 @@ const budgetMs = Number(process.env['FUZZ_MS'] ?? 8_000);
 
 test(`snapshots through crashes (FUZZ_SEED=${seed})`, { timeout: budgetMs * 10 + 60_000 }, async (t) => {
   const startMs = performance.now();
-  const counts = { runs: 0, lives: 0, cuts: 0, stored: 0, failedUploads: 0, deleted: 0, collections: 0, checked: 0 };
+  const counts = {
+    runs: 0,
+    lives: 0,
+    cuts: 0,
+    stored: 0,
+    failedUploads: 0,
+    deleted: 0,
+    givenUp: 0,
+    collections: 0,
+    checked: 0,
+  };
   for (let run = seed; performance.now() - startMs < budgetMs; run += 1) {
     try {
       await new World(run, counts).live();
@@ -58,36 +68,57 @@ test(`snapshots through crashes (FUZZ_SEED=${seed})`, { timeout: budgetMs * 10 +
   assert(counts.stored > 0 && counts.failedUploads > 0 && counts.checked > 0, 'the run saw what it is for');
 });
 
-type Counts = Record<'lives' | 'cuts' | 'stored' | 'failedUploads' | 'deleted' | 'collections' | 'checked', number>;
+/** So that other things are begun and done between two steps of an upload: before its cut is read, or before its manifest is put. */
+const SLOW = [
+  null,
+  { calls: 'get ', turnsMax: 100 },
+  { calls: 'put ', turnsMax: 200 },
+  { calls: 'put snapshots/', turnsMax: 1000 },
+] as const;
+/** How long what is under way may go on when no more is begun. */
+const LAST_TURNS = 3000;
 
-const scratch = join(scratchDirectory('upload-crash'), 'batch');
+type Counts = Record<
+  'lives' | 'cuts' | 'stored' | 'failedUploads' | 'deleted' | 'givenUp' | 'collections' | 'checked',
+  number
+>;
 
-/** Seals what is in a fragile file, by way of a real one. */
+const scratch = scratchDirectory('upload-crash');
+/** Of batches, so that one that goes on with what it read finds it: more than are under way at once. */
+const SCRATCH_FILES = 8;
+
+/** Seals what is in a fragile file, by way of a real one. It reads one place after another, as threads do: the world goes on between. */
 class FragileSealPool implements SealPool {
   readonly batchesInFlightMax = 1;
   readonly #pool: InlineSealPool;
   readonly #files: FragileFiles;
+  readonly #random: SeededRandom;
+  #batchCount = 0;
 
   constructor(files: FragileFiles, random: SeededRandom) {
     this.#files = files;
+    this.#random = random;
     this.#pool = new InlineSealPool({ masterKey: TEST_MASTER_KEY, random });
   }
 
   async seal(batch: SealBatch, claim: Claim): Promise<readonly SealedChunk[]> {
     const bytes = Buffer.alloc(CHUNK_BYTES);
-    const file = openSync(scratch, 'w');
+    const copy = join(scratch, String((this.#batchCount += 1) % SCRATCH_FILES));
+    const file = openSync(copy, 'w');
     for (const { path, offset, under } of batch.sources) {
       // Of a chunk in two places, both, one behind the other.
       for (const place of [offset, under?.offset ?? offset]) {
-        assert.equal(this.#files.process().open(path, 'existing').read(bytes, 0, CHUNK_BYTES, place), CHUNK_BYTES);
+        for (let turns = this.#random.below(40); turns > 0; turns -= 1) await setImmediate();
+        const count = this.#files.process().open(path, 'existing').read(bytes, 0, CHUNK_BYTES, place);
+        // Released meanwhile, and cut off with the end of the file.
+        if (count < CHUNK_BYTES) throw new Error('the data file ends');
         writeSync(file, bytes);
       }
     }
     closeSync(file);
-    // It is read before the first wait.
     const sources = batch.sources.map(({ under = null }, at) => {
       const offset = 2 * at * CHUNK_BYTES;
-      return { path: scratch, offset, under: under === null ? null : { ...under, offset: offset + CHUNK_BYTES } };
+      return { path: copy, offset, under: under === null ? null : { ...under, offset: offset + CHUNK_BYTES } };
     });
     return await this.#pool.seal({ ...batch, sources }, claim);
   }
@@ -138,6 +169,7 @@ class World {
       await this.#check();
       this.#arm();
       for (let step = 10 + this.#random.below(50); step > 0 && !this.#isDead; step -= 1) await this.#step();
+      if (this.#random.below(2) === 0) await this.#finish();
       await this.#end();
       this.#counts.lives += 1;
     }
@@ -154,6 +186,7 @@ class World {
     if (this.#random.below(2) === 0) this.#files.crashAfter = 1 + this.#random.below(150);
     else this.#faults.callsLeft = this.#random.below(80);
     if (this.#random.below(2) === 0) this.#faults.rates = { before: 0.03, after: 0.03, noSpace: 0.03 };
+    this.#faults.slow = SLOW[this.#random.below(SLOW.length)] ?? null;
   }
 
   async #begin(): Promise<void> {
@@ -170,6 +203,10 @@ class World {
     const device = this.#device;
     this.#store = await openTestStore(this.#faults, { pool: new FragileSealPool(this.#files, this.#random) });
     this.#uploads = new Uploads({ store: this.#store, deviceOf: async () => device });
+  }
+
+  async #finish(): Promise<void> {
+    for (let turn = 0; turn < LAST_TURNS && this.#pending.size > 0 && !this.#isDead; turn += 1) await setImmediate();
   }
 
   async #end(): Promise<void> {
@@ -191,10 +228,11 @@ class World {
     if (choice < 45) await this.#attempt(() => this.#write(device));
     else if (choice < 55) await this.#attempt(() => device.flush());
     else if (choice < 68) await this.#attempt(() => this.#cut(device));
-    else if (choice < 82) this.#follow(this.#upload());
-    else if (choice < 86) this.#follow(this.#delete());
-    else if (choice < 90) this.#follow(this.#collect());
-    else for (let turns = this.#random.below(30); turns > 0; turns -= 1) await setImmediate();
+    else if (choice < 81) this.#follow(this.#upload());
+    else if (choice < 85) this.#follow(this.#delete());
+    else if (choice < 88) this.#follow(this.#giveUp(device));
+    else if (choice < 92) this.#follow(this.#collect());
+    else for (let turns = this.#random.below(choice < 97 ? 30 : 600); turns > 0; turns -= 1) await setImmediate();
   }
 
   /** What a crash or a fault of the store ends is no failure; a broken invariant is. */
@@ -274,6 +312,20 @@ class World {
     await this.#device?.release(cutOf(cut.snapshot));
     cut.deleted = 'done';
     this.#counts.deleted += 1;
+  }
+
+  /**
+   * A cut is released, and its upload, which may be half-way, is not told: its slots get other content. There may be a
+   * snapshot then, but none of that.
+   */
+  async #giveUp(device: VolumeDevice): Promise<void> {
+    const pending = this.#cuts.filter(({ isDurable, isStored, deleted }) => isDurable && !isStored && deleted === 'no');
+    // The oldest is the one that is being uploaded.
+    const cut = pending[this.#random.below(2) * this.#random.below(Math.max(1, pending.length))];
+    if (cut === undefined) return;
+    cut.deleted = 'asked';
+    await device.release(cutOf(cut.snapshot));
+    this.#counts.givenUp += 1;
   }
 
   async #collect(): Promise<void> {
