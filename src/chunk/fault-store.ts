@@ -1,3 +1,5 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
 import type { SeededRandom } from '#base/random.ts';
 
 import { ObjectExistsError, ObjectStoreError, type ObjectStore } from './object-store.ts';
@@ -29,6 +31,8 @@ export class FaultStore implements ObjectStore {
   dead = false;
   /** Calls that may still be made before `dead`; null: no end. */
   callsLeft: number | null = null;
+  /** Calls that begin so (`put snapshots/`, say; empty: all) take up to so many turns of the event loop before they do anything; null: none does. */
+  slow: { readonly calls: string; readonly turnsMax: number } | null = null;
 
   constructor(store: ObjectStore, random: SeededRandom) {
     this.#store = store;
@@ -73,6 +77,9 @@ export class FaultStore implements ObjectStore {
   }
 
   async #around<R>(what: string, body: () => Promise<R>): Promise<R> {
+    if (this.slow !== null && what.startsWith(this.slow.calls)) {
+      for (let turns = this.#random.below(this.slow.turnsMax); turns > 0 && !this.dead; turns -= 1) await nextTurn();
+    }
     this.#spend();
     if (this.dead || this.#happens(this.rates.before)) {
       throw new ObjectStoreError(`${what}: fault before`, { retryable: true });
