@@ -11,6 +11,8 @@ export interface Limits {
   readonly snapshotIntervalMsMin: number;
   /** EBS direct snapshots being written. */
   readonly directSnapshotCountMax: number;
+  /** Copies that are pending in the region to which they are made. */
+  readonly pendingCopyCountMax: number;
   /** Modifications of one volume in `modificationWindowMs`. */
   readonly modificationCountMax: number;
   readonly modificationWindowMs: number;
@@ -40,6 +42,7 @@ export const DEFAULT_LIMITS: Limits = {
   // AWS: 15 s. Off by default: nothing here gets slower by it, and tests and loops need not wait.
   snapshotIntervalMsMin: 0,
   directSnapshotCountMax: 100,
+  pendingCopyCountMax: 20,
   modificationCountMax: 4,
   modificationWindowMs: 3_600_000 * 24,
   modifyingMs: 1000,

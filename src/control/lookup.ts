@@ -1,6 +1,6 @@
 import { refuse } from '#domain/errors.ts';
-import type { SnapshotId, VolumeId } from '#domain/ids.ts';
-import { type Snapshot, visibleState } from '#domain/snapshot.ts';
+import type { RegionName, SnapshotId, VolumeId } from '#domain/ids.ts';
+import { mayUse, type Snapshot, visibleState } from '#domain/snapshot.ts';
 import type { Scope, Volume } from '#domain/volume.ts';
 import type { ReadTx } from '#meta/meta-store.ts';
 
@@ -33,6 +33,18 @@ export async function volumeIn(tx: ReadTx, scope: Scope, id: VolumeId): Promise<
 /** Refuses: not-found. */
 export async function snapshotIn(tx: ReadTx, scope: Scope, id: SnapshotId): Promise<Snapshot> {
   return (await snapshotSeen(tx, scope, id)) ?? refuse({ kind: 'not-found', resource: 'snapshot', id });
+}
+
+/** Also another account's that is shared, of any region that is asked for. Refuses: not-found. */
+export async function snapshotUsable(
+  tx: ReadTx,
+  { account, region }: { readonly account: Scope['account']; readonly region: RegionName },
+  id: SnapshotId,
+): Promise<Snapshot> {
+  const snapshot = await tx.snapshots.find(id);
+  const isUsable =
+    snapshot !== null && snapshot.region === region && visibleState(snapshot) !== null && mayUse(snapshot, account);
+  return isUsable ? snapshot : refuse({ kind: 'not-found', resource: 'snapshot', id });
 }
 
 /** A resource as a client says it: by its id, or by its Lightsail name. */

@@ -125,19 +125,36 @@ async function recordSnapshot(
     return { again };
   }
   const volume = await volumeOf(tx, scope, request.volume);
-  if (volume.state !== 'available') {
-    refuse({ kind: 'wrong-state', resource: 'volume', id: volume.id, state: volume.state });
-  }
   if (request.name !== null) checkName(request.name, 'name');
-  const tags = tagsOf(TAG_RULES[request.face], request.tags, ports.limits.tagCountMax);
-  const parent = await checkSnapshotLimits(ports, tx, volume);
+  const snapshot = await planSnapshot(ports, tx, volume, { ...request, id, cut: cutIdOf(id) });
   if (request.name !== null && !(await tx.names.claim(scope, request.name, id))) {
     refuse({ kind: 'name-taken', name: request.name });
   }
-  const snapshot: Snapshot = {
-    account: scope.account,
-    region: scope.region,
-    id,
+  await tx.snapshots.insert(snapshot);
+  await recordToken(tx, scope, use, id, snapshot.startedAtMs);
+  const operations = await recordSnapshotOperations(ports, tx, snapshot, volume, operation);
+  return { snapshot, volume, operations };
+}
+
+/** The record of a snapshot of `volume`, which is about to be cut. Refuses: wrong-state, invalid-value (tags), limit, snapshot-rate. */
+export async function planSnapshot(
+  ports: ControlPorts,
+  tx: Tx,
+  volume: Volume,
+  request: Pick<CreateSnapshot, 'face' | 'name' | 'description' | 'tags'> & {
+    readonly id: SnapshotId;
+    readonly cut: CutId;
+  },
+): Promise<Snapshot> {
+  if (volume.state !== 'available') {
+    refuse({ kind: 'wrong-state', resource: 'volume', id: volume.id, state: volume.state });
+  }
+  const tags = tagsOf(TAG_RULES[request.face], request.tags, ports.limits.tagCountMax);
+  const parent = await checkSnapshotLimits(ports, tx, volume);
+  return {
+    account: volume.account,
+    region: volume.region,
+    id: request.id,
     face: request.face,
     name: request.name,
     volume: volume.id,
@@ -149,7 +166,7 @@ async function recordSnapshot(
     description: request.description,
     startedAtMs: ports.clock.nowMs(),
     completedAtMs: null,
-    cut: cutIdOf(id),
+    cut: request.cut,
     epoch: null,
     parent,
     fullBytes: null,
@@ -162,12 +179,9 @@ async function recordSnapshot(
     touchedAtMs: null,
     lineage: volume.lineage,
     ...NO_SNAPSHOT_DETAILS,
+    productCodes: volume.productCodes,
     tags,
   };
-  await tx.snapshots.insert(snapshot);
-  await recordToken(tx, scope, use, id, snapshot.startedAtMs);
-  const operations = await recordSnapshotOperations(ports, tx, snapshot, volume, operation);
-  return { snapshot, volume, operations };
 }
 
 /** Ends the volume's epoch; answers which one. The same cut again answers the same. */

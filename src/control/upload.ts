@@ -9,7 +9,7 @@ import { gibToBytes } from '#domain/geometry.ts';
 import type { Epoch, SnapshotId } from '#domain/ids.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
 import type { Volume } from '#domain/volume.ts';
-import { type UploadJob, type UploadResult, VolumeHostError } from '#volume/host.ts';
+import { type SnapshotLabel, type UploadJob, type UploadResult, VolumeHostError } from '#volume/host.ts';
 
 /** What one attempt at a snapshot's upload ended in. */
 export type UploadEnd = 'ended' | 'retry';
@@ -28,6 +28,12 @@ export async function uploadSnapshot(ports: ControlPorts, snapshot: Snapshot, si
         volume: await tx.volumes.find(snapshot.volume),
       }));
       if (found.current?.state !== 'pending') return;
+      const { copiedFrom } = found.current;
+      if (copiedFrom !== null) {
+        const job = { label: labelOf(found.current, null), source: copiedFrom.snapshot };
+        await complete(ports, found.current, await ports.host.copySnapshot(job, signal));
+        return;
+      }
       const volume = present(found.volume, 'a volume is there as long as a snapshot of it is pending');
       const epoch = found.current.epoch ?? (await cutDraft(ports, found.current, volume));
       const result = await uploadFrom(ports, found.current, volume, epoch, signal);
@@ -107,26 +113,31 @@ async function baseOf(ports: ControlPorts, snapshot: Snapshot, epoch: Epoch): Pr
 }
 
 function jobOf(snapshot: Snapshot, volume: Volume, epoch: Epoch, base: UploadJob['base']): UploadJob {
-  const volumeName = snapshot.volumeName ?? volume.name ?? volume.tags['Name'] ?? null;
   return {
-    label: {
-      snapshot: snapshot.id,
-      account: snapshot.account,
-      region: snapshot.region,
-      volume: snapshot.volume,
-      sizeBytes: gibToBytes(snapshot.volumeSizeGib),
-      description: snapshot.description,
-      startedAtMs: snapshot.startedAtMs,
-      tags: snapshot.tags,
-      parent: snapshot.parent,
-      ...(snapshot.name === null ? {} : { name: snapshot.name }),
-      ...(volumeName === null ? {} : { volumeName }),
-    },
+    label: labelOf(snapshot, volume),
     cut: snapshot.cut,
     epoch,
     base,
     // Zeros that a client put as a block are a block that it lists later.
     keepZeroChunks: snapshot.direct,
+  };
+}
+
+/** `volume` null: it is a copy. */
+function labelOf(snapshot: Snapshot, volume: Volume | null): SnapshotLabel {
+  const volumeName = snapshot.volumeName ?? volume?.name ?? volume?.tags['Name'] ?? null;
+  return {
+    snapshot: snapshot.id,
+    account: snapshot.account,
+    region: snapshot.region,
+    volume: snapshot.volume,
+    sizeBytes: gibToBytes(snapshot.volumeSizeGib),
+    description: snapshot.description,
+    startedAtMs: snapshot.startedAtMs,
+    tags: snapshot.tags,
+    parent: snapshot.parent,
+    ...(snapshot.name === null ? {} : { name: snapshot.name }),
+    ...(volumeName === null ? {} : { volumeName }),
   };
 }
 
@@ -156,7 +167,8 @@ async function fail(ports: ControlPorts, snapshot: Snapshot, cause: unknown): Pr
   const message = cause instanceof Error ? cause.message : String(cause);
   ports.log.error('snapshot.failed', { snapshot: snapshot.id, error: cause });
   try {
-    await failSnapshot(ports, snapshot, `The snapshot could not be stored: ${message}`);
+    const what = snapshot.copiedFrom === null ? 'stored' : `copied from ${snapshot.copiedFrom.snapshot}`;
+    await failSnapshot(ports, snapshot, `The snapshot could not be ${what}: ${message}`);
     return 'ended';
   } catch (error) {
     ports.log.error('upload.not-recorded', { snapshot: snapshot.id, error });

@@ -162,6 +162,7 @@ async function planNewVolume(
     lineage: lineageOf(id, origin),
     ...NO_VOLUME_DETAILS,
     initializationRateMibps,
+    productCodes: origin?.productCodes ?? [],
     tags,
   };
 }

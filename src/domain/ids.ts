@@ -61,6 +61,14 @@ export function regionName(text: string): RegionName {
   return text as RegionName;
 }
 
+/** A new cut that several snapshots have in common. */
+export function newCutId(random: Random): CutId {
+  return `cut-${random.bytes(16).toString('hex')}` as CutId;
+}
+
+/** What EC2 shows, and the records say, as the volume of a copied snapshot: AWS's placeholder, and no volume's id. */
+export const COPIED_VOLUME_ID = 'vol-ffffffff' as VolumeId;
+
 /** A cut of one snapshot alone carries the snapshot's id. */
 export function cutIdOf(snapshot: SnapshotId): CutId {
   return snapshot as string as CutId;

@@ -24,6 +24,10 @@ export interface SnapshotDetails {
   readonly sharedWith: readonly (AccountId | 'all')[];
   /** What it is a copy of; null for others. */
   readonly copiedFrom: { readonly snapshot: SnapshotId; readonly region: RegionName } | null;
+  /** What CopySnapshot asked for as the longest time of the copy; null: nothing. */
+  readonly completionDurationMinutes: number | null;
+  /** Made by the server, for a volume that is to be made of it, and gone with that: no client sees it. */
+  readonly isStaging: boolean;
   /** Null: nobody ever locked it. */
   readonly lock: SnapshotLock | null;
   /** Of a `recoverable` one. */
@@ -35,6 +39,8 @@ export const NO_SNAPSHOT_DETAILS: SnapshotDetails = {
   productCodes: [],
   sharedWith: [],
   copiedFrom: null,
+  completionDurationMinutes: null,
+  isStaging: false,
   lock: null,
   bin: null,
 };
@@ -80,11 +86,16 @@ export interface Snapshot extends Scope, SnapshotDetails {
   readonly tags: Tags;
 }
 
+/** Whether an account may make volumes and copies of it: its own, or because it is shared. */
+export function mayUse(snapshot: Pick<Snapshot, 'account' | 'sharedWith'>, account: AccountId): boolean {
+  return snapshot.account === account || snapshot.sharedWith.includes(account) || snapshot.sharedWith.includes('all');
+}
+
 /** What clients see: EC2 and EBS direct call the first `pending`. */
 export type VisibleSnapshotState = 'pending' | 'completed' | 'error' | 'recovering';
 
 /** The state that clients see; null for a snapshot that they do not see at all. */
 export function visibleState(snapshot: Snapshot): VisibleSnapshotState | null {
-  const { state } = snapshot;
-  return state === 'cutting' || state === 'deleting' || state === 'recoverable' ? null : state;
+  const { state, isStaging } = snapshot;
+  return isStaging || state === 'cutting' || state === 'deleting' || state === 'recoverable' ? null : state;
 }

@@ -148,32 +148,34 @@ interface Way {
 /** Which index is walked for a list. A unary plus keeps SQLite from another one, and a cross join from another order. */
 function wayTo({ account, region }: Scope, search: SnapshotSearch | null, states: readonly SnapshotState[]): Way {
   const isVisible = sql`+snapshots.state in (${sql.join(states.map((state) => sql.lit(state)))})`;
+  // As detailsText writes it; within a string of the JSON, the quotes would be escaped.
+  const isShown = sql`instr(snapshots.details, '"isStaging":true') = 0 and ${isVisible}`;
   const own = sql`snapshots.account = ${account} and snapshots.region = ${region}`;
   const snapshots = { from: sql`snapshots`, order: sql`snapshots.sequence` };
   switch (search?.kind) {
     case undefined:
-      return { ...snapshots, where: sql`${own} and ${isVisible}` };
+      return { ...snapshots, where: sql`${own} and ${isShown}` };
     case 'state':
-      return { ...snapshots, where: sql`${own} and snapshots.state = ${search.state} and ${isVisible}` };
+      return { ...snapshots, where: sql`${own} and snapshots.state = ${search.state} and ${isShown}` };
     case 'volume':
       return {
         ...snapshots,
         where: sql`snapshots.volume = ${search.volume} and +snapshots.account = ${account}
-          and +snapshots.region = ${region} and ${isVisible}`,
+          and +snapshots.region = ${region} and ${isShown}`,
       };
     case 'tag': {
       const isValue = search.value === null ? sql`` : sql`and found.value = ${search.value}`;
       return {
         from: sql`snapshot_tags as found cross join snapshots on snapshots.sequence = found.sequence`,
         where: sql`found.account = ${account} and found.region = ${region} and found.key = ${search.key} ${isValue}
-          and ${isVisible}`,
+          and ${isShown}`,
         order: sql`found.sequence`,
       };
     }
     case 'shared-with':
       return {
         from: sql`snapshot_shares as found cross join snapshots on snapshots.sequence = found.sequence`,
-        where: sql`found.grantee = ${search.grantee} and found.region = ${region} and ${isVisible}`,
+        where: sql`found.grantee = ${search.grantee} and found.region = ${region} and ${isShown}`,
         order: sql`found.sequence`,
       };
     default:

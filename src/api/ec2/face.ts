@@ -10,6 +10,8 @@ import {
 } from './encryption-defaults.ts';
 import { mapFailure } from './errors.ts';
 import { describeAvailabilityZones, describeRegions } from './regions.ts';
+import { copySnapshot } from './snapshot-copies.ts';
+import { createSnapshots } from './snapshot-sets.ts';
 import { createSnapshot, deleteSnapshot, describeSnapshots } from './snapshots.ts';
 import {
   listSnapshotsInRecycleBin,
@@ -32,7 +34,9 @@ import { createVolume, deleteVolume, describeVolumes } from './volumes.ts';
 export const ec2Face = defineFace({
   service: 'ec2',
   handlers: {
+    CopySnapshot: copySnapshot,
     CreateSnapshot: createSnapshot,
+    CreateSnapshots: createSnapshots,
     CreateTags: createTags,
     CreateVolume: createVolume,
     DeleteSnapshot: deleteSnapshot,

@@ -4,19 +4,18 @@ import { findVolume } from '#control/volumes.ts';
 import { parseAccountId } from '#domain/ids.ts';
 import type { InputOf, OutputOf } from '#wire/aws/operations.ts';
 import { clientToken } from './client-token.ts';
+import { parseDescription } from './descriptions.ts';
 import { endDryRun } from './dry-run.ts';
-import { invalidParameter, malformedUserId, unsupportedRequest } from './errors.ts';
+import { malformedUserId } from './errors.ts';
 import { parseFilters } from './filters.ts';
 import { parseIds, requireSnapshotId, requireVolumeId } from './ids.ts';
 import { nextToken, parsePage, refusePagedIds } from './paging.ts';
+import { refusePlace } from './snapshot-place.ts';
 import { createdSnapshotView, snapshotFilters, snapshotView } from './snapshot-views.ts';
 import { parseTagSpecifications } from './tag-rules.ts';
 
 type CreateSnapshotRequest = InputOf<'ec2', 'CreateSnapshot'>;
 type DescribeSnapshotsRequest = InputOf<'ec2', 'DescribeSnapshots'>;
-
-/** EC2's longest description. */
-export const DESCRIPTION_LENGTH_MAX = 255;
 
 export const createSnapshot: Handler<CreateSnapshotRequest, OutputOf<'ec2', 'CreateSnapshot'>> = async (
   context,
@@ -24,10 +23,7 @@ export const createSnapshot: Handler<CreateSnapshotRequest, OutputOf<'ec2', 'Cre
 ) => {
   const { ports, scope } = context;
   const volume = requireVolumeId(request.VolumeId);
-  const description = request.Description ?? '';
-  if (description.length > DESCRIPTION_LENGTH_MAX) {
-    throw invalidParameter('description', description, `At most ${DESCRIPTION_LENGTH_MAX} characters are allowed.`);
-  }
+  const description = parseDescription(request.Description);
   const tags = parseTagSpecifications(request.TagSpecifications, 'snapshot');
   refusePlace(request);
   if (request.DryRun === true) await findVolume(ports, scope, volume);
@@ -44,22 +40,6 @@ export const createSnapshot: Handler<CreateSnapshotRequest, OutputOf<'ec2', 'Cre
   });
   return createdSnapshotView(snapshot);
 };
-
-/** A volume of a region has its snapshots in the region: nothing here is on an Outpost or in a Local Zone. */
-function refusePlace(request: CreateSnapshotRequest): void {
-  if (request.OutpostArn !== undefined) {
-    throw invalidParameter(
-      'outpostArn',
-      request.OutpostArn,
-      'The volume is not on an Outpost; its snapshots are stored in its Region.',
-    );
-  }
-  if (request.Location !== undefined && request.Location !== 'regional') {
-    throw request.Location === 'local'
-      ? unsupportedRequest('Local snapshots are supported only for volumes in Local Zones.')
-      : invalidParameter('location', request.Location, "Valid values are 'regional' and 'local'.");
-  }
-}
 
 export const describeSnapshots: Handler<DescribeSnapshotsRequest, OutputOf<'ec2', 'DescribeSnapshots'>> = async (
   context,

@@ -14,6 +14,13 @@ const PERCENT_MAX = 99;
 /** Whose cut the host need not keep. */
 const UPLOADED: ReadonlySet<SnapshotState> = new Set(['completed', 'error', 'recoverable', 'recovering']);
 
+/** What runs one after another: the cuts of a volume. A copy waits for no other. */
+type Lane = VolumeId | SnapshotId;
+
+function laneOf({ id, volume, copiedFrom }: Snapshot): Lane {
+  return copiedFrom === null ? volume : id;
+}
+
 interface Running {
   readonly snapshot: Snapshot;
   readonly abort: AbortController;
@@ -36,7 +43,7 @@ export class UploadSnapshots implements Task {
   readonly startDelayMs = 0;
   readonly wakeDelayMs = 0;
   readonly #ports: ControlPorts;
-  readonly #running = new Map<VolumeId, Running>();
+  readonly #running = new Map<Lane, Running>();
   readonly #retries = new Map<SnapshotId, Retry>();
   #stirred = Promise.withResolvers<void>();
 
@@ -80,15 +87,16 @@ export class UploadSnapshots implements Task {
   /** Starts what can start; answers how many wait for a retry. */
   async #begin(tally: Tally, work: Set<Promise<void>>, signal: AbortSignal): Promise<number> {
     const ports = this.#ports;
-    const pending = new Map<VolumeId, Snapshot>();
+    const pending = new Map<Lane, Snapshot>();
     const alive = new Set<SnapshotId>();
     const rows = eachRow((page) => ports.meta.read((tx) => tx.snapshots.unreleased(page)), signal);
     for await (const snapshot of rows) {
       if (UPLOADED.has(snapshot.state)) await this.#release(tally, snapshot);
       if (snapshot.state !== 'pending' || !snapshot.sealed) continue;
       alive.add(snapshot.id);
-      const first = pending.get(snapshot.volume);
-      if (first === undefined || (snapshot.epoch ?? 0) < (first.epoch ?? 0)) pending.set(snapshot.volume, snapshot);
+      const lane = laneOf(snapshot);
+      const first = pending.get(lane);
+      if (first === undefined || (snapshot.epoch ?? 0) < (first.epoch ?? 0)) pending.set(lane, snapshot);
     }
     for (const { snapshot, abort } of this.#running.values()) {
       if (!alive.has(snapshot.id)) abort.abort(new Error(`${snapshot.id} is not pending any more`));
@@ -96,7 +104,7 @@ export class UploadSnapshots implements Task {
     for (const id of this.#retries.keys()) if (!alive.has(id)) this.#retries.delete(id);
     let waiting = 0;
     for (const snapshot of pending.values()) {
-      if (this.#running.has(snapshot.volume)) continue;
+      if (this.#running.has(laneOf(snapshot))) continue;
       const retry = this.#retries.get(snapshot.id);
       if (retry !== undefined && retry.dueMs > ports.clock.monotonicMs()) waiting += 1;
       else if (this.#running.size < ports.limits.uploadConcurrencyMax) this.#start(tally, work, snapshot);
@@ -106,9 +114,10 @@ export class UploadSnapshots implements Task {
 
   #start(tally: Tally, work: Set<Promise<void>>, snapshot: Snapshot): void {
     const abort = new AbortController();
-    this.#running.set(snapshot.volume, { snapshot, abort });
+    const lane = laneOf(snapshot);
+    this.#running.set(lane, { snapshot, abort });
     const upload: Promise<void> = this.#upload(tally, snapshot, abort.signal).finally(() => {
-      this.#running.delete(snapshot.volume);
+      this.#running.delete(lane);
       work.delete(upload);
       this.nudge();
     });

@@ -1,0 +1,136 @@
+import { assert } from '#base/assert.ts';
+import { refuse } from '#domain/errors.ts';
+import { COPIED_VOLUME_ID, cutIdOf, newSnapshotId, type RegionName, type SnapshotId } from '#domain/ids.ts';
+import { NO_SNAPSHOT_DETAILS, type Snapshot } from '#domain/snapshot.ts';
+import { EC2_TAG_RULES, type Tag, tagsOf } from '#domain/tags.ts';
+import type { Face, Scope } from '#domain/volume.ts';
+import type { ReadTx, Tx } from '#meta/meta-store.ts';
+import { type FoundAgain, once } from './creation.ts';
+import { findTokenResult, recordToken, type TokenUse } from './idempotency.ts';
+import { isSnapshotId, snapshotBegun, snapshotUsable } from './lookup.ts';
+import type { ControlPorts } from './ports.ts';
+import { checkSnapshotCount } from './snapshots.ts';
+
+/*
+ * A copy is a snapshot that is pending from the first transaction on: there is no cut, so nothing can be half begun. The
+ * task `upload-snapshots` has the host copy what the source holds. Within an account the chunks are shared, also between
+ * regions; for another account they are sealed anew. Deleting a pending copy ends it.
+ */
+
+export interface CopySnapshot {
+  readonly face: Face;
+  /** Where the source is; the copy comes to the scope's region. */
+  readonly sourceRegion: RegionName;
+  readonly source: SnapshotId;
+  readonly description: string;
+  readonly tags: readonly Tag[];
+  /** Shown with the copy; null: nothing was asked for. */
+  readonly completionDurationMinutes: number | null;
+  readonly token: string | null;
+}
+
+/**
+ * Resolves with the pending copy. Refuses: not-found (the source is not there, or not shared with the account), wrong-state
+ * (not completed), invalid-value (tags), limit, token-mismatch.
+ */
+export async function copySnapshot(ports: ControlPorts, scope: Scope, request: CopySnapshot): Promise<Snapshot> {
+  const { snapshot } = await once<SnapshotId, { readonly snapshot: Snapshot }>(ports, {
+    newId: () => newSnapshotId(ports.random),
+    make: async (id) => await ports.meta.transact((tx) => record(ports, tx, scope, id, request)),
+    findAgain: (id) => ports.meta.read(async (tx) => ({ snapshot: await snapshotBegun(tx, id) })),
+    isSettled: () => true,
+  });
+  ports.wake('upload-snapshots');
+  return snapshot;
+}
+
+async function record(
+  ports: ControlPorts,
+  tx: Tx,
+  scope: Scope,
+  id: SnapshotId,
+  request: CopySnapshot,
+): Promise<{ readonly snapshot: Snapshot } | FoundAgain<SnapshotId>> {
+  const { token, ...rest } = request;
+  const use: TokenUse = { purpose: 'copy-snapshot', token, request: rest };
+  const again = await findTokenResult(tx, scope, use);
+  if (again !== null) {
+    assert(isSnapshotId(again), 'the token of a snapshot names a snapshot');
+    return { again };
+  }
+  const { pendingCopyCountMax, snapshotCountMax, tagCountMax } = ports.limits;
+  const source = await sourceOf(tx, scope, request);
+  const tags = tagsOf(EC2_TAG_RULES, request.tags, tagCountMax);
+  if ((await tx.snapshots.countCopies(scope)) >= pendingCopyCountMax) {
+    refuse({ kind: 'limit', limit: 'pending-copies', max: pendingCopyCountMax });
+  }
+  await checkSnapshotCount(tx, scope, snapshotCountMax);
+  const { face, description, completionDurationMinutes } = request;
+  const snapshot: Snapshot = {
+    ...copyOf(source, scope, id, ports.clock.nowMs()),
+    face,
+    description,
+    completionDurationMinutes,
+    tags,
+  };
+  await tx.snapshots.insert(snapshot);
+  await recordToken(tx, scope, use, id, snapshot.startedAtMs);
+  return { snapshot };
+}
+
+/** What a request that asks only whether it would succeed needs, too. Refuses: not-found, wrong-state. */
+export async function findCopySource(
+  ports: ControlPorts,
+  scope: Scope,
+  request: Pick<CopySnapshot, 'source' | 'sourceRegion'>,
+): Promise<Snapshot> {
+  return await ports.meta.read((tx) => sourceOf(tx, scope, request));
+}
+
+async function sourceOf(
+  tx: ReadTx,
+  { account }: Scope,
+  { source: id, sourceRegion: region }: Pick<CopySnapshot, 'source' | 'sourceRegion'>,
+): Promise<Snapshot> {
+  const source = await snapshotUsable(tx, { account, region }, id);
+  if (source.state !== 'completed') refuse({ kind: 'wrong-state', resource: 'snapshot', id, state: source.state });
+  return source;
+}
+
+/** The record of a pending copy in another scope, without tags, description and name. It is of the source's lineage: copies of one lineage can be compared where they are. */
+export function copyOf(source: Snapshot, scope: Scope, id: SnapshotId, nowMs: number): Snapshot {
+  return {
+    account: scope.account,
+    region: scope.region,
+    id,
+    face: 'ec2',
+    name: null,
+    volume: COPIED_VOLUME_ID,
+    volumeName: null,
+    volumeSizeGib: source.volumeSizeGib,
+    state: 'pending',
+    stateMessage: null,
+    progressPercent: 0,
+    description: '',
+    startedAtMs: nowMs,
+    completedAtMs: null,
+    cut: cutIdOf(id),
+    epoch: null,
+    parent: null,
+    fullBytes: null,
+    changedBytes: null,
+    storedBytes: null,
+    direct: false,
+    sealed: true,
+    // So that the uploader finds it; the host keeps nothing for it.
+    released: false,
+    timeoutMinutes: null,
+    touchedAtMs: null,
+    lineage: source.lineage,
+    ...NO_SNAPSHOT_DETAILS,
+    encryption: source.encryption,
+    productCodes: source.productCodes,
+    copiedFrom: { snapshot: source.id, region: source.region },
+    tags: {},
+  };
+}
