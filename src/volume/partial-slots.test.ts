@@ -1,0 +1,288 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { SeededRandom } from '#base/random.ts';
+import { BLOCK_BYTES, CHUNK_BYTES } from '#domain/geometry.ts';
+import type { AccountId, CutId, VolumeId } from '#domain/ids.ts';
+
+import { ChunkMap, PAGE_CHUNKS } from './chunk-map.ts';
+import { FragileFiles } from './fragile-files.fake.ts';
+import { BLOCKS_A_CHUNK, OWN_BLOCKS_MAX } from './partials.ts';
+import { VolumeDevice } from './volume-device.ts';
+import type { VolumeFiles } from './volume-files.ts';
+
+const PATH = '/volume';
+const CHUNKS = 4;
+const A = 'a' as CutId;
+const B = 'b' as CutId;
+
+/** A volume of four chunks of ones, and what its data file was asked for. */
+class Scene {
+  readonly files = new FragileFiles(new SeededRandom(1));
+  readonly io = { readBytes: 0, writtenBytes: 0 };
+  device!: VolumeDevice;
+
+  static async make(): Promise<Scene> {
+    const scene = new Scene();
+    const spec = { volume: 'vol-00000001' as VolumeId, account: '000000000001' as AccountId, origin: null };
+    await VolumeDevice.create(PATH, { ...spec, sizeBytes: CHUNKS * CHUNK_BYTES }, scene.files.process());
+    await scene.open();
+    for (let index = 0; index < CHUNKS; index += 1) scene.write(index * CHUNK_BYTES, CHUNK_BYTES, 1);
+    await scene.device.flush();
+    scene.#forget();
+    return scene;
+  }
+
+  async open(): Promise<void> {
+    const files = counted(this.files.process(), this.io);
+    const fetchOrigin = (): never => assert.fail('there is no origin');
+    this.device = await VolumeDevice.open(PATH, { generation: 1, bootId: 'boot', files, fetchOrigin });
+  }
+
+  write(offset: number, length: number, byte: number): void {
+    assert.equal(this.device.write(offset, Buffer.alloc(length, byte), { fua: false }), undefined);
+  }
+
+  /** What the data file was asked for since the last time. */
+  asked(): { readonly readBytes: number; readonly writtenBytes: number } {
+    const { readBytes, writtenBytes } = this.io;
+    this.#forget();
+    return { readBytes, writtenBytes };
+  }
+
+  /** The bytes of a chunk from block to block, each as long as it goes on. */
+  async runs(index = 0): Promise<readonly (readonly [byte: number, count: number])[]> {
+    const bytes = Buffer.alloc(CHUNK_BYTES);
+    await this.device.read(index * CHUNK_BYTES, bytes);
+    return runsOf(bytes);
+  }
+
+  /** A chunk of a cut, as an upload reads it. */
+  runsOfCut(cut: CutId, wanted = 0): readonly (readonly [byte: number, count: number])[] {
+    const data = this.files.content(this.device.dataPath);
+    const change = [...this.device.changes(cut, 0)].find(({ index }) => index === wanted);
+    assert(change !== undefined && change.slotOffset !== null, 'the chunk has changed');
+    const { slotOffset, under } = change;
+    const blocks = Array.from({ length: BLOCKS_A_CHUNK }, (_, block) => {
+      const isAbove = under === null || (((under.above[block >>> 5] as number) >>> (block & 31)) & 1) === 1;
+      const offset = (isAbove ? slotOffset : under.offset) + block * BLOCK_BYTES;
+      return data.subarray(offset, offset + BLOCK_BYTES);
+    });
+    return runsOf(Buffer.concat(blocks));
+  }
+
+  slotCount(): number {
+    return this.device.slotBytes / CHUNK_BYTES;
+  }
+
+  #forget(): void {
+    this.io.readBytes = 0;
+    this.io.writtenBytes = 0;
+  }
+}
+
+function counted(files: VolumeFiles, io: { readBytes: number; writtenBytes: number }): VolumeFiles {
+  return {
+    ...files,
+    open: (path, mode) => {
+      const file = files.open(path, mode);
+      if (!path.endsWith('/data')) return file;
+      return {
+        ...file,
+        read: (target, start, length, position) => {
+          io.readBytes += length;
+          return file.read(target, start, length, position);
+        },
+        write: (source, start, length, position) => {
+          io.writtenBytes += length;
+          return file.write(source, start, length, position);
+        },
+      };
+    },
+  };
+}
+
+function runsOf(bytes: Buffer): readonly (readonly [byte: number, count: number])[] {
+  const runs: [number, number][] = [];
+  for (let at = 0; at < bytes.length;) {
+    const byte = bytes[at] as number;
+    let end = at;
+    while (end < bytes.length && bytes[end] === byte) end += 1;
+    runs.push([byte, end - at]);
+    at = end;
+  }
+  return runs;
+}
+
+test('a block that is written after a cut is all that is written, and nothing is read', async () => {
+  const scene = await Scene.make();
+  scene.device.beginCut(A);
+  scene.write(5 * BLOCK_BYTES, BLOCK_BYTES, 2);
+  assert.deepEqual(scene.asked(), { readBytes: 0, writtenBytes: BLOCK_BYTES });
+  scene.write(5 * BLOCK_BYTES, BLOCK_BYTES, 3);
+  scene.write(6 * BLOCK_BYTES, BLOCK_BYTES, 3);
+  assert.deepEqual(scene.asked(), { readBytes: 0, writtenBytes: 2 * BLOCK_BYTES });
+  assert.deepEqual(await scene.runs(), [
+    [1, 5 * BLOCK_BYTES],
+    [3, 2 * BLOCK_BYTES],
+    [1, 121 * BLOCK_BYTES],
+  ]);
+  assert.deepEqual(scene.runsOfCut(A), [[1, CHUNK_BYTES]]);
+  await scene.device.close();
+});
+
+test('of a block that is written in part, the rest comes along, once', async () => {
+  const scene = await Scene.make();
+  scene.device.beginCut(A);
+  scene.write(5 * BLOCK_BYTES - 10, 20, 2);
+  assert.deepEqual(scene.asked(), { readBytes: 2 * BLOCK_BYTES, writtenBytes: 2 * BLOCK_BYTES });
+  scene.write(5 * BLOCK_BYTES - 10, 5, 3);
+  assert.deepEqual(scene.asked(), { readBytes: 0, writtenBytes: 5 });
+  scene.write(6 * BLOCK_BYTES - 1, 2, 4);
+  assert.deepEqual(scene.asked(), { readBytes: BLOCK_BYTES, writtenBytes: BLOCK_BYTES + 1 }, 'one block is there');
+  assert.deepEqual(await scene.runs(), [
+    [1, 5 * BLOCK_BYTES - 10],
+    [3, 5],
+    [2, 15],
+    [1, BLOCK_BYTES - 11],
+    [4, 2],
+    [1, CHUNK_BYTES - 6 * BLOCK_BYTES - 1],
+  ]);
+  await scene.device.close();
+});
+
+test('a chunk of which more than half was written is whole, and a larger part is not begun', async () => {
+  const scene = await Scene.make();
+  scene.device.beginCut(A);
+  for (let block = 0; block < OWN_BLOCKS_MAX; block += 1) scene.write(block * 2 * BLOCK_BYTES, BLOCK_BYTES, 2);
+  scene.write(CHUNK_BYTES, (OWN_BLOCKS_MAX + 1) * BLOCK_BYTES, 2);
+  scene.device.beginCut(B);
+  assert.deepEqual(
+    [...scene.device.changes(B, 1)].map(({ under }) => under === null),
+    [false, true],
+  );
+  await scene.device.close();
+
+  const again = await Scene.make();
+  again.device.beginCut(A);
+  for (let block = 0; block <= OWN_BLOCKS_MAX; block += 1) again.write(block * BLOCK_BYTES, BLOCK_BYTES, 2);
+  const missingBytes = (BLOCKS_A_CHUNK - OWN_BLOCKS_MAX - 1) * BLOCK_BYTES;
+  assert.deepEqual(again.asked(), { readBytes: missingBytes, writtenBytes: CHUNK_BYTES });
+  again.device.beginCut(B);
+  assert.deepEqual(
+    [...again.device.changes(B, 1)].map(({ under }) => under),
+    [null],
+  );
+  assert.deepEqual(await again.runs(), [
+    [2, (OWN_BLOCKS_MAX + 1) * BLOCK_BYTES],
+    [1, missingBytes],
+  ]);
+  await again.device.close();
+});
+
+test('when no cut is pending, what was written is copied down, and its slot is free', async () => {
+  const scene = await Scene.make();
+  scene.device.beginCut(A);
+  scene.write(5 * BLOCK_BYTES, 3 * BLOCK_BYTES, 2);
+  scene.write(CHUNK_BYTES, BLOCK_BYTES, 2);
+  assert.equal(scene.slotCount(), CHUNKS + 2);
+  await scene.device.compact();
+  assert.equal(scene.slotCount(), CHUNKS + 2, 'not while the cut is pending');
+  await scene.device.release(A);
+  assert.equal(scene.slotCount(), CHUNKS + 2, 'what is under a slot is kept');
+  scene.asked();
+  await scene.device.compact();
+  assert.equal(scene.slotCount(), CHUNKS);
+  assert.equal(scene.asked().writtenBytes, 4 * BLOCK_BYTES);
+  scene.write(0, BLOCK_BYTES, 3);
+  assert.equal(scene.slotCount(), CHUNKS, 'it is of this epoch, and written in place');
+  assert.deepEqual(await scene.runs(), [
+    [3, BLOCK_BYTES],
+    [1, 4 * BLOCK_BYTES],
+    [2, 3 * BLOCK_BYTES],
+    [1, 120 * BLOCK_BYTES],
+  ]);
+  scene.device.beginCut(B);
+  assert.deepEqual(
+    [...scene.device.changes(B, 1)].map(({ index, slotOffset, under, changedBlocks }) => [
+      index,
+      slotOffset,
+      under,
+      changedBlocks?.[0],
+    ]),
+    [
+      [0, 0, null, 0b1110_0001],
+      [1, CHUNK_BYTES, null, 1],
+    ],
+    'which blocks changed is known as before',
+  );
+  await scene.device.close();
+});
+
+test('a cut freezes a chunk that lies in two places, and what is under it outlives the cut before', async () => {
+  const scene = await Scene.make();
+  scene.device.beginCut(A);
+  scene.write(0, BLOCK_BYTES, 2);
+  scene.device.beginCut(B);
+  scene.write(BLOCK_BYTES, BLOCK_BYTES, 3);
+  const ofB = [
+    [2, BLOCK_BYTES],
+    [1, 127 * BLOCK_BYTES],
+  ];
+  const now = [
+    [2, BLOCK_BYTES],
+    [3, BLOCK_BYTES],
+    [1, 126 * BLOCK_BYTES],
+  ];
+  assert.deepEqual([scene.runsOfCut(A), scene.runsOfCut(B), await scene.runs()], [[[1, CHUNK_BYTES]], ofB, now]);
+  await scene.device.release(A);
+  for (let index = 1; index < CHUNKS; index += 1) scene.write(index * CHUNK_BYTES, CHUNK_BYTES, 9);
+  assert.deepEqual([scene.runsOfCut(B), await scene.runs()], [ofB, now]);
+  await scene.device.close();
+  await scene.open();
+  assert.deepEqual([scene.runsOfCut(B), await scene.runs()], [ofB, now]);
+  await scene.device.release(B);
+  await scene.device.compact();
+  assert.equal(scene.slotCount(), CHUNKS);
+  assert.deepEqual(await scene.runs(), now);
+  await scene.device.close();
+});
+
+test('zeros that are written and chunks that are trimmed end a partial slot', async () => {
+  const scene = await Scene.make();
+  scene.device.beginCut(A);
+  scene.write(0, BLOCK_BYTES, 2);
+  scene.write(CHUNK_BYTES, BLOCK_BYTES, 2);
+  await scene.device.zero(BLOCK_BYTES, BLOCK_BYTES, { fua: false, punch: true });
+  assert.deepEqual(await scene.runs(), [
+    [2, BLOCK_BYTES],
+    [0, BLOCK_BYTES],
+    [1, 126 * BLOCK_BYTES],
+  ]);
+  assert.equal(scene.slotCount(), CHUNKS + 2);
+  await scene.device.zero(0, CHUNK_BYTES, { fua: true, punch: true });
+  assert.equal(scene.slotCount(), CHUNKS + 1, 'the cut keeps what was under it');
+  await scene.device.zero(CHUNK_BYTES, CHUNK_BYTES, { fua: true, punch: false });
+  assert.equal(scene.slotCount(), CHUNKS + 1, 'the space stays the client’s');
+  assert.deepEqual([await scene.runs(0), await scene.runs(1)], [[[0, CHUNK_BYTES]], [[0, CHUNK_BYTES]]]);
+  assert.deepEqual([scene.runsOfCut(A, 0), scene.runsOfCut(A, 1)], [[[1, CHUNK_BYTES]], [[1, CHUNK_BYTES]]]);
+  await scene.device.release(A);
+  assert.equal(scene.slotCount(), CHUNKS - 1);
+  await scene.device.close();
+});
+
+test('beyond the memory that there is for them, no partial slot is begun', () => {
+  const chunkCount = 1024 * 1024 - 1;
+  const map = new ChunkMap({ chunkCount, originCount: 0, watch: { stamp: 0, saver: null } });
+  const pages = Math.floor((16 * 1024 * 1024) / (PAGE_CHUNKS * 20));
+  for (let page = 0; page < pages; page += 1) {
+    const index = page * PAGE_CHUNKS;
+    assert(map.admitsPartial(index));
+    map.set(index, 2 + 2 * page, 1);
+    map.setPartial(index, 2 * page + 1, 2);
+  }
+  const next = pages * PAGE_CHUNKS;
+  assert.deepEqual([map.admitsPartial(next), map.admitsPartial(next - 1), map.partialCount], [false, true, pages]);
+  map.set(0, 2, 2);
+  assert(map.admitsPartial(next), 'what is merged makes room');
+});
