@@ -19,13 +19,22 @@ export function auditEntry(dispatched: Dispatched, arrival: Arrival, durationMs:
     operation: operation?.slice(0, 128) ?? null,
     region,
     resources: note?.verdict?.resources ?? [],
-    decision: principal === null ? 'unauthenticated' : (note?.verdict?.decision ?? 'none'),
+    decision: decisionOf(dispatched),
     errorCode: answer.code,
     status: answer.reply.status,
     durationMs: Math.round(durationMs * 1000) / 1000,
     parameters: parametersOf(service, operation, note?.input ?? null),
   };
 }
+
+/** What a handler refused itself, as KMS does by a key's policy, is a denial, too. */
+function decisionOf({ principal, note, answer }: Dispatched): AuditEntry['decision'] {
+  if (principal === null) return 'unauthenticated';
+  const decision = note?.verdict?.decision ?? 'none';
+  return decision === 'allowed' && DENIED.test(answer.code ?? '') ? 'implicit-deny' : decision;
+}
+
+const DENIED = /^(?:AccessDenied|UnauthorizedOperation)/;
 
 /** Reading changes nothing, and happens the most: who read what, the resources say. */
 const READING = /^(?:Get|List|Describe|Is)/;

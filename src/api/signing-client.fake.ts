@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 export interface ClientKey {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
+  readonly sessionToken?: string;
 }
 
 export interface ClientReply {
@@ -46,6 +47,7 @@ export class SigningClient {
     const headers: Record<string, string> = {
       host: `127.0.0.1:${this.#port}`,
       'x-amz-date': timestamp,
+      ...(this.#key.sessionToken === undefined ? {} : { 'x-amz-security-token': this.#key.sessionToken }),
       ...request.headers,
     };
     const names = Object.keys(headers).sort();
@@ -161,7 +163,7 @@ export class SigningClient {
 
   /** A form post to a query service. */
   async form(
-    service: 'ec2' | 'sts',
+    service: 'ec2' | 'sts' | 'iam',
     parameters: Readonly<Record<string, string>>,
     options: { readonly headers?: Readonly<Record<string, string>>; readonly atMs?: number } = {},
   ): Promise<ClientReply> {

@@ -33,7 +33,8 @@ export async function authorize(
   const isAsked = !call.access.names.isRoot || plan.refs.some(({ kind }) => kind === 'role-arn');
   const facts = isAsked ? await findFacts(ports, call.scope, plan.refs) : [];
   const demands = plan.demands(facts);
-  const resources = [...new Set(demands.map(({ resource }) => resource))].filter((resource) => resource !== '*');
+  const all = new Set([...demands.map(({ resource }) => resource), ...(plan.named ?? [])]);
+  const resources = [...all].filter((resource) => resource !== '*');
   for (const demand of demands) {
     const { names, policies, keys } = call.access;
     const context = new Map([...keys, ...demand.keys]);

@@ -28,6 +28,8 @@ export interface Asked {
 export interface Plan {
   readonly refs: readonly Ref[];
   readonly demands: (facts: readonly Fact[]) => readonly Demand[];
+  /** What a call names that is decided elsewhere, as it names it: for the audit log. */
+  readonly named?: readonly string[];
 }
 
 export type Input = Readonly<Record<string, unknown>>;

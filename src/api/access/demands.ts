@@ -1,7 +1,7 @@
 import { unreachable } from '#base/assert.ts';
 import type { ServiceName } from '#wire/aws/operations.ts';
 import type { Principal } from '#domain/principal.ts';
-import { type Asked, demandsOn, type Plan, plainPlan } from './demand.ts';
+import { type Asked, demandsOn, type Plan, plainPlan, textsOf } from './demand.ts';
 import { ec2Plan } from './ec2-demands.ts';
 import { lightsailPlan } from './lightsail-demands.ts';
 import { dlmPlan, ebsPlan, iamPlan, rbinPlan, stsPlan } from './other-demands.ts';
@@ -27,11 +27,13 @@ export function planOf(service: ServiceName, asked: Asked, principal: Principal)
     case 'sts':
       return stsPlan(asked);
     case 'kms':
-      return plainPlan([]);
+      return { ...plainPlan([]), named: KEY_MEMBERS.flatMap((member) => textsOf(asked.input[member])) };
     default:
       return unreachable(service);
   }
 }
+
+const KEY_MEMBERS = ['KeyId', 'TargetKeyId', 'SourceKeyId', 'DestinationKeyId', 'AliasName'];
 
 /** For an operation that no handler performs: its action on anything. */
 export function planUnhandled(service: ServiceName, operation: string): Plan {

@@ -24,6 +24,10 @@ const samples: readonly string[] = [
   'snap-1234567890abcdef0',
   'AAABAQ+/abc=',
   'arn:aws:kms:us-east-1:012345678901:key/abcd',
+  'abcdefghijk',
+  'arn:aws:rbin:us-east-1:012345678901:rule/abcdefghijk',
+  'arn:aws:iam::012345678901:role/keeper',
+  'policy-0123456789abcdef0',
 ];
 
 export interface SampleOptions {

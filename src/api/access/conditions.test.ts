@@ -1,0 +1,237 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { AccessScene, codeOf, type Member } from './scene.fake.ts';
+
+// Policies as people write them for snapshots, from the statement to the answer.
+
+const EC2 = { Version: '2016-11-15' };
+
+async function ec2(member: Member, action: string, parameters: Record<string, string> = {}): Promise<string | null> {
+  return codeOf(await member.client.form('ec2', { Action: action, ...EC2, ...parameters }));
+}
+
+async function volumeOf(member: Member, tags: Record<string, string> = {}): Promise<string> {
+  const parameters: Record<string, string> = { AvailabilityZone: 'us-east-1a', Size: '1' };
+  for (const [index, [key, value]] of Object.entries(tags).entries()) {
+    parameters['TagSpecification.1.ResourceType'] = 'volume';
+    parameters[`TagSpecification.1.Tag.${index + 1}.Key`] = key;
+    parameters[`TagSpecification.1.Tag.${index + 1}.Value`] = value;
+  }
+  const reply = await member.client.form('ec2', { Action: 'CreateVolume', ...EC2, ...parameters });
+  assert.equal(codeOf(reply), null, reply.text);
+  return /<volumeId>([^<]+)</.exec(reply.text)?.[1] ?? '';
+}
+
+async function snapshotOf(member: Member, volume: string): Promise<string> {
+  const reply = await member.client.form('ec2', { Action: 'CreateSnapshot', ...EC2, VolumeId: volume });
+  return /<snapshotId>([^<]+)</.exec(reply.text)?.[1] ?? '';
+}
+
+const DENIED = 'UnauthorizedOperation';
+
+test('a snapshot needs leave for the volume and for the snapshot', async () => {
+  await using scene = await AccessScene.open();
+  const root = await scene.root();
+  const volume = await volumeOf(root);
+  const action = 'ec2:CreateSnapshot';
+  const onVolume = {
+    Effect: 'Allow',
+    Action: action,
+    Resource: `arn:aws:ec2:us-east-1:${root.account}:volume/${volume}`,
+  };
+  const onSnapshots = { Effect: 'Allow', Action: action, Resource: 'arn:aws:ec2:us-east-1::snapshot/*' };
+  const half = await scene.user(root.account, 'half', onVolume);
+  const other = await scene.user(root.account, 'other', onSnapshots);
+  const whole = await scene.user(root.account, 'whole', [onVolume, onSnapshots]);
+  assert.equal(await ec2(half, 'CreateSnapshot', { VolumeId: volume }), DENIED);
+  assert.equal(await ec2(other, 'CreateSnapshot', { VolumeId: volume }), DENIED);
+  assert.equal(await ec2(whole, 'CreateSnapshot', { VolumeId: volume }), null);
+  assert.equal(await ec2(whole, 'CreateSnapshot', { VolumeId: await volumeOf(root) }), DENIED);
+});
+
+test('DryRun says what would be: allowed, or not', async () => {
+  await using scene = await AccessScene.open();
+  const root = await scene.root();
+  const volume = await volumeOf(root);
+  const may = await scene.user(root.account, 'may', { Effect: 'Allow', Action: 'ec2:CreateSnapshot', Resource: '*' });
+  const mayNot = await scene.user(root.account, 'may-not', null);
+  const dry = { VolumeId: volume, DryRun: 'true' };
+  assert.equal(await ec2(may, 'CreateSnapshot', dry), 'DryRunOperation');
+  assert.equal(await ec2(mayNot, 'CreateSnapshot', dry), DENIED);
+  assert.equal(await ec2(root, 'CreateSnapshot', dry), 'DryRunOperation');
+});
+
+test('ec2:ResourceTag and aws:ResourceTag decide by the tags that are there', async () => {
+  await using scene = await AccessScene.open();
+  const root = await scene.root();
+  for (const key of ['ec2:ResourceTag/team', 'aws:ResourceTag/Team']) {
+    const ana = await scene.user(root.account, `ana-${key.slice(0, 3)}`, {
+      Effect: 'Allow',
+      Action: 'ec2:DeleteVolume',
+      Resource: '*',
+      Condition: { StringEquals: { [key]: 'red' } },
+    });
+    assert.equal(await ec2(ana, 'DeleteVolume', { VolumeId: await volumeOf(root, { team: 'blue' }) }), DENIED);
+    assert.equal(await ec2(ana, 'DeleteVolume', { VolumeId: await volumeOf(root) }), DENIED);
+    assert.equal(await ec2(ana, 'DeleteVolume', { VolumeId: await volumeOf(root, { team: 'red' }) }), null);
+    // What is not there has no tags: nobody learns that it is not.
+    assert.equal(await ec2(ana, 'DeleteVolume', { VolumeId: 'vol-0123456789abcdef0' }), DENIED);
+  }
+});
+
+test('tags on creation need CreateTags, which can be limited to creation', async () => {
+  await using scene = await AccessScene.open();
+  const root = await scene.root();
+  const volume = await volumeOf(root);
+  const create = { Effect: 'Allow', Action: 'ec2:CreateSnapshot', Resource: '*' };
+  const tagging = {
+    Effect: 'Allow',
+    Action: 'ec2:CreateTags',
+    Resource: 'arn:aws:ec2:*::snapshot/*',
+    Condition: { StringEquals: { 'ec2:CreateAction': 'CreateSnapshot' } },
+  };
+  const tags = {
+    VolumeId: volume,
+    'TagSpecification.1.ResourceType': 'snapshot',
+    'TagSpecification.1.Tag.1.Key': 'team',
+    'TagSpecification.1.Tag.1.Value': 'red',
+  };
+  const plain = await scene.user(root.account, 'plain', create);
+  assert.equal(await ec2(plain, 'CreateSnapshot', tags), DENIED);
+  const tagger = await scene.user(root.account, 'tagger', [create, tagging]);
+  assert.equal(await ec2(tagger, 'CreateSnapshot', tags), null);
+  const snapshot = await snapshotOf(root, await volumeOf(root));
+  const later = { 'ResourceId.1': snapshot, 'Tag.1.Key': 'team', 'Tag.1.Value': 'red' };
+  assert.equal(await ec2(tagger, 'CreateTags', later), DENIED);
+});
+
+test('aws:RequestTag and aws:TagKeys decide by the tags of the request', async () => {
+  await using scene = await AccessScene.open();
+  const root = await scene.root();
+  const volume = await volumeOf(root);
+  const strict = await scene.user(root.account, 'strict', {
+    Effect: 'Allow',
+    Action: ['ec2:CreateTags'],
+    Resource: '*',
+    Condition: {
+      StringEquals: { 'aws:RequestTag/team': ['red', 'blue'] },
+      'ForAllValues:StringEquals': { 'aws:TagKeys': ['team', 'note'] },
+    },
+  });
+  const tag = (pairs: Record<string, string>): Promise<string | null> => {
+    const parameters: Record<string, string> = { 'ResourceId.1': volume };
+    for (const [index, [key, value]] of Object.entries(pairs).entries()) {
+      parameters[`Tag.${index + 1}.Key`] = key;
+      parameters[`Tag.${index + 1}.Value`] = value;
+    }
+    return ec2(strict, 'CreateTags', parameters);
+  };
+  assert.equal(await tag({ team: 'red', note: 'x' }), null);
+  assert.equal(await tag({ team: 'green' }), DENIED);
+  assert.equal(await tag({ team: 'red', other: 'x' }), DENIED);
+  assert.equal(await tag({ note: 'x' }), DENIED);
+});
+
+test('sizes, parents and owners are conditions', async () => {
+  await using scene = await AccessScene.open();
+  const root = await scene.root();
+  const volume = await volumeOf(root);
+  const snapshot = await snapshotOf(root, volume);
+  const arn = `arn:aws:ec2:us-east-1:${root.account}:volume/${volume}`;
+  const small = await scene.user(root.account, 'small', {
+    Effect: 'Allow',
+    Action: 'ec2:CreateVolume',
+    Resource: '*',
+    Condition: { NumericLessThanEquals: { 'ec2:VolumeSize': 8 }, StringEquals: { 'ec2:VolumeType': 'gp3' } },
+  });
+  const make = (size: string, type: string): Promise<string | null> =>
+    ec2(small, 'CreateVolume', { AvailabilityZone: 'us-east-1a', Size: size, VolumeType: type });
+  assert.equal(await make('8', 'gp3'), null);
+  assert.equal(await make('9', 'gp3'), DENIED);
+  assert.equal(await make('8', 'gp2'), DENIED);
+  const child = await scene.user(root.account, 'child', {
+    Effect: 'Allow',
+    Action: 'ec2:DeleteSnapshot',
+    Resource: 'arn:aws:ec2:us-east-1::snapshot/*',
+    Condition: { ArnEquals: { 'ec2:ParentVolume': arn }, StringEquals: { 'ec2:Owner': root.account } },
+  });
+  assert.equal(
+    await ec2(child, 'DeleteSnapshot', { SnapshotId: await snapshotOf(root, await volumeOf(root)) }),
+    DENIED,
+  );
+  await scene.world.settle();
+  assert.equal(await ec2(child, 'DeleteSnapshot', { SnapshotId: snapshot }), null);
+});
+
+test('where a request comes from, and when, are conditions; a user name is a variable', async () => {
+  await using scene = await AccessScene.open();
+  const root = await scene.root();
+  const all = { Effect: 'Allow', Action: '*', Resource: '*' };
+  const cases: readonly (readonly [string, object, string | null])[] = [
+    ['here', { IpAddress: { 'aws:SourceIp': '127.0.0.0/8' } }, null],
+    ['elsewhere', { NotIpAddress: { 'aws:SourceIp': '127.0.0.0/8' } }, DENIED],
+    ['early', { DateLessThan: { 'aws:CurrentTime': '2027-01-01T00:00:00Z' } }, null],
+    ['late', { DateGreaterThan: { 'aws:CurrentTime': '2027-01-01T00:00:00Z' } }, DENIED],
+    ['plain', { Bool: { 'aws:SecureTransport': 'true' } }, DENIED],
+    ['region', { StringEquals: { 'aws:RequestedRegion': 'us-east-1' } }, null],
+    ['name', { StringEquals: { 'aws:username': 'name' } }, null],
+    ['arn', { ArnLike: { 'aws:PrincipalArn': 'arn:aws:iam::*:user/arn' } }, null],
+    ['permanent', { Null: { 'aws:TokenIssueTime': 'true' } }, null],
+  ];
+  for (const [name, condition, expected] of cases) {
+    const member = await scene.user(root.account, name, { ...all, Condition: condition });
+    assert.equal(await ec2(member, 'DescribeVolumes'), expected, name);
+  }
+});
+
+test('Lightsail decides by the ARN and tags of what a name means, and asks TagResource for tags on creation', async () => {
+  await using scene = await AccessScene.open();
+  const root = await scene.root();
+  const disk = { diskName: 'disk-1', availabilityZone: 'us-east-1a', sizeInGb: 8 };
+  await root.client.json('CreateDisk', { ...disk, tags: [{ key: 'team', value: 'red' }] });
+  await root.client.json('CreateDisk', { ...disk, diskName: 'disk-2' });
+  await scene.world.settle();
+  const red = await scene.user(root.account, 'red', [
+    {
+      Effect: 'Allow',
+      Action: 'lightsail:DeleteDisk',
+      Resource: `arn:aws:lightsail:us-east-1:${root.account}:Disk/*`,
+      Condition: { StringEquals: { 'aws:ResourceTag/team': 'red' } },
+    },
+    { Effect: 'Allow', Action: 'lightsail:CreateDisk', Resource: '*' },
+  ]);
+  const tagged = await red.client.json('CreateDisk', { ...disk, diskName: 'disk-3', tags: [{ key: 'a', value: 'b' }] });
+  assert.equal(codeOf(tagged), 'AccessDeniedException');
+  assert.match(tagged.text, /lightsail:TagResource/);
+  assert.equal(codeOf(await red.client.json('CreateDisk', { ...disk, diskName: 'disk-3' })), null);
+  for (const diskName of ['disk-2', 'nothing']) {
+    assert.equal(codeOf(await red.client.json('DeleteDisk', { diskName })), 'AccessDeniedException', diskName);
+  }
+  assert.equal(codeOf(await red.client.json('DeleteDisk', { diskName: 'disk-1' })), null);
+});
+
+test('a denial can be decoded by who may, of that account only', async () => {
+  await using scene = await AccessScene.open();
+  const root = await scene.root();
+  const nobody = await scene.user(root.account, 'nobody', { Effect: 'Deny', Action: 'ec2:Delete*', Resource: '*' });
+  const denied = await nobody.client.form('ec2', { Action: 'DeleteVolume', ...EC2, VolumeId: 'vol-0123456789abcdef0' });
+  assert.equal(denied.status, 403);
+  assert.match(denied.text, /with an explicit deny/);
+  const encoded = /Encoded authorization failure message: ([A-Za-z0-9+/=]+)/.exec(denied.text)?.[1] ?? '';
+  const decode = async (member: Member): Promise<{ readonly code: string | null; readonly text: string }> => {
+    const parameters = { Action: 'DecodeAuthorizationMessage', Version: '2011-06-15', EncodedMessage: encoded };
+    const reply = await member.client.form('sts', parameters);
+    return { code: codeOf(reply), text: reply.text.replaceAll('&quot;', '"') };
+  };
+  const { code, text } = await decode(root);
+  assert.equal(code, null, text);
+  const message = JSON.parse(/<DecodedMessage>(.*)<\/DecodedMessage>/s.exec(text)?.[1] ?? '') as Record<
+    string,
+    unknown
+  >;
+  assert.equal(message['allowed'], false);
+  assert.equal(message['explicitDeny'], true);
+  assert.match(text, /"action":"ec2:DeleteVolume"/);
+  assert.equal((await decode(nobody)).code, 'AccessDenied');
+  assert.equal((await decode(await scene.root())).code, 'InvalidAuthorizationMessageException');
+});
