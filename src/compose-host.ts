@@ -68,6 +68,9 @@ export async function composeHost(
     readThreadCountMax: Math.min(availableParallelism(), READ_THREADS_MAX),
     clock,
   });
+  // The host's once it is there.
+  await using opened = new AsyncDisposableStack();
+  opened.use(store);
   const grants = await NbdGrants.open({ path: join(dataDirectory, 'nbd-grants.json'), masterKey, clock, random });
   const host = scope.use(
     await LocalVolumeHost.open({
@@ -84,6 +87,7 @@ export async function composeHost(
       log,
     }),
   );
+  opened.move();
   // Before the host closes: what waits for a store that is away would hold it up.
   scope.defer(() => bucket?.hurry());
   return host;

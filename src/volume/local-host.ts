@@ -202,8 +202,7 @@ export class LocalVolumeHost implements VolumeHost {
         this.#log.info('volume.open', { volume, generation, uri: nbdUri(volume, socketPath) });
         return { socketPath };
       } catch (error) {
-        await this.#restored.end(device);
-        await device.close();
+        await this.#restored.end(device).finally(() => device.close());
         throw error;
       }
     });
@@ -411,6 +410,11 @@ export class LocalVolumeHost implements VolumeHost {
 
   async #stop(): Promise<void> {
     this.#closing.abort(new VolumeHostError('unavailable', 'the volume host is stopping'));
+    // At the end, in reverse; each is done though one before it fails.
+    await using ending = new AsyncDisposableStack();
+    ending.use(this.#store);
+    ending.use(this.#exports);
+    ending.use(this.#snapshots);
     await this.#uploads[Symbol.asyncDispose]();
     await this.#copies[Symbol.asyncDispose]();
     // Nobody begins any more; who is at work on a directory or the store ends before they are let go of.
@@ -423,9 +427,6 @@ export class LocalVolumeHost implements VolumeHost {
         }),
       ),
     );
-    await this.#snapshots[Symbol.asyncDispose]();
-    await this.#exports[Symbol.asyncDispose]();
-    await this.#store[Symbol.asyncDispose]();
     const failed = closed.filter((one) => one.status === 'rejected').map((one): unknown => one.reason);
     if (failed.length > 0) throw new AggregateError(failed, `${failed.length} volumes did not close in order`);
   }
@@ -444,11 +445,13 @@ export class LocalVolumeHost implements VolumeHost {
     const { volume } = device;
     assert(this.#open.get(volume) === device, 'a device is closed once');
     this.#open.delete(volume);
-    await this.#exports.remove(volume);
-    await this.#uploads.abortVolume(volume);
-    await this.#restored.end(device);
-    await device.close();
-    this.#log.info('volume.close', { volume, generation: device.generation });
+    // In reverse; each is done though one before it fails.
+    await using ending = new AsyncDisposableStack();
+    ending.defer(() => this.#log.info('volume.close', { volume, generation: device.generation }));
+    ending.defer(() => device.close());
+    ending.defer(() => this.#restored.end(device));
+    ending.defer(() => this.#uploads.abortVolume(volume));
+    ending.defer(() => this.#exports.remove(volume));
   }
 
   async #fetchOrigin(device: VolumeDevice, index: number): Promise<Uint8Array | null> {

@@ -46,7 +46,13 @@ export class NbdExportTable implements AsyncDisposable {
   async add(id: VolumeId | SnapshotId, device: BlockDevice): Promise<string> {
     assert(!this.#served.has(id), 'a device is served once');
     const socketPath = this.socketPath(id);
-    const entry: NbdExport = { id, device, description: device.readOnly ? `snapshot ${id}` : `volume ${id}` };
+    const entry: NbdExport = {
+      id,
+      device,
+      description: device.readOnly ? `snapshot ${id}` : `volume ${id}`,
+      // Who came by TCP may have found it before it was removed, and open it afterwards.
+      isServed: () => this.#served.get(id)?.entry === entry,
+    };
     removeStaleSocket(socketPath);
     const listener = await this.#server.listen({ socketPath, exports: singleExport(entry) });
     this.#served.set(id, { entry, listener });
@@ -58,8 +64,11 @@ export class NbdExportTable implements AsyncDisposable {
     const served = this.#served.get(id);
     if (served === undefined) return;
     this.#served.delete(id);
-    await served.listener.close();
-    await this.#server.close(id);
+    try {
+      await served.listener.close();
+    } finally {
+      await this.#server.close(id);
+    }
   }
 
   socketPath(id: VolumeId | SnapshotId): string {

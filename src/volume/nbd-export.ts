@@ -7,6 +7,8 @@ export interface NbdExport {
   readonly device: BlockDevice;
   /** For people; at most 4096 bytes. */
   readonly description: string;
+  /** False: whoever found it earlier does not open it any more. Missing: as long as it is found. */
+  readonly isServed?: () => boolean;
 }
 
 /** What can be opened through one listener. */

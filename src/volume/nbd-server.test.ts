@@ -316,3 +316,23 @@ function pipes(): readonly [Duplex, Duplex] {
   const right: Duplex = end(() => left);
   return [left, right];
 }
+
+test('an export that was found and then removed is not opened', async (t) => {
+  const directory = await temporary(t);
+  await using server = new NbdServer({ clock: systemClock, log: silentLog });
+  const served = { is: true };
+  const entry = { ...exportOf('vol'), isServed: () => served.is };
+  const socketPath = join(directory, 'vol.sock');
+  const exports = singleExport(entry);
+  // As it is found, it is removed, before it is opened.
+  const resolve = async (name: string): Promise<NbdExport | null> => {
+    const found = await exports.resolve(name);
+    served.is = false;
+    return found;
+  };
+  await server.listen({ socketPath, exports: { ...exports, resolve } });
+  const client = await RawClient.connect({ path: socketPath });
+  assert.equal(await client.go('vol'), OPTION_REPLY.policy);
+  assert.equal(server.clientCount('vol'), 0);
+  client.socket.destroy();
+});

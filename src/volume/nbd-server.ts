@@ -242,6 +242,7 @@ export class NbdServer implements AsyncDisposable {
 
   #admit(session: NbdSession, found: NbdExport): boolean {
     const count = this.clientCount(found.id);
+    if (found.isServed?.() === false) return false;
     if (this.#stopped || this.#closing.has(found.id) || count >= this.#limits.connectionsPerExportMax) return false;
     // One of them may be the same client's from before, and still have requests that wait.
     for (const other of this.#sessionsOf(found.id)) other.cutIfClientGone(Number.POSITIVE_INFINITY);

@@ -64,32 +64,32 @@ export async function recover(
   const voidSequence = replay.finish();
   await drainReleased(map);
   const slotFile = await openSlots(directory, map, options);
-  const log = new MapLog(directory.files.open(directory.logPath(number), 'existing'), {
-    number,
-    end: reader.offset,
-    crc: reader.crc,
+  // Whatever fails below, no descriptor stays open.
+  await using opened = new AsyncDisposableStack();
+  opened.defer(() => slotFile.close());
+  const log = opened.use(
+    new MapLog(directory.files.open(directory.logPath(number), 'existing'), {
+      number,
+      end: reader.offset,
+      crc: reader.crc,
+    }),
+  );
+  if (isSyncFailed) {
+    log.rewrite(reader.bytes);
+    await rewriteSlots(map, slotFile);
+  } else log.clearTail(reader.bytes.subarray(reader.offset));
+  const journal = new Journal({
+    ...options,
+    map,
+    slotFile,
+    log,
+    nextSequence: replay.sequence,
+    checkpointNumber: base,
   });
-  try {
-    if (isSyncFailed) {
-      log.rewrite(reader.bytes);
-      await rewriteSlots(map, slotFile);
-    } else log.clearTail(reader.bytes.subarray(reader.offset));
-    const journal = new Journal({
-      ...options,
-      map,
-      slotFile,
-      log,
-      nextSequence: replay.sequence,
-      checkpointNumber: base,
-    });
-    await journal.open(options.generation, voidSequence);
-    while (slotFile.trimEnd(TRIMMED_A_TURN)) await setImmediate();
-    return { journal, slotFile };
-  } catch (error) {
-    log[Symbol.dispose]();
-    await slotFile.close();
-    throw error;
-  }
+  await journal.open(options.generation, voidSequence);
+  while (slotFile.trimEnd(TRIMMED_A_TURN)) await setImmediate();
+  opened.move(); // They are the journal's and the slots' from here on.
+  return { journal, slotFile };
 }
 
 /** Answers the log that is to be written on, read up to where its good frames end. */

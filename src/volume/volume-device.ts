@@ -121,6 +121,8 @@ export class VolumeDevice implements BlockDevice {
   /** Nothing is to be fetched any more. */
   #isOriginHere = false;
   #isClosed = false;
+  /** Whoever closes it again waits for the same end, and is told of the same failure. */
+  #closed: Promise<void> | null = null;
 
   private constructor(parts: DeviceParts) {
     const { record, options } = parts;
@@ -391,8 +393,12 @@ export class VolumeDevice implements BlockDevice {
   }
 
   /** Flushes and closes. Requests that wait for the origin end with ESHUTDOWN. Throws DeviceError when the flush fails; closed it is all the same. */
-  async close(): Promise<void> {
-    if (this.#isClosed) return;
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
     this.#isClosed = true;
     try {
       await Promise.all([this.#origin.close(), this.#merges.close(), this.#compaction.close()]);
