@@ -1,17 +1,23 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 
+import { systemClock } from '#base/clock.ts';
 import { SeededRandom } from '#base/random.ts';
+import { VirtualClock } from '#base/virtual-clock.ts';
 import { BLOCK_BYTES, CHUNK_BYTES } from '#domain/geometry.ts';
 import type { AccountId, CutId, VolumeId } from '#domain/ids.ts';
 
 import { ChunkMap, PAGE_CHUNKS } from './chunk-map.ts';
 import { FragileFiles } from './fragile-files.fake.ts';
+import { MERGE_LIMITS, type MergeLimits } from './partial-merges.ts';
 import { BLOCKS_A_CHUNK, OWN_BLOCKS_MAX } from './partials.ts';
 import { VolumeDevice } from './volume-device.ts';
 import type { VolumeFiles } from './volume-files.ts';
 
 const PATH = '/volume';
+/** A rest after each chunk, of a clock that stands. */
+const RESTING = { chunksARest: 1, bytesARest: CHUNK_BYTES, restMs: 1_000, pauseMs: 10_000 };
 const CHUNKS = 4;
 const A = 'a' as CutId;
 const B = 'b' as CutId;
@@ -20,10 +26,18 @@ const B = 'b' as CutId;
 class Scene {
   readonly files = new FragileFiles(new SeededRandom(1));
   readonly io = { readBytes: 0, writtenBytes: 0 };
+  readonly clock = new VirtualClock(0);
+  readonly merges: MergeLimits;
+  /** What syncs of the data file wait for. */
+  gate: Promise<void> = Promise.resolve();
   device!: VolumeDevice;
 
-  static async make(): Promise<Scene> {
-    const scene = new Scene();
+  constructor(merges: MergeLimits) {
+    this.merges = merges;
+  }
+
+  static async make(merges: MergeLimits = MERGE_LIMITS): Promise<Scene> {
+    const scene = new Scene(merges);
     const spec = { volume: 'vol-00000001' as VolumeId, account: '000000000001' as AccountId, origin: null };
     await VolumeDevice.create(PATH, { ...spec, sizeBytes: CHUNKS * CHUNK_BYTES }, scene.files.process());
     await scene.open();
@@ -33,10 +47,12 @@ class Scene {
     return scene;
   }
 
-  async open(): Promise<void> {
-    const files = counted(this.files.process(), this.io);
+  async open(bootId = 'boot'): Promise<void> {
+    const { merges } = this;
+    const clock = merges === RESTING ? this.clock : systemClock;
+    const files = counted(this.files.process(), this);
     const fetchOrigin = (): never => assert.fail('there is no origin');
-    this.device = await VolumeDevice.open(PATH, { generation: 1, bootId: 'boot', files, fetchOrigin });
+    this.device = await VolumeDevice.open(PATH, { generation: 1, bootId, files, fetchOrigin, clock, merges });
   }
 
   write(offset: number, length: number, byte: number): void {
@@ -81,7 +97,8 @@ class Scene {
   }
 }
 
-function counted(files: VolumeFiles, io: { readBytes: number; writtenBytes: number }): VolumeFiles {
+function counted(files: VolumeFiles, scene: Scene): VolumeFiles {
+  const { io } = scene;
   return {
     ...files,
     open: (path, mode) => {
@@ -97,9 +114,18 @@ function counted(files: VolumeFiles, io: { readBytes: number; writtenBytes: numb
           io.writtenBytes += length;
           return file.write(source, start, length, position);
         },
+        sync: async () => {
+          await scene.gate;
+          await file.sync();
+        },
       };
     },
   };
+}
+
+/** Lets what goes on in the background come to where it waits for the clock. */
+async function turns(): Promise<void> {
+  for (let turn = 0; turn < 40; turn += 1) await setImmediate();
 }
 
 function runsOf(bytes: Buffer): readonly (readonly [byte: number, count: number])[] {
@@ -216,6 +242,84 @@ test('when no cut is pending, what was written is copied down, and its slot is f
     ],
     'which blocks changed is known as before',
   );
+  await scene.device.close();
+});
+
+test('a merge waits until it is durable that the slot is partial', async () => {
+  const scene = await Scene.make(RESTING);
+  await scene.device.beginCut(A).durable;
+  await scene.device.release(A);
+  scene.write(0, BLOCK_BYTES, 2);
+  assert.equal(scene.asked().writtenBytes, BLOCK_BYTES);
+  const synced = Promise.withResolvers<void>();
+  scene.gate = synced.promise;
+  const flushed = scene.device.flush();
+  await turns();
+  assert.equal(scene.asked().writtenBytes, 0);
+  synced.resolve();
+  await flushed;
+  await turns();
+  assert.equal(scene.asked().writtenBytes, BLOCK_BYTES);
+  await scene.device.close();
+});
+
+test('a merge passes over what has become partial anew since the flush that it waited for', async () => {
+  const scene = await Scene.make(RESTING);
+  scene.device.beginCut(A);
+  for (const index of [0, 1]) scene.write(index * CHUNK_BYTES, BLOCK_BYTES, 2);
+  await scene.device.release(A);
+  await turns();
+  assert.equal(scene.asked().writtenBytes, 3 * BLOCK_BYTES, 'one of them is merged');
+
+  // In its rest, the other one comes into a slot of its own, and that under a new one.
+  scene.device.beginCut(B);
+  scene.write(CHUNK_BYTES, BLOCK_BYTES, 3);
+  scene.device.beginCut('c' as CutId);
+  scene.write(CHUNK_BYTES, BLOCK_BYTES, 4);
+  const synced = Promise.withResolvers<void>();
+  scene.gate = synced.promise;
+  const released = [B, 'c' as CutId].map((cut) => scene.device.release(cut));
+  scene.asked();
+  await scene.clock.advance(1_000);
+  await turns();
+  assert.equal(scene.asked().writtenBytes, 0, 'the releases may be lost');
+  synced.resolve();
+  await Promise.all(released);
+  await scene.clock.advance(10_000);
+  await scene.device.flush();
+  await turns();
+  assert.equal(scene.asked().writtenBytes, BLOCK_BYTES);
+  assert.deepEqual(await scene.runs(1), [
+    [4, BLOCK_BYTES],
+    [1, 127 * BLOCK_BYTES],
+  ]);
+  await scene.device.close();
+});
+
+test('what is shown after a failed sync is on the disk, also under a partial slot whose merge was not committed', async () => {
+  const scene = await Scene.make(RESTING);
+  scene.device.beginCut(A);
+  scene.write(0, BLOCK_BYTES, 2);
+  await scene.device.release(A);
+  await turns();
+  assert.equal(scene.asked().writtenBytes, 2 * BLOCK_BYTES, 'it is merged');
+  scene.write(BLOCK_BYTES, BLOCK_BYTES, 3);
+  scene.files.failNext = { kind: 'sync', path: /data$/, code: 'EIO' };
+  await assert.rejects(scene.device.flush());
+  await scene.device.close();
+  scene.files.restart({ powerLost: false });
+
+  await scene.open();
+  const shown = await scene.runs();
+  assert.deepEqual(shown, [
+    [2, BLOCK_BYTES],
+    [3, BLOCK_BYTES],
+    [1, 126 * BLOCK_BYTES],
+  ]);
+  await scene.device.flush();
+  scene.files.restart({ powerLost: true });
+  await scene.open('another');
+  assert.deepEqual(await scene.runs(), shown);
   await scene.device.close();
 });
 
