@@ -9,6 +9,7 @@ import { nbdsUri } from '#volume/nbd-uri.ts';
 import { askServer } from './admin-client.ts';
 import { CommandError } from './command-error.ts';
 import { type AccessReply, decodeAccess, decodeGrants, decodeRevoked } from './connect-reply.ts';
+import { addressOf } from './export.ts';
 import { Words } from './words.ts';
 
 export const CONNECT_USAGE = `Says where NBD clients find a disk, volume or snapshot, and lets them in over TCP.
@@ -20,9 +21,11 @@ usage: varve connect NAME|ID                 its address on this machine: a unix
 
   --ttl TIME      until when connections can be made with it: 30s, 15m, 12h, 7d (default: until it is revoked)
   --psk-dir DIR   where "keys.psk" with the key goes (default: a directory of its own in the data directory)
-  --json          --tcp and --list: as JSON
+  --json          as JSON
   --data DIR      the server's data directory
 
+NAME is Lightsail's name of a disk or snapshot, the tag Name of a volume or snapshot, or a supportCode; a name that several
+have is answered with the ids to choose from.
 A credential opens this one disk or snapshot and nothing else. TCP needs a server started with --nbd-tcp [HOST:]PORT.
 `;
 
@@ -60,7 +63,7 @@ export async function connectCommand(rest: readonly string[]): Promise<void> {
     await list(options, name, words.flag('json'));
   } else {
     const [name] = words.take('which disk, volume or snapshot? Give a name or an id');
-    if (!words.flag('tcp')) process.stdout.write(`${await nbdUri(options, name)}\n`);
+    if (!words.flag('tcp')) await address(options, name, words.flag('json'));
     else
       await grant(options, name, {
         ttlMs: ttlOf(words),
@@ -70,11 +73,9 @@ export async function connectCommand(rest: readonly string[]): Promise<void> {
   }
 }
 
-/** The NBD URI of a volume or snapshot on this machine, by its Lightsail name or its id. */
-export async function nbdUri(options: ConfigOptions, nameOrId: string): Promise<string> {
-  const reply = await askServer(options, 'GET', `/connect?${new URLSearchParams({ name: nameOrId }).toString()}`);
-  if (typeof reply === 'object' && reply !== null && 'uri' in reply && typeof reply.uri === 'string') return reply.uri;
-  throw new CommandError('the server answered something else than an address; is it of another version?');
+async function address(options: ConfigOptions, name: string, json: boolean): Promise<void> {
+  const found = await addressOf(options.data, name);
+  process.stdout.write(json ? `${JSON.stringify(found, null, 2)}\n` : `${found.uri}\n`);
 }
 
 function ttlOf(words: Words): number | null {

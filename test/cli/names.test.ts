@@ -44,6 +44,8 @@ test('disks and snapshots are found by what people call them; what is of several
   assert.match(address, new RegExp(`/${web}\\?`));
   assert.equal(await server.uri('web'), address);
   assert.equal(await server.uri(`${server.credentials.accountId}/${web}`), address);
+  const json = await server.varve(['connect', 'web', '--json']);
+  assert.deepEqual(JSON.parse(json.stdout), { uri: address, readOnly: false });
   const code = await server.awsJson<string>([
     ...['lightsail', 'get-disk', '--disk-name', 'disk-1', '--query', 'disk.supportCode'],
   ]);
@@ -89,16 +91,16 @@ test('disks and snapshots are found by what people call them; what is of several
   const list = (await rescue('list')).stdout;
   assert.match(list, new RegExp(`\\n${snapshot} +web-1 +web +\\d{12} .* first\\n`));
   assert.match(list, /\nsnap-\w+ +shot +disk-1 +\d{12} /);
-  const json = JSON.parse((await rescue('list', '--json')).stdout) as { name: string; volumeName: string }[];
+  const rescued = JSON.parse((await rescue('list', '--json')).stdout) as { name: string; volumeName: string }[];
   assert.deepEqual(
-    json.map(({ name, volumeName }) => [name, volumeName]),
+    rescued.map(({ name, volumeName }) => [name, volumeName]),
     [
       ['web-1', 'web'],
       ['shot', 'disk-1'],
     ],
   );
-  const rescued = join(scratch, 'rescued.raw');
-  assert.equal((await rescue('export', 'web-1', rescued)).code, 0);
-  assert.ok((await readFile(rescued)).subarray(0, 65_536).equals(Buffer.alloc(65_536, 7)));
+  const image = join(scratch, 'rescued.raw');
+  assert.equal((await rescue('export', 'web-1', image)).code, 0);
+  assert.ok((await readFile(image)).subarray(0, 65_536).equals(Buffer.alloc(65_536, 7)));
   assert.match((await rescue('verify', 'nobody')).stderr, /no snapshot has the id or the name "nobody"/);
 });
