@@ -202,7 +202,11 @@ export class LocalVolumeHost implements VolumeHost {
         this.#log.info('volume.open', { volume, generation, uri: nbdUri(volume, socketPath) });
         return { socketPath };
       } catch (error) {
-        await this.#restored.end(device).finally(() => device.close());
+        try {
+          await this.#restored.end(device);
+        } finally {
+          await device.close();
+        }
         throw error;
       }
     });

@@ -293,7 +293,7 @@ class World {
       try {
         await device.read(0, Buffer.alloc(BLOCKS * BLOCK_BYTES));
         // Of cuts that are pending, one would stand in its way.
-        while (isAlone && this.#cuts.some((cut) => cut.released === 'no')) this.#release(device);
+        if (isAlone) while (this.#cuts.some((cut) => cut.released === 'no')) this.#release(device);
         await device.detach(new AbortController().signal);
       } finally {
         this.#detaching = null;
