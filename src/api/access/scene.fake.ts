@@ -25,24 +25,36 @@ export interface Member {
 /** A whole server over a control plane in memory, with accounts, users and clients that sign. */
 export class AccessScene implements AsyncDisposable {
   readonly world: World;
-  readonly api: ApiServer;
+  #api: ApiServer;
   readonly audited: AuditEntry[] = [];
   readonly broken: unknown[] = [];
   port = 0;
 
   private constructor(world: World) {
     this.world = world;
-    this.api = createApiServer({
-      ports: world.ports,
+    this.#api = this.#make();
+  }
+
+  #make(): ApiServer {
+    return createApiServer({
+      ports: this.world.ports,
       faces: [ec2Face, lightsailFace, ebsFace, stsFace, kmsFace, iamFace, rbinFace, dlmFace],
       audit: { record: (entry) => this.audited.push(entry) },
       onBroken: (error) => this.broken.push(error),
     });
   }
 
+  /** The server stops and another one begins, on another port, over the same metadata. */
+  async restart(): Promise<void> {
+    await this.#api.close(1000);
+    await this.world.restartControl();
+    this.#api = this.#make();
+    this.port = (await this.#api.listen(0, '127.0.0.1')).port;
+  }
+
   static async open(): Promise<AccessScene> {
     const scene = new AccessScene(await World.make());
-    scene.port = (await scene.api.listen(0, '127.0.0.1')).port;
+    scene.port = (await scene.#api.listen(0, '127.0.0.1')).port;
     return scene;
   }
 
@@ -71,7 +83,7 @@ export class AccessScene implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.api.close(1000);
+    await this.#api.close(1000);
     await this.world[Symbol.asyncDispose]();
   }
 }
