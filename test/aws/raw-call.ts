@@ -10,7 +10,7 @@ export interface RawReply {
 }
 
 export interface RawCall {
-  readonly service: 'ec2' | 'lightsail' | 'ebs' | 'sts';
+  readonly service: 'ec2' | 'lightsail' | 'ebs' | 'sts' | 'kms';
   /** JSON and query services; empty: only what `body` says. */
   readonly operation?: string;
   readonly body?: string | Uint8Array;
@@ -24,6 +24,7 @@ export interface RawCall {
   readonly unsigned?: boolean;
 }
 
+const TARGETS = { lightsail: 'Lightsail_20161128', kms: 'TrentService' } as const;
 const VERSIONS = { ec2: '2016-11-15', sts: '2011-06-15' } as const;
 
 /** A request that no SDK would send, signed (Signature Version 4) by code that shares nothing with the server's. */
@@ -33,9 +34,9 @@ export async function rawCall(server: RunningServer, call: RawCall): Promise<Raw
   const target = call.target ?? '/';
   const headers: Record<string, string> = { host: url.host };
   let body = Buffer.from(call.body ?? '');
-  if (call.service === 'lightsail') {
+  if (call.service === 'lightsail' || call.service === 'kms') {
     headers['content-type'] = 'application/x-amz-json-1.1';
-    if (call.operation !== undefined) headers['x-amz-target'] = `Lightsail_20161128.${call.operation}`;
+    if (call.operation !== undefined) headers['x-amz-target'] = `${TARGETS[call.service]}.${call.operation}`;
   } else if (call.service === 'ec2' || call.service === 'sts') {
     headers['content-type'] = 'application/x-www-form-urlencoded; charset=utf-8';
     if (call.operation !== undefined) {

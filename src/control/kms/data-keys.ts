@@ -128,17 +128,10 @@ async function inDomainWords<R>(key: string, act: () => Promise<R>): Promise<R> 
 }
 
 function problemOf(failure: KmsFailure): KeyProblem {
-  switch (failure.kind) {
-    case 'disabled':
-      return 'disabled';
-    case 'key-state':
-      return failure.state === 'is pending deletion' ? 'pending-deletion' : 'pending-import';
-    case 'denied':
-      return 'denied';
-    case 'ciphertext':
-    case 'ciphertext-unseen':
-      return 'destroyed';
-    default:
-      return 'not-found';
+  if (failure.kind === 'disabled' || failure.kind === 'denied') return failure.kind;
+  if (failure.kind === 'key-state') {
+    return failure.state === 'is pending deletion' ? 'pending-deletion' : 'pending-import';
   }
+  const isGone = failure.kind === 'ciphertext' || failure.kind === 'ciphertext-unseen';
+  return isGone ? 'destroyed' : 'not-found';
 }

@@ -91,9 +91,7 @@ export function rotated(
   material: KeyMaterial,
   rotation: { readonly atMs: number; readonly type: 'automatic' | 'on-demand' },
 ): KmsKey {
-  const others = key.materials
-    .filter((one) => one.id !== material.id)
-    .map((one) => (one.state === 'current' ? { ...one, state: 'non-current' as const } : one));
+  const others = key.materials.filter((one) => one.id !== material.id).map(retired);
   const next =
     key.rotation === null
       ? null
@@ -101,6 +99,10 @@ export function rotated(
         ? { ...key.rotation, nextAtMs: nextRotationMs(key.rotation, rotation.atMs) }
         : key.rotation;
   return { ...key, materials: [...others, { ...material, state: 'current', rotation }], rotation: next };
+}
+
+function retired(material: KeyMaterial): KeyMaterial {
+  return material.state === 'current' ? { ...material, state: 'non-current' } : material;
 }
 
 /** After the date that was due, in whole periods: a server that slept does not shift the dates. */
