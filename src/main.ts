@@ -48,7 +48,7 @@ export async function startServer(
     options,
     scope,
   ).catch((error: unknown) => {
-    throw error instanceof HostInUseError ? new CommandError(hostInUseWords(error), { cause: error }) : error;
+    throw error instanceof HostInUseError ? new CommandError(hostInUseWords(error)) : error;
   });
 
   const root = await rootAccount(control.ports);
@@ -96,5 +96,5 @@ function listenError(error: unknown, { host, port }: Config): unknown {
     ['EAI_AGAIN', `--host: nobody can say now where "${host}" is (EAI_AGAIN)`],
   ]);
   const reason = reasons.get(code);
-  return reason === undefined ? error : new CommandError(reason, { cause: error });
+  return reason === undefined ? error : new CommandError(reason); // Which says all that the error does.
 }

@@ -38,7 +38,12 @@ const STORE = {
 export async function rescueCommand(words: readonly string[]): Promise<void> {
   const [verb = '', ...rest] = words;
   const run = VERBS.get(verb);
-  if (run === undefined) throw new ConfigError(`rescue: the verbs are ${[...VERBS.keys()].join(', ')}, not "${verb}"`);
+  if (run === undefined) {
+    const verbs = [...VERBS.keys()].join(', ');
+    throw new ConfigError(
+      verb === '' ? `rescue: the verbs are ${verbs}` : `rescue: the verbs are ${verbs}, not "${verb}"`,
+    );
+  }
   await run(rest);
 }
 

@@ -70,7 +70,7 @@ test('a server that starts with other options does not cut mounted disks unasked
   const refused = await serve(data, '--nbd-tcp', '1');
   assert.equal(refused.code, 1);
   assert.match(refused.stderr, /still serves this data directory, with --nbd-tcp 127\.0\.0\.1:0, and 1 NBD client is/);
-  assert.match(refused.stderr, /--replace-host/);
+  assert.match(refused.stderr, /or add --replace-host, which disconnects them\n$/);
   assert.equal(String(await client.read(0, 8)), 'precious');
 
   // What can be taken up is: the client notices nothing.
@@ -185,7 +185,10 @@ test('certificates and ports that cannot be used are told in sentences', async (
   const inUse = await refusal('--nbd-tcp', String(address.port));
   taken.close();
   assert.match(inUse, /NBD cannot be served over TCP on 127\.0\.0\.1, port \d+: .*another program listens there/);
-  assert.match(await refusal('--host', '203.0.113.1'), /--host: this machine has no address 203\.0\.113\.1/);
+  assert.match(
+    await refusal('--host', '203.0.113.1'),
+    /: --host: this machine has no address 203\.0\.113\.1 \(E\w+\)\n$/,
+  );
 });
 
 test('help and wrong words are answered in sentences, with what may have been meant', async () => {
