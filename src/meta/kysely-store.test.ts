@@ -57,6 +57,24 @@ test('transactions run one after another, in the order in which they were asked 
   assert.equal(await store.read((tx) => tx.settings.get('count')), '20');
 });
 
+test('of transactions that share a commit, one that throws takes back only itself, and reads see what was before them', async () => {
+  await using store = await KyselyStore.open(':memory:', clock);
+  const order: string[] = [];
+  const put = (key: string) => store.transact((tx) => tx.settings.put(key, 'x')).then(() => order.push(`put ${key}`));
+  const read = (key: string) =>
+    store.read((tx) => tx.settings.get(key)).then((value) => order.push(`read ${key}: ${value}`));
+  const failed = store
+    .transact(async (tx) => {
+      await tx.settings.put('b', 'x');
+      throw new Error('no');
+    })
+    .catch(() => order.push('failed b'));
+  await Promise.all([read('a'), put('a'), failed, read('a'), read('b'), put('c')]);
+  assert.deepEqual(order.toSorted(), ['failed b', 'put a', 'put c', 'read a: null', 'read a: x', 'read b: null']);
+  assert.equal(order[0], 'failed b', 'it is over before the commit');
+  assert.equal(await store.read((tx) => tx.settings.get('c')), 'x');
+});
+
 test('a second server is told who it is that has the directory', async (context) => {
   const path = join(directory(context), 'meta.db');
   // Another process, killed later without a chance to tidy up.

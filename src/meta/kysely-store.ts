@@ -5,6 +5,7 @@ import { Kysely, sql } from 'kysely';
 import type { Clock } from '#base/clock.ts';
 import { accountTable } from './account-table.ts';
 import { blockTable } from './block-table.ts';
+import { CommitGroup } from './commit-group.ts';
 import { documentTable } from './document-table.ts';
 import { type MetaStore, MetaStoreError, type ReadTx, type Tx } from './meta-store.ts';
 import { nameTable } from './name-table.ts';
@@ -18,14 +19,17 @@ import { tokenTable } from './token-table.ts';
 import { volumeTable } from './volume-table.ts';
 
 /**
- * Metadata in one SQLite file through Kysely. One connection, so transactions run one after another by themselves; a
- * transaction that fails in its body or at commit is rolled back, and its error comes out as it is.
+ * Metadata in one SQLite file through Kysely. One connection, so transactions run one after another; those that wait at the
+ * same time share a commit (commit-group.ts). One that fails in its body or at commit is rolled back, and its error comes
+ * out as it is.
  */
 export class KyselyStore implements MetaStore {
   readonly #db: Kysely<Tables>;
+  readonly #commits: CommitGroup;
 
   private constructor(db: Kysely<Tables>) {
     this.#db = db;
+    this.#commits = new CommitGroup(db);
   }
 
   /** Opens or makes the file (0600); `:memory:` is SQLite's database without a file, for tests. Throws MetaStoreError when another server has it, when a newer program made it, or when it cannot be read. */
@@ -42,11 +46,11 @@ export class KyselyStore implements MetaStore {
   }
 
   transact<R>(body: (tx: Tx) => Promise<R>): Promise<R> {
-    return this.#db.transaction().execute((db) => body(tablesOf(db)));
+    return this.#commits.run((db) => body(tablesOf(db)), { isRead: false });
   }
 
   read<R>(body: (tx: ReadTx) => Promise<R>): Promise<R> {
-    return this.transact(body);
+    return this.#commits.run((db) => body(tablesOf(db)), { isRead: true });
   }
 
   /** SQLite overwrites deleted content with zeros (sqlite.ts); what the log still has of it goes with the log. */
@@ -55,6 +59,7 @@ export class KyselyStore implements MetaStore {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#commits.idle();
     await this.#db.destroy();
   }
 }

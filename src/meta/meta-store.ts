@@ -29,7 +29,16 @@ export interface ReadTx {
   readonly volumes: Pick<VolumeTable, 'find' | 'list' | 'inState' | 'count' | 'named'>;
   readonly snapshots: Pick<
     SnapshotTable,
-    'find' | 'list' | 'inState' | 'ofVolume' | 'unreleased' | 'count' | 'countPending' | 'countCopies' | 'countDirect' | 'named'
+    | 'find'
+    | 'list'
+    | 'inState'
+    | 'ofVolume'
+    | 'unreleased'
+    | 'count'
+    | 'countPending'
+    | 'countCopies'
+    | 'countDirect'
+    | 'named'
   >;
   readonly names: Pick<NameTable, 'find'>;
   readonly operations: Pick<OperationTable, 'find' | 'list' | 'ofSubject' | 'openOf'>;
