@@ -9,8 +9,10 @@ import { silentLog } from '#base/log.ts';
 import { systemRandom } from '#base/random.ts';
 import { openRunDirectory } from '#base/run-directory.ts';
 import { SECTOR_KEY_BYTES } from '#base/sector-cipher.ts';
+import { addressOfDigests, DIGESTS_BYTES } from '#chunk/chunk-digests.ts';
+import { accountKeys } from '#chunk/seal.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
-import type { VolumeId } from '#domain/ids.ts';
+import type { SnapshotId, VolumeId } from '#domain/ids.ts';
 import { composeHost } from '#src/compose-host.ts';
 
 import { HostClient } from './host-client.ts';
@@ -18,7 +20,7 @@ import { HostConnection } from './host-connection.ts';
 import { type Hello, HOST_PROTOCOL_VERSION } from './host-protocol.ts';
 import { HostServer } from './host-server.ts';
 import { PlainNbdClient } from './host-nbd.fake.ts';
-import { openVolume } from './host-under-test.suite.ts';
+import { account, openVolume, randomChunk, snapshotOf } from './host-under-test.suite.ts';
 import { volumeHostSuite } from './host.suite.ts';
 import { decodeVolumeRecord } from './volume-file.ts';
 import { VolumeKeys } from './volume-key.ts';
@@ -88,4 +90,22 @@ test('nothing that a client writes to an encrypted volume is in its files, and a
   const moved = new VolumeKeys({ masterKey: readFileSync(join(dataDirectory, 'master.key')), random: systemRandom });
   assert.equal(moved.open(volume, record.sealedKey ?? '').length, SECTOR_KEY_BYTES);
   assert.throws(() => moved.open('vol-00000000000000001' as VolumeId, record.sealedKey ?? ''), /does not open with/);
+});
+
+test('a volume remembers the digests of what its snapshots hold, encrypted or not', async (t) => {
+  for (const encryptVolumes of [false, true]) {
+    const { host, dataDirectory } = await local(t, encryptVolumes);
+    const { volume, socketPath } = await openVolume(host);
+    using client = await PlainNbdClient.connect({ path: socketPath }, volume);
+    const keys = accountKeys(readFileSync(join(dataDirectory, 'master.key')), account);
+    let base: { readonly snapshot: SnapshotId; readonly epoch: number } | null = null;
+    for (const bytes of [randomChunk(), randomChunk().subarray(0, 4096), randomChunk().subarray(0, 4096)]) {
+      await client.write(3 * CHUNK_BYTES, bytes);
+      base = await snapshotOf(host, volume, { base });
+      const { blocks } = await host.listBlocks(base.snapshot, 0, 10);
+      const digests = readFileSync(join(dataDirectory, 'volumes', volume, 'digests'));
+      const own = digests.subarray(3 * DIGESTS_BYTES, 4 * DIGESTS_BYTES);
+      assert.deepEqual(blocks, [{ index: 3, key: addressOfDigests(keys, own).toString('hex') }]);
+    }
+  }
 });
