@@ -40,7 +40,7 @@ async function linesOf(path: string): Promise<readonly Record<string, unknown>[]
 }
 
 test('every call is one line, in order, for the owner alone; what waits is written at the end', async () => {
-  const path = join(await scratchDirectory('audit'), 'audit.log');
+  const path = join(scratchDirectory('audit'), 'audit.log');
   {
     await using log = await AuditLog.open({ path, clock: new VirtualClock(), log: silentLog });
     for (let number = 0; number < 1000; number += 1) log.record(entry({ requestId: `r${number}\n` }));
@@ -60,7 +60,7 @@ test('every call is one line, in order, for the owner alone; what waits is writt
 });
 
 test('a file that is full makes room for another, and the oldest goes', async () => {
-  const directory = await scratchDirectory('audit-rotation');
+  const directory = scratchDirectory('audit-rotation');
   const path = join(directory, 'audit.log');
   await using log = await AuditLog.open({
     path,

@@ -15,6 +15,7 @@ import { type Answer, answerOf } from './answer.ts';
 import { authenticate, type Authenticated, type BodyHold } from './authenticate.ts';
 import { type Arrival, callAccess } from './access/call-access.ts';
 import { CallNote } from './call-note.ts';
+import { answerDurably, isKept } from './durable-replay.ts';
 import type { CallContext } from './handler.ts';
 import { type Called, perform } from './perform.ts';
 import type { ServerParts } from './server-parts.ts';
@@ -93,7 +94,7 @@ async function call(
   requestId: string,
   arrival: Arrival,
 ): Promise<Answer> {
-  const { ports, limits, running, replay } = parts;
+  const { ports, limits, running } = parts;
   const { face, operation } = called;
   const invocationId = invocationIdOf(who.request);
   const deadline = new AbortController();
@@ -116,10 +117,11 @@ async function call(
     void answer.finally(() => running.delete(answer)); // perform never rejects.
     return answer;
   };
+  const isRepeatable = called.handler === null || !face.mutates(operation);
   const answer =
-    invocationId !== null && called.handler !== null && face.mutates(operation)
-      ? replay.answer(callKey(context, face.service, invocationId, who.request), start)
-      : start();
+    invocationId === null || isRepeatable
+      ? start()
+      : replayed(parts, face.service, context, callKey(context, face.service, invocationId, who.request), start);
 
   const timer = new AbortController();
   const late = ports.clock.sleep(limits.callTimeoutMs, timer.signal).then(
@@ -135,6 +137,18 @@ async function call(
   } finally {
     timer.abort();
   }
+}
+
+/** A call that may be a repetition: in memory the answer of the first is known, of some calls also in the metadata. */
+function replayed(
+  { replay }: ServerParts,
+  service: ServiceName,
+  context: CallContext,
+  key: string,
+  start: () => Promise<Answer>,
+): Promise<Answer> {
+  const durable = isKept(service, context.operation);
+  return replay.answer(key, durable ? () => answerDurably(context, key, start) : start);
 }
 
 /** SDKs send a UUID; what is much longer is not one, and would be kept as a token. */

@@ -7,7 +7,8 @@ import type { Clock } from '#base/clock.ts';
  *
  * A call is: running (a repetition waits for it) → answered (a repetition gets the bytes) → forgotten, after `keepMs` or
  * when room is needed. An answer that is not `final` is forgotten at once: its repetition is a new attempt. All of this
- * is memory; what must hold across a restart of the server uses client tokens and unique names.
+ * is memory; what must hold across a restart of the server records the call with what it makes, or is kept by
+ * durable-replay.ts.
  */
 export class Replay<Answer extends { readonly final: boolean; readonly bytes: number }> {
   readonly #clock: Clock;
