@@ -44,8 +44,12 @@ async function isCurrent(store: ChunkStore): Promise<boolean> {
   return !(await forgetMissing(store));
 }
 
-/** The new id is stored first: after a crash on the way no index has it. */
+/**
+ * The new id is stored first: after a crash on the way no index has it. What a killed process had asked for comes to pass
+ * before: its index knew that a record was deleted, and this one would read it from a pack whose deletion is on its way.
+ */
 async function rebuild(store: ChunkStore): Promise<void> {
+  await store.objects.settled?.();
   const id = 1 + store.random.bytes(6).readUIntBE(0, 6);
   await store.objects.put(INDEX_ID_KEY, [Buffer.from(`${id}\n`)]);
   store.index.clear();

@@ -9,6 +9,7 @@ import { objectKeys, TEST_ACCOUNT, TEST_MASTER_KEY } from '#chunk/chunk-store.fi
 import { ChunkIndex } from '#chunk/chunk-index.ts';
 import { MemoryStore } from '#chunk/memory-store.ts';
 import type { ObjectStore } from '#chunk/object-store.ts';
+import type { SnapshotId } from '#domain/ids.ts';
 
 import { decodeManifest, encodeManifest, manifestKey, manifestObjectKey } from './manifest.ts';
 import { PausingStore } from './pausing-store.fixture.ts';
@@ -59,6 +60,15 @@ async function killedAtItsManifest(
   };
 }
 
+/** The index of a process before, as it is left on the disk; it noted these manifests. */
+async function leftIndex(objects: MemoryStore, name: string, noted: readonly SnapshotId[]): Promise<string> {
+  const indexPath = join(base, name);
+  await (await openTestStore(objects, { indexPath }))[Symbol.asyncDispose]();
+  using index = ChunkIndex.open(indexPath);
+  index.addManifests(noted);
+  return indexPath;
+}
+
 async function assertWhole(store: SnapshotStore): Promise<void> {
   const { root } = present(await store.read(one), 'the manifest');
   for (const [index, n] of [
@@ -76,8 +86,9 @@ async function turns(count: number): Promise<void> {
 test('a manifest that a killed process had on its way finds its chunks, since no collection begins before it can come no more', async () => {
   const objects = new MemoryStore();
   const killed = await killedAtItsManifest(objects, ':memory:');
+  const indexPath = await leftIndex(objects, 'taken.db', []);
   const taken = new UnsettledStore(objects);
-  await using store = await openTestStore(taken);
+  await using store = await openTestStore(taken, { indexPath });
   let isCollected = false;
   const collecting = store.collect({ extraRoots: () => [], signal: never }).finally(() => (isCollected = true));
   await turns(50);
@@ -109,11 +120,13 @@ test('a manifest of which nobody knew, and that is there before the first record
   await assertWhole(store);
   await store.deleteManifest(one);
   await store.collect({ extraRoots: () => [], signal: never });
-  assert.deepEqual([...(await objectKeys(objects, 'packs/'))], [], 'it is collected as any other once it is deleted');
+  assert.deepEqual(await objectKeys(objects, 'packs/'), [], 'it is collected as any other once it is deleted');
 });
 
 test('a collection that waits for the store to be settled ends when it is told to', async () => {
-  await using store = await openTestStore(new UnsettledStore(new MemoryStore()));
+  const objects = new MemoryStore();
+  const indexPath = await leftIndex(objects, 'waits.db', []);
+  await using store = await openTestStore(new UnsettledStore(objects), { indexPath });
   const abort = new AbortController();
   const collecting = store.collect({ extraRoots: () => [], signal: abort.signal });
   await turns(5);
@@ -123,14 +136,8 @@ test('a collection that waits for the store to be settled ends when it is told t
 
 test('what the index noted and is not there is remembered until the store is settled, and a list that leaves it out does no harm', async () => {
   const objects = new MemoryStore();
-  const indexPath = join(base, 'index.db');
-  // The index of a process that was killed, as it is left on the disk.
-  const index = ChunkIndex.open(indexPath);
-  index.addManifests([one, two]);
-  const { id } = index;
-  index[Symbol.dispose]();
-  assert.equal(id, 0);
   const killed = await killedAtItsManifest(objects, ':memory:');
+  const indexPath = await leftIndex(objects, 'index.db', [one, two]);
 
   class ForgetfulStore extends UnsettledStore {
     override async *list(prefix: string): ReturnType<ObjectStore['list']> {
@@ -145,18 +152,14 @@ test('what the index noted and is not there is remembered until the store is set
     await store.collect({ extraRoots: () => [], signal: never });
     await assertWhole(store);
   }
-  const after = ChunkIndex.open(indexPath);
+  using after = ChunkIndex.open(indexPath);
   assert.deepEqual(after.manifestsAfter('', 10), [one], 'the one that never came is forgotten');
-  after[Symbol.dispose]();
 });
 
 test('a snapshot whose manifest is in doubt is not deleted before it can come no more', async () => {
   const objects = new MemoryStore();
-  const indexPath = join(base, 'deleted.db');
-  const index = ChunkIndex.open(indexPath);
-  index.addManifests([one]);
-  index[Symbol.dispose]();
   const killed = await killedAtItsManifest(objects, ':memory:');
+  const indexPath = await leftIndex(objects, 'deleted.db', [one]);
   const taken = new UnsettledStore(objects);
   await using store = await openTestStore(taken, { indexPath });
   const deleting = store.deleteManifest(one);
@@ -165,6 +168,29 @@ test('a snapshot whose manifest is in doubt is not deleted before it can come no
   taken.settle();
   await deleting;
   assert.equal(await store.read(one), null);
+});
+
+test('an index that is made anew rests on no pack whose deletion a killed process had on its way', async () => {
+  const objects = new MemoryStore();
+  const dead = new PausingStore(objects);
+  const before = await openTestStore(dead);
+  await write(before, one);
+  await before.deleteManifest(one);
+  const pause = dead.pause('delete', 'packs/');
+  void before.collect({ extraRoots: () => [], signal: never }).catch(() => {});
+  await pause.reached; // Its rows are gone; of that the next one has no index.
+  const taken = new UnsettledStore(objects);
+  const opening = openTestStore(taken);
+  let isOpen = false;
+  void opening.then(() => (isOpen = true));
+  await turns(50);
+  assert(!isOpen);
+  pause.resume();
+  while ((await objectKeys(objects, 'packs/')).length > 0) await nextTurn();
+  taken.settle();
+  await using store = await opening;
+  await write(store, one);
+  await assertWhole(store);
 });
 
 test('thousands of names are gone through in turns with others', async () => {

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { present } from '#base/assert.ts';
-import { initializationOf } from '#control/volume-initialization.ts';
 import { createVolume } from '#control/volumes.ts';
 import { parseVolumeId } from '#domain/ids.ts';
 import { refusalOf, Scene, scopeOf } from './scene.fake.ts';
@@ -125,9 +124,7 @@ test('a volume made from a snapshot is filled at the rate that was asked for, an
     assert.equal(scene.world.host.volumes.get(id)?.spec.hydrationBytesPerSecond, bytesPerSecond);
     const { Volumes } = await scene.ec2('DescribeVolumes', { VolumeIds: [id] });
     assert.equal(Volumes?.[0]?.VolumeInitializationRate, rate);
-    assert.deepEqual(await initializationOf(scene.ports, [id]), new Map([[id, null]]));
   }
-  assert.deepEqual(await initializationOf(scene.ports, []), new Map());
 });
 
 test('a dry run checks everything and makes nothing', async () => {
