@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { keyArn, rootArn } from '#domain/kms/arn.ts';
 import type { GrantOperation } from '#domain/kms/grant.ts';
-import { World } from '../world.fake.ts';
+import { World } from '#control/world.fake.ts';
 import type { KmsCall } from './access.ts';
 import { createGrant, type CreateGrant, listGrants, listRetirable, retireGrant, revokeGrant } from './grants.ts';
 import * as keys from './keys.ts';

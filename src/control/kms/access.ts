@@ -15,7 +15,7 @@ import {
 import type { Context } from '#domain/policy/template.ts';
 import type { Scope } from '#domain/volume.ts';
 import type { ReadTx } from '#meta/meta-store.ts';
-import type { ControlPorts } from '../ports.ts';
+import type { ControlPorts } from '#control/ports.ts';
 import { checkGrantTokens } from './grant-tokens.ts';
 import { aliasKind, grantKind, keyKind, ofOwner } from './records.ts';
 

@@ -3,7 +3,7 @@ import { refuseKms } from '#domain/kms/failure.ts';
 import { type KmsKey, NOT_PENDING_DELETION, requireState } from '#domain/kms/key.ts';
 import { KMS_LIMITS } from '#domain/kms/limits.ts';
 import type { ReadTx } from '#meta/meta-store.ts';
-import { readPage } from '../pages.ts';
+import { readPage } from '#control/pages.ts';
 import { authorize, authorizeAccount, keyFor, type KmsCall } from './access.ts';
 import type { PageOf } from './keys.ts';
 import { type Alias, aliasKind, keyKind } from './records.ts';

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { keyArn } from '#domain/kms/arn.ts';
 import { regionName } from '#domain/ids.ts';
 import { DAY_MS } from '#domain/kms/limits.ts';
-import { World } from '../world.fake.ts';
+import { World } from '#control/world.fake.ts';
 import { newDataKey, openDataKey, openDataKeyUnasked, resolveKey, rewrapDataKey } from './data-keys.ts';
 import { resetDefaultKey, setDefaultKey } from './default-key.ts';
 import { readEbsDefaults } from './ebs-defaults.ts';

@@ -5,7 +5,7 @@ import { keyArn } from '#domain/kms/arn.ts';
 import { parseCiphertext } from '#domain/kms/ciphertext.ts';
 import { KmsError, type KmsFailure } from '#domain/kms/failure.ts';
 import { requireEnabled } from '#domain/kms/key.ts';
-import type { ControlPorts } from '../ports.ts';
+import type { ControlPorts } from '#control/ports.ts';
 import { keyFor, type KeyUse, type KmsCall } from './access.ts';
 import { readEbsDefaults } from './ebs-defaults.ts';
 import { EBS_ALIAS, ensureManagedKey } from './managed-keys.ts';

@@ -1,7 +1,7 @@
 import { present } from '#base/assert.ts';
 import { keyArn } from '#domain/kms/arn.ts';
 import type { Scope } from '#domain/volume.ts';
-import type { ControlPorts } from '../ports.ts';
+import type { ControlPorts } from '#control/ports.ts';
 import type { KmsCall } from './access.ts';
 import { resolveKey } from './data-keys.ts';
 import { changeEbsDefaults } from './ebs-defaults.ts';

@@ -1,7 +1,7 @@
 import type { Scope } from '#domain/volume.ts';
 import type { DocumentKind } from '#meta/document-table.ts';
 import type { ReadTx } from '#meta/meta-store.ts';
-import type { ControlPorts } from '../ports.ts';
+import type { ControlPorts } from '#control/ports.ts';
 
 /** What an account says of encryption in a region. */
 export interface EbsDefaults {

@@ -9,10 +9,10 @@ import { VirtualClock } from '#base/virtual-clock.ts';
 import { regionName } from '#domain/ids.ts';
 import { DAY_MS } from '#domain/kms/limits.ts';
 import { KyselyStore } from '#meta/kysely-store.ts';
-import { createAccount } from '../access.ts';
-import { makeControl } from '../control.ts';
-import { limits } from '../limits.ts';
-import { MemoryHost } from '../memory-host.fake.ts';
+import { createAccount } from '#control/access.ts';
+import { makeControl } from '#control/control.ts';
+import { limits } from '#control/limits.ts';
+import { MemoryHost } from '#control/memory-host.fake.ts';
 import { rootCaller } from './access.ts';
 import * as keys from './keys.ts';
 import { PLAIN_KEY } from './kms-world.fake.ts';
@@ -37,7 +37,11 @@ for (const seed of [1, 2]) {
     const parts = { meta, clock, random, vault, host: new MemoryHost(), log: silentLog, limits: limits() };
     await using control = makeControl({ ...parts, tokenKey: random.bytes(32) });
     const { account } = await createAccount(control.ports, {});
-    const call = { ports: control.ports, scope: { account, region: regionName('us-east-1') }, caller: rootCaller(account) };
+    const call = {
+      ports: control.ports,
+      scope: { account, region: regionName('us-east-1') },
+      caller: rootCaller(account),
+    };
 
     // Rows come, grow and go around each other, so that pages are split and merged.
     const living: string[] = [];
@@ -62,7 +66,10 @@ for (const seed of [1, 2]) {
     const [gone, kept] = [await sealedOf(doomed), await sealedOf(living)];
     assert.ok(gone.length >= 10 && kept.length >= 10, `${gone.length} and ${kept.length}`);
     const before = await everything(directory);
-    assert.ok(gone.every(({ sealed }) => before.includes(sealed)), 'it was there');
+    assert.ok(
+      gone.every(({ sealed }) => before.includes(sealed)),
+      'it was there',
+    );
 
     await clock.advance(7 * DAY_MS);
     await control.run('tend-keys');
@@ -71,9 +78,15 @@ for (const seed of [1, 2]) {
       gone.filter(({ sealed }) => after.includes(sealed)).map(({ key }) => key),
       [],
     );
-    assert.ok(kept.every(({ sealed }) => after.includes(sealed)), 'what lives is there');
+    assert.ok(
+      kept.every(({ sealed }) => after.includes(sealed)),
+      'what lives is there',
+    );
     for (const kind of [aliasKind, grantKind]) {
-      assert.equal((await meta.read((tx) => tx.documents.all<unknown>(kind as never, { after: 0, countMax: 9 }))).length, 0);
+      assert.equal(
+        (await meta.read((tx) => tx.documents.all<unknown>(kind as never, { after: 0, countMax: 9 }))).length,
+        0,
+      );
     }
   });
 }

@@ -12,7 +12,7 @@ import { type KmsKey, requireEnabled } from '#domain/kms/key.ts';
 import { KMS_LIMITS } from '#domain/kms/limits.ts';
 import type { Scope } from '#domain/volume.ts';
 import type { ReadTx } from '#meta/meta-store.ts';
-import { readPage } from '../pages.ts';
+import { readPage } from '#control/pages.ts';
 import { authorizeAccount, contextOf, decideOnKey, keyFor, type KmsCall } from './access.ts';
 import { makeGrantToken, readGrantToken } from './grant-tokens.ts';
 import type { PageOf } from './keys.ts';

@@ -3,7 +3,7 @@ import { constants, createPublicKey, publicEncrypt } from 'node:crypto';
 import { test } from 'node:test';
 import { keyState } from '#domain/kms/key.ts';
 import { DAY_MS } from '#domain/kms/limits.ts';
-import { World } from '../world.fake.ts';
+import { World } from '#control/world.fake.ts';
 import type { KmsCall } from './access.ts';
 import {
   deleteImportedMaterial,

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { keyArn } from '#domain/kms/arn.ts';
 import { keyState, type KmsKey } from '#domain/kms/key.ts';
 import { DAY_MS } from '#domain/kms/limits.ts';
-import { World } from '../world.fake.ts';
+import { World } from '#control/world.fake.ts';
 import type { KmsCall } from './access.ts';
 import { createAlias, deleteAlias, listAliases, updateAlias } from './aliases.ts';
 import * as keys from './keys.ts';

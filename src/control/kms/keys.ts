@@ -6,7 +6,7 @@ import { DAY_MS, KMS_LIMITS } from '#domain/kms/limits.ts';
 import { EC2_TAG_RULES, type Tag } from '#domain/tags.ts';
 import type { Tags } from '#domain/volume.ts';
 import type { Tx } from '#meta/meta-store.ts';
-import { readPage, slicePage } from '../pages.ts';
+import { readPage, slicePage } from '#control/pages.ts';
 import { authorizeAccount, keyFor, type KeyUse, type KmsCall } from './access.ts';
 import { ensureManagedKey } from './managed-keys.ts';
 import { insertKey } from './new-key.ts';

@@ -4,7 +4,7 @@ import type { AccountId } from '#domain/ids.ts';
 import { parsePolicy } from '#domain/policy/document.ts';
 import type { Scope } from '#domain/volume.ts';
 import { DomainError } from '#domain/errors.ts';
-import type { World } from '../world.fake.ts';
+import type { World } from '#control/world.fake.ts';
 import { type Caller, type KmsCall, rootCaller } from './access.ts';
 import type { CreateKey } from './keys.ts';
 import type { MessageOptions } from './messages.ts';

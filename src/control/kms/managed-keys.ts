@@ -1,7 +1,7 @@
 import { uuid } from '#base/random.ts';
 import { KMS_LIMITS, DAY_MS } from '#domain/kms/limits.ts';
 import type { Scope } from '#domain/volume.ts';
-import type { ControlPorts } from '../ports.ts';
+import type { ControlPorts } from '#control/ports.ts';
 import { insertKey } from './new-key.ts';
 import { servicePolicy } from './policies.ts';
 import { aliasKind } from './records.ts';

@@ -11,7 +11,7 @@ import { keyArn, parseKeyRef } from '#domain/kms/arn.ts';
 import { refuseKms } from '#domain/kms/failure.ts';
 import { currentMaterial, type KmsKey, requireEnabled } from '#domain/kms/key.ts';
 import type { ReadTx } from '#meta/meta-store.ts';
-import type { ControlPorts } from '../ports.ts';
+import type { ControlPorts } from '#control/ports.ts';
 import { authorize, authorizeAccount, findKey, keyFor, type KeyUse, type KmsCall } from './access.ts';
 import { ensureManagedKey } from './managed-keys.ts';
 import { keyKind, openMaterial } from './records.ts';

@@ -1,7 +1,7 @@
 import type { KmsKey } from '#domain/kms/key.ts';
 import type { Scope } from '#domain/volume.ts';
 import type { Tx } from '#meta/meta-store.ts';
-import type { ControlPorts } from '../ports.ts';
+import type { ControlPorts } from '#control/ports.ts';
 import { keyKind, putMaterial } from './records.ts';
 
 /** A new key, enabled; one that is generated has its first material. */

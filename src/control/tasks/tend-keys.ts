@@ -1,9 +1,9 @@
 import { isUsable, isRotationDue, type KmsKey } from '#domain/kms/key.ts';
 import type { Tx } from '#meta/meta-store.ts';
-import { withoutMaterial } from '../kms/import.ts';
-import { aliasKind, grantKind, keyKind, materialKind, ofOwner } from '../kms/records.ts';
-import { rotateIfDue } from '../kms/rotation.ts';
-import type { ControlPorts } from '../ports.ts';
+import { withoutMaterial } from '#control/kms/import.ts';
+import { aliasKind, grantKind, keyKind, materialKind, ofOwner } from '#control/kms/records.ts';
+import { rotateIfDue } from '#control/kms/rotation.ts';
+import type { ControlPorts } from '#control/ports.ts';
 import { eachRow } from './each-row.ts';
 import { Tally, type Task, type TaskReport } from './task.ts';
 
