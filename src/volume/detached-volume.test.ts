@@ -78,7 +78,12 @@ test(
     const first = await start(t, dataDirectory);
     const { snapshot, bytes } = await snapshotted(first.host);
     const { volume } = await openVolume(first.host, { origin: snapshot, sizeBytes: SIZE });
+    const [shared] = await first.host.snapshotSizes([snapshot]);
     await untilDetached(dataDirectory, volume);
+    const [exclusive] = await first.host.snapshotSizes([snapshot]);
+    assert(shared !== undefined && exclusive !== undefined);
+    assert.equal(exclusive.sharedBytes, 0, 'what deleting it would free is all of it');
+    assert.equal(exclusive.exclusiveBytes, shared.exclusiveBytes + shared.sharedBytes);
 
     await t.test('a snapshot of it is still made of what changed', async () => {
       const few = Buffer.alloc(4096, 7);
