@@ -21,7 +21,7 @@ export const MERGE_LIMITS: MergeLimits = {
   chunksARest: 32,
   bytesARest: 1024 * 1024,
   restMs: 16,
-  pauseMs: 1_000,
+  pauseMs: 10_000,
 };
 
 /**

@@ -191,7 +191,10 @@ export class VolumeDevice implements BlockDevice {
     const directory = new VolumeDirectory(files, path, record.volume);
     const { bootId = machineBootId(), limits = JOURNAL_LIMITS, clock = systemClock } = options;
     const recovered = await recover({ directory, record, generation, bootId, limits, clock, cipher, onTrouble });
-    return new VolumeDevice({ ...recovered, record, options, path, dataPath: directory.dataPath, dataKey, onTrouble });
+    const dataPath = directory.dataPath;
+    const device = new VolumeDevice({ ...recovered, record, options, path, dataPath, dataKey, onTrouble });
+    device.#merges.consider();
+    return device;
   }
 
   get sizeBytes(): number {

@@ -91,6 +91,8 @@ async function unneededSlots(
     if (setting.isEncrypted) found.push(...(await readableSectors(name, device.dataPath)));
     const cuts = device.cuts();
     if (cuts.length > 0) found.push(`${name}: ${cuts.length} cuts were not released`);
+    // What lies in two slots is put together in the background, when there is time.
+    if (cuts.length === 0) await device.compact();
     const slotCount = device.slotBytes / CHUNK_BYTES;
     if (slotCount > chunksPerVolumeMax) found.push(`${name}: ${slotCount} slots for ${chunksPerVolumeMax} chunks`);
   }
