@@ -3,6 +3,7 @@ import type { RegionName, SnapshotId, VolumeId } from '#domain/ids.ts';
 import { mayUse, type Snapshot, visibleState } from '#domain/snapshot.ts';
 import type { Scope, Volume } from '#domain/volume.ts';
 import type { ReadTx } from '#meta/meta-store.ts';
+import { publicSharingOf } from './public-sharing.ts';
 
 // What a client may see is decided here and nowhere else: another account's, another region's, a draft, what is being
 // deleted and what does not exist are one and the same answer.
@@ -42,9 +43,17 @@ export async function snapshotUsable(
   id: SnapshotId,
 ): Promise<Snapshot> {
   const snapshot = await tx.snapshots.find(id);
-  const isUsable =
-    snapshot !== null && snapshot.region === region && visibleState(snapshot) !== null && mayUse(snapshot, account);
-  return isUsable ? snapshot : refuse({ kind: 'not-found', resource: 'snapshot', id });
+  const isSeen = snapshot !== null && snapshot.region === region && visibleState(snapshot) !== null;
+  return isSeen && (await isUsableBy(tx, snapshot, account))
+    ? snapshot
+    : refuse({ kind: 'not-found', resource: 'snapshot', id });
+}
+
+/** Its own, or shared; what is shared with everybody is not while its account blocks that. */
+export async function isUsableBy(tx: ReadTx, snapshot: Snapshot, account: Scope['account']): Promise<boolean> {
+  if (!mayUse(snapshot, account)) return false;
+  if (snapshot.account === account || snapshot.sharedWith.includes(account)) return true;
+  return (await publicSharingOf(tx, snapshot)) !== 'block-all-sharing';
 }
 
 /** A resource as a client says it: by its id, or by its Lightsail name. */

@@ -27,10 +27,10 @@ export async function readPage<R>(
   assert(request.countMax >= 1, 'a page has room for something');
   const records: R[] = [];
   let after = readPageToken(ports, scope, list, request.after);
-  for (;;) {
-    // One more than is asked for tells whether there is a next page.
-    const countMax =
-      request.match === undefined ? Math.min(BATCH_ROWS, request.countMax - records.length + 1) : BATCH_ROWS;
+  for (let round = 0; ; round += 1) {
+    // One more than is asked for tells whether there is a next page. What is searched in vain takes longer strides.
+    const wanted = request.countMax - records.length + 1;
+    const countMax = Math.min(BATCH_ROWS, request.match === undefined ? wanted : wanted * 2 ** Math.min(round, 16));
     const rows = await read({ after, countMax });
     for (const { sequence, record } of rows) {
       if (request.match?.(record) ?? true) {
@@ -41,6 +41,19 @@ export async function readPage<R>(
     }
     if (rows.length < countMax) return { records, next: null };
   }
+}
+
+/** The first rows of several lists of one sequence, each row once: as many as the page asks for, unless there are no more. */
+export async function mergedRows<S, R>(
+  { countMax }: Page,
+  searches: readonly S[],
+  read: (search: S) => Promise<readonly Row<R>[]>,
+): Promise<readonly Row<R>[]> {
+  const rows = new Map<number, Row<R>>();
+  // One after another: a transaction has one connection.
+  for (const search of searches) for (const row of await read(search)) rows.set(row.sequence, row);
+  if (searches.length === 1) return [...rows.values()];
+  return [...rows.values()].toSorted((a, b) => a.sequence - b.sequence).slice(0, countMax);
 }
 
 /** A page of records that were asked for one by one; the position is an index. */

@@ -21,9 +21,9 @@ test('volumes are cut at one instant: of writes in order over all of them, a set
   }
   // One writer goes over all volumes; the number of each write is in what it writes.
   let written = 0;
-  let isWriting = true;
+  const stop = new AbortController();
   const writer = (async () => {
-    while (isWriting) {
+    while (!stop.signal.aborted) {
       for (const volume of volumes) {
         written += 1;
         world.host.write(volume, written % 200, 1 + (written % 250));
@@ -35,7 +35,7 @@ test('volumes are cut at one instant: of writes in order over all of them, a set
   for (let round = 0; round < 5; round += 1) {
     sets.push(await createSnapshots(world.ports, scope, setOf(volumes)));
   }
-  isWriting = false;
+  stop.abort();
   await writer;
   for (const set of sets) {
     assert.equal(new Set(set.map(({ cut }) => cut)).size, 1, 'one cut');

@@ -8,7 +8,7 @@ import { NO_SNAPSHOT_DETAILS, type Snapshot } from '#domain/snapshot.ts';
 import { TAG_RULES, type Tag, tagsOf } from '#domain/tags.ts';
 import { VOLUME_TYPES } from '#domain/volume-type.ts';
 import type { Face, Scope, Volume } from '#domain/volume.ts';
-import type { Tx } from '#meta/meta-store.ts';
+import type { SnapshotSearch, Tx } from '#meta/meta-store.ts';
 import { type FoundAgain, once } from './creation.ts';
 import { type Deleted, deleteOnce, type DeleteRequest } from './delete-once.ts';
 import { giveUpSnapshot, retireSnapshot } from './deletion.ts';
@@ -22,11 +22,13 @@ import {
   snapshotIn,
   snapshotNamed,
   snapshotOf,
+  snapshotUsable,
   volumeOf,
 } from './lookup.ts';
 import { operationsOf, startOperations } from './operations.ts';
 import { readPage, slicePage } from './pages.ts';
 import type { ControlPorts } from './ports.ts';
+import { asSeenBy, seenRows, type SeenSnapshot } from './seen-snapshots.ts';
 
 /*
  * A snapshot begins in three steps:
@@ -257,6 +259,11 @@ export async function findSnapshot(ports: ControlPorts, scope: Scope, id: Snapsh
   return await ports.meta.read((tx) => snapshotIn(tx, scope, id));
 }
 
+/** Also another account's that is shared. Refuses: not-found. */
+export async function findUsableSnapshot(ports: ControlPorts, scope: Scope, id: SnapshotId): Promise<Snapshot> {
+  return await ports.meta.read((tx) => snapshotUsable(tx, scope, id));
+}
+
 /** Refuses: not-found, also when the name is a volume's. */
 export async function findSnapshotByName(ports: ControlPorts, scope: Scope, name: string): Promise<Snapshot> {
   return await ports.meta.read((tx) => snapshotNamed(tx, scope, name));
@@ -265,6 +272,10 @@ export async function findSnapshotByName(ports: ControlPorts, scope: Scope, name
 export interface ListSnapshots {
   readonly ids: readonly SnapshotId[] | null;
   readonly face: Face | null;
+  /** Without ids: how the account's own are found, each way giving some of them; null or missing: all are gone through. */
+  readonly searches?: readonly SnapshotSearch[] | null;
+  /** Whether other accounts' snapshots that this one may use are shown, too: without their tags. By default they are not. */
+  readonly shared?: boolean;
   readonly after: string | null;
   readonly countMax: number;
   readonly match?: (snapshot: Snapshot) => boolean;
@@ -276,14 +287,20 @@ export async function listSnapshots(
   scope: Scope,
   request: ListSnapshots,
 ): Promise<{ readonly snapshots: readonly Snapshot[]; readonly next: string | null }> {
-  const { ids, face } = request;
+  const { ids, face, shared = false, match } = request;
   if (ids !== null) {
-    const snapshots = await ports.meta.read((tx) => eachOnce(ids, (id) => snapshotIn(tx, scope, id)));
-    const page = slicePage(ports, scope, 'snapshots by id', request, snapshots);
+    const snapshots = await ports.meta.read((tx) =>
+      eachOnce(ids, (id) => (shared ? snapshotUsable(tx, scope, id) : snapshotIn(tx, scope, id))),
+    );
+    const seen = snapshots.map((snapshot) => asSeenBy(scope, snapshot));
+    const page = slicePage(ports, scope, 'snapshots by id', request, seen);
     return { snapshots: page.records, next: page.next };
   }
-  const page = await readPage<Snapshot>(ports, scope, `snapshots ${face}`, request, (part) =>
-    ports.meta.read((tx) => tx.snapshots.list({ scope, face }, part)),
+  const passes = ({ snapshot, isUsable }: SeenSnapshot): boolean => isUsable && (match?.(snapshot) ?? true);
+  const filter = shared || match !== undefined ? { match: passes } : {};
+  const pageRequest = { after: request.after, countMax: request.countMax, ...filter };
+  const page = await readPage<SeenSnapshot>(ports, scope, `snapshots ${face} ${shared}`, pageRequest, (part) =>
+    ports.meta.read((tx) => seenRows(tx, scope, request, part)),
   );
-  return { snapshots: page.records, next: page.next };
+  return { snapshots: page.records.map(({ snapshot }) => snapshot), next: page.next };
 }

@@ -160,6 +160,7 @@ async function complete(ports: ControlPorts, snapshot: Snapshot, result: UploadR
     await retireDraft(tx, current);
   });
   ports.log.info('snapshot.completed', { snapshot: snapshot.id, ...result });
+  if (snapshot.isStaging) ports.wake('finish-intents');
   ports.wake('finish-deletions'); // Of the draft, or of a deleted volume that waited for this.
 }
 
@@ -189,6 +190,7 @@ export async function failSnapshot(ports: ControlPorts, snapshot: Snapshot, stat
     });
     await retireDraft(tx, current);
   });
+  if (snapshot.isStaging) ports.wake('finish-intents');
   ports.wake('finish-deletions');
 }
 

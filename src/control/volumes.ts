@@ -1,24 +1,26 @@
 import { assert } from '#base/assert.ts';
 import { refuse } from '#domain/errors.ts';
 import { gibToBytes } from '#domain/geometry.ts';
-import { newVolumeId, type SnapshotId, type VolumeId } from '#domain/ids.ts';
+import { newSnapshotId, newVolumeId, type SnapshotId, type VolumeId } from '#domain/ids.ts';
 import { lineageOf } from '#domain/lineage.ts';
 import { checkName } from '#domain/name.ts';
 import type { Operation } from '#domain/operation.ts';
 import { findZone } from '#domain/region.ts';
+import type { Snapshot } from '#domain/snapshot.ts';
 import { TAG_RULES, type Tag, tagsOf } from '#domain/tags.ts';
 import { INITIALIZATION_RATE_MIBPS, LIGHTSAIL_DISK_GIB, planVolume } from '#domain/volume-type.ts';
 import { type Face, NO_VOLUME_DETAILS, type Scope, type Volume, type VolumeType } from '#domain/volume.ts';
-import type { Tx } from '#meta/meta-store.ts';
+import type { TagSearch, Tx } from '#meta/meta-store.ts';
 import { type FoundAgain, once } from './creation.ts';
 import { type Deleted, deleteOnce, type DeleteRequest } from './delete-once.ts';
 import { giveUpVolume, retireVolume } from './deletion.ts';
 import { isHostError } from './host-failure.ts';
 import { findTokenResult, recordToken, type TokenUse } from './idempotency.ts';
-import { eachOnce, isVolumeId, type Ref, snapshotIn, volumeIn, volumeNamed, volumeOf } from './lookup.ts';
+import { eachOnce, isVolumeId, type Ref, snapshotUsable, volumeIn, volumeNamed, volumeOf } from './lookup.ts';
 import { endOperations, operationsOf, startOperations } from './operations.ts';
-import { readPage, slicePage } from './pages.ts';
+import { mergedRows, readPage, slicePage } from './pages.ts';
 import type { ControlPorts } from './ports.ts';
+import { copyOf } from './snapshot-copies.ts';
 
 /*
  * A volume is made in three steps, and a crash between any two of them leaves something a reconciler understands:
@@ -70,7 +72,8 @@ export async function createVolume(ports: ControlPorts, scope: Scope, request: C
         volume: await volumeIn(tx, scope, id),
         operations: await operationsOf(tx, id, request.operation),
       })),
-    isSettled: ({ volume }) => volume.state !== 'creating',
+    // One that waits for what it is made of is not left half made.
+    isSettled: ({ volume }) => volume.state !== 'creating' || volume.staging !== null,
   });
 }
 
@@ -83,6 +86,10 @@ async function makeVolume(
   const intent = await ports.meta.transact((tx) => recordVolume(ports, tx, scope, id, request));
   if ('again' in intent) return intent;
   const { volume, operations } = intent;
+  if (volume.staging !== null) {
+    ports.wake('upload-snapshots');
+    return intent;
+  }
   try {
     await makeOnHost(ports, volume);
     const available = await ports.meta.transact(async (tx) => {
@@ -134,7 +141,7 @@ async function planNewVolume(
   if (findZone(scope.region, request.zone) === null) refuse({ kind: 'zone-not-found', zone: request.zone });
   if (request.name !== null) checkName(request.name, 'name');
   const tags = tagsOf(TAG_RULES[request.face], request.tags, ports.limits.tagCountMax);
-  const origin = request.origin === null ? null : await snapshotIn(tx, scope, request.origin);
+  const origin = request.origin === null ? null : await snapshotUsable(tx, scope, request.origin);
   if (origin !== null && origin.state !== 'completed') {
     refuse({ kind: 'wrong-state', resource: 'snapshot', id: origin.id, state: origin.state });
   }
@@ -163,8 +170,20 @@ async function planNewVolume(
     ...NO_VOLUME_DETAILS,
     initializationRateMibps,
     productCodes: origin?.productCodes ?? [],
+    staging: origin === null ? null : await stageForeign(ports, tx, scope, origin),
     tags,
   };
+}
+
+/**
+ * Volumes read through to their own account's chunks only: what another account shares is copied first, for this volume
+ * alone. Null: it is the account's own.
+ */
+async function stageForeign(ports: ControlPorts, tx: Tx, scope: Scope, origin: Snapshot): Promise<SnapshotId | null> {
+  if (origin.account === scope.account) return null;
+  const copy = copyOf(origin, scope, newSnapshotId(ports.random), ports.clock.nowMs());
+  await tx.snapshots.insert({ ...copy, isStaging: true });
+  return copy.id;
 }
 
 function checkInitializationRate(mibps: number | null, hasOrigin: boolean): void {
@@ -187,7 +206,8 @@ function checkDiskSize(sizeGib: number): void {
   }
 }
 
-async function checkVolumeLimits(ports: ControlPorts, tx: Tx, scope: Scope, sizeGib: number): Promise<void> {
+/** Refuses: limit. */
+export async function checkVolumeLimits(ports: ControlPorts, tx: Tx, scope: Scope, sizeGib: number): Promise<void> {
   const { volumeCountMax, volumeGibTotalMax } = ports.limits;
   const have = await tx.volumes.count(scope);
   if (have.count >= volumeCountMax) refuse({ kind: 'limit', limit: 'volumes', max: volumeCountMax });
@@ -220,7 +240,7 @@ export async function makeOnHost(ports: ControlPorts, volume: Volume): Promise<v
     volume: volume.id,
     account: volume.account,
     sizeBytes: gibToBytes(volume.sizeGib),
-    origin: volume.origin,
+    origin: volume.staging ?? volume.origin,
     hydrationBytesPerSecond:
       volume.initializationRateMibps === null ? null : volume.initializationRateMibps * 1024 ** 2,
   });
@@ -269,6 +289,8 @@ export interface ListVolumes {
   /** Without ids: of this face only; null: of both. */
   readonly face: Face | null;
   /** Cursor of an earlier answer; null: from the beginning. */
+  /** Without ids: tags by which they are found, each giving some of them; null or missing: all are gone through. */
+  readonly searches?: readonly TagSearch[] | null;
   readonly after: string | null;
   readonly countMax: number;
   readonly match?: (volume: Volume) => boolean;
@@ -287,7 +309,9 @@ export async function listVolumes(
     return { volumes: page.records, next: page.next };
   }
   const page = await readPage<Volume>(ports, scope, `volumes ${face}`, request, (part) =>
-    ports.meta.read((tx) => tx.volumes.list({ scope, face }, part)),
+    ports.meta.read((tx) =>
+      mergedRows(part, request.searches ?? [null], (search) => tx.volumes.list({ scope, face, search }, part)),
+    ),
   );
   return { volumes: page.records, next: page.next };
 }

@@ -32,6 +32,10 @@ export interface VolumeDetails {
   readonly productCodes: readonly string[];
   /** MiB/s at which what its snapshot holds is brought in the background, as was asked for; null: as the server is set. */
   readonly initializationRateMibps: number | null;
+  /** What it is a copy of (EC2 CopyVolumes); null: it is none. */
+  readonly sourceVolume: VolumeId | null;
+  /** While it is being made of what its account has not in the store yet: the snapshot that is being stored for it. */
+  readonly staging: SnapshotId | null;
   /** The last one; null: none. */
   readonly modification: VolumeModification | null;
   /** When it was modified, newest last: those that count for how often it may be. */
@@ -46,6 +50,8 @@ export const NO_VOLUME_DETAILS: VolumeDetails = {
   encryption: null,
   productCodes: [],
   initializationRateMibps: null,
+  sourceVolume: null,
+  staging: null,
   modification: null,
   modifiedAtMs: [],
   autoEnableIo: false,

@@ -119,6 +119,7 @@ export interface TagSearch {
 /** By what a list of snapshots is searched instead of gone through. */
 export type SnapshotSearch =
   | TagSearch
+  | { readonly kind: 'id'; readonly id: SnapshotId }
   | { readonly kind: 'volume'; readonly volume: VolumeId }
   | { readonly kind: 'state'; readonly state: SnapshotState }
   /** Whoever owns them: those of the filter's region that are shared with an account, or with everybody. */
@@ -130,7 +131,7 @@ export interface VolumeTable {
   list(filter: ListFilter & { readonly search?: TagSearch | null }, page: Page): Promise<readonly Row<Volume>[]>;
   /** Of all accounts, drafts included. */
   inState(states: readonly VolumeState[], page: Page): Promise<readonly Row<Volume>[]>;
-  /** Of all accounts and regions, by Lightsail's name; for the operator's tools. */
+  /** Of all accounts and regions, by Lightsail's name or the tag Name; for the operator's tools. Drafts are left out. */
   named(name: string): Promise<readonly Volume[]>;
   /** Volumes and their size, drafts and what is being deleted left out. */
   count(scope: Scope): Promise<{ readonly count: number; readonly sizeGib: number }>;
@@ -153,6 +154,7 @@ export interface SnapshotTable {
   ): Promise<readonly Snapshot[]>;
   /** Of all accounts: those whose cut the host still keeps, in the order of creation; pending ones are among them. */
   unreleased(page: Page): Promise<readonly Row<Snapshot>[]>;
+  /** As volumes; those that clients see. */
   named(name: string): Promise<readonly Snapshot[]>;
   /** What is being deleted left out. */
   count(scope: Scope): Promise<number>;

@@ -82,6 +82,8 @@ function found(snapshot: Snapshot, scope: typeof owner, search: SnapshotSearch |
   switch (search?.kind) {
     case undefined:
       return true;
+    case 'id':
+      return snapshot.id === search.id;
     case 'volume':
       return snapshot.volume === search.volume;
     case 'state':

@@ -43,6 +43,8 @@ export function snapshotTable(db: Kysely<Tables>): SnapshotTable {
 
     ofVolume: async (volume, state, beforeEpoch, countMax) => {
       let query = db.selectFrom('snapshots').selectAll().where('volume', '=', volume).where('state', '=', state);
+      // Gone soon: nothing is to be an increment of it.
+      if (state === 'completed') query = query.where(sql`instr(details, '"isStaging":true')`, '=', 0);
       if (beforeEpoch !== null) query = query.where('epoch', '<', beforeEpoch);
       return (await query.orderBy('epoch', 'desc').limit(countMax).execute()).map(snapshotOf);
     },
@@ -157,6 +159,8 @@ function wayTo({ account, region }: Scope, search: SnapshotSearch | null, states
       return { ...snapshots, where: sql`${own} and ${isShown}` };
     case 'state':
       return { ...snapshots, where: sql`${own} and snapshots.state = ${search.state} and ${isShown}` };
+    case 'id':
+      return { ...snapshots, where: sql`snapshots.id = ${search.id} and +${own} and ${isShown}` };
     case 'volume':
       return {
         ...snapshots,

@@ -10,6 +10,14 @@ import {
 } from './encryption-defaults.ts';
 import { mapFailure } from './errors.ts';
 import { describeAvailabilityZones, describeRegions } from './regions.ts';
+import {
+  describeSnapshotAttribute,
+  disableSnapshotBlockPublicAccess,
+  enableSnapshotBlockPublicAccess,
+  getSnapshotBlockPublicAccessState,
+  modifySnapshotAttribute,
+  resetSnapshotAttribute,
+} from './snapshot-attributes.ts';
 import { copySnapshot } from './snapshot-copies.ts';
 import { createSnapshots } from './snapshot-sets.ts';
 import { createSnapshot, deleteSnapshot, describeSnapshots } from './snapshots.ts';
@@ -21,6 +29,7 @@ import {
 } from './recycle-bin.ts';
 import { describeLockedSnapshots, lockSnapshot, unlockSnapshot } from './snapshot-locks.ts';
 import { createTags, deleteTags, describeTags } from './tags.ts';
+import { copyVolumes } from './volume-copies.ts';
 import { describeVolumesModifications, modifyVolume } from './volume-modifications.ts';
 import {
   describeVolumeAttribute,
@@ -35,6 +44,7 @@ export const ec2Face = defineFace({
   service: 'ec2',
   handlers: {
     CopySnapshot: copySnapshot,
+    CopyVolumes: copyVolumes,
     CreateSnapshot: createSnapshot,
     CreateSnapshots: createSnapshots,
     CreateTags: createTags,
@@ -46,7 +56,13 @@ export const ec2Face = defineFace({
     DescribeAvailabilityZones: describeAvailabilityZones,
     DescribeLockedSnapshots: describeLockedSnapshots,
     DescribeRegions: describeRegions,
+    DescribeSnapshotAttribute: describeSnapshotAttribute,
     DescribeSnapshots: describeSnapshots,
+    DisableSnapshotBlockPublicAccess: disableSnapshotBlockPublicAccess,
+    EnableSnapshotBlockPublicAccess: enableSnapshotBlockPublicAccess,
+    GetSnapshotBlockPublicAccessState: getSnapshotBlockPublicAccessState,
+    ModifySnapshotAttribute: modifySnapshotAttribute,
+    ResetSnapshotAttribute: resetSnapshotAttribute,
     DescribeTags: describeTags,
     DescribeVolumeAttribute: describeVolumeAttribute,
     DescribeVolumeStatus: describeVolumeStatus,

@@ -1,13 +1,11 @@
 import { present } from '#base/assert.ts';
+import { COPIED_VOLUME_ID } from '#domain/ids.ts';
 import { visibleState, type Snapshot, type VisibleSnapshotState } from '#domain/snapshot.ts';
 import type { OutputOf } from '#wire/aws/operations.ts';
 import type { FilterTable, FilterTexts } from './filters.ts';
 import { tagViews } from './tag-views.ts';
 
 export type SnapshotView = NonNullable<OutputOf<'ec2', 'DescribeSnapshots'>['Snapshots']>[number];
-
-/** What a snapshot that came from no volume shows as its volume; AWS's own placeholder, no id of a volume. */
-const NO_VOLUME_ID = 'vol-ffffffff';
 
 /** What CreateSnapshot answers: the state at its start, progress not known yet, and none of what only DescribeSnapshots shows. */
 export function createdSnapshotView(snapshot: Snapshot): SnapshotView {
@@ -22,6 +20,7 @@ export function snapshotView(snapshot: Snapshot): SnapshotView {
     StorageTier: 'standard',
     ...(snapshot.stateMessage === null ? {} : { StateMessage: snapshot.stateMessage }),
     ...(snapshot.completedAtMs === null ? {} : { CompletionTime: new Date(snapshot.completedAtMs) }),
+    ...transferOf(snapshot),
     ...(snapshot.fullBytes === null ? {} : { FullSnapshotSizeInBytes: snapshot.fullBytes }),
   };
 }
@@ -39,6 +38,17 @@ function commonView(snapshot: Snapshot): SnapshotView {
   };
 }
 
+/** Only copies were transferred. */
+function transferOf({
+  copiedFrom,
+  completionDurationMinutes: minutes,
+}: Snapshot): Pick<SnapshotView, 'TransferType' | 'CompletionDurationMinutes'> {
+  if (copiedFrom === null) return {};
+  return minutes === null
+    ? { TransferType: 'standard' }
+    : { TransferType: 'time-based', CompletionDurationMinutes: minutes };
+}
+
 function stateOf(snapshot: Snapshot): VisibleSnapshotState {
   return present(visibleState(snapshot), 'clients are shown only snapshots that they can see');
 }
@@ -48,7 +58,7 @@ function progressOf(snapshot: Snapshot): string {
 }
 
 function volumeIdOf(snapshot: Snapshot): string {
-  return snapshot.direct ? NO_VOLUME_ID : snapshot.volume;
+  return snapshot.direct ? COPIED_VOLUME_ID : snapshot.volume;
 }
 
 /** Every filter of EC2's DescribeSnapshots. */
@@ -56,7 +66,7 @@ export const snapshotFilters: FilterTable<Snapshot> = {
   named: new Map<string, FilterTexts<Snapshot>>([
     ['description', (snapshot) => [snapshot.description]],
     ['encrypted', () => ['false']],
-    // Only Amazon's own snapshots have an alias, and only copies were transferred; there are none of either here.
+    // Only Amazon's own snapshots have an alias, and there are none here.
     ['owner-alias', () => []],
     ['owner-id', (snapshot) => [snapshot.account]],
     ['progress', (snapshot) => [progressOf(snapshot)]],
@@ -65,7 +75,7 @@ export const snapshotFilters: FilterTable<Snapshot> = {
     ['status', (snapshot) => [stateOf(snapshot)]],
     ['storage-tier', () => ['standard']],
     ['tag-key', (snapshot) => Object.keys(snapshot.tags)],
-    ['transfer-type', () => []],
+    ['transfer-type', (snapshot) => [transferOf(snapshot).TransferType ?? []].flat()],
     ['volume-id', (snapshot) => [volumeIdOf(snapshot)]],
     ['volume-size', (snapshot) => [String(snapshot.volumeSizeGib)]],
   ]),

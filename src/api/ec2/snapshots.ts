@@ -2,6 +2,7 @@ import type { CallContext, Handler } from '#api/handler.ts';
 import * as control from '#control/snapshots.ts';
 import { findVolume } from '#control/volumes.ts';
 import { parseAccountId } from '#domain/ids.ts';
+import type { Snapshot } from '#domain/snapshot.ts';
 import type { InputOf, OutputOf } from '#wire/aws/operations.ts';
 import { clientToken } from './client-token.ts';
 import { parseDescription } from './descriptions.ts';
@@ -12,6 +13,7 @@ import { parseIds, requireSnapshotId, requireVolumeId } from './ids.ts';
 import { nextToken, parsePage, refusePagedIds } from './paging.ts';
 import { refusePlace } from './snapshot-place.ts';
 import { createdSnapshotView, snapshotFilters, snapshotView } from './snapshot-views.ts';
+import { snapshotSearches } from './searches.ts';
 import { parseTagSpecifications } from './tag-rules.ts';
 
 type CreateSnapshotRequest = InputOf<'ec2', 'CreateSnapshot'>;
@@ -50,26 +52,35 @@ export const describeSnapshots: Handler<DescribeSnapshotsRequest, OutputOf<'ec2'
   refusePagedIds(ids, request, 'snapshotSet');
   const page = parsePage(request);
   const passes = parseFilters(request.Filters, snapshotFilters);
-  const reachable = isReachable(request, context);
+  const isAskedFor = parseAudience(request, context);
   endDryRun(request);
-  const face = ids === null ? 'ec2' : null;
-  const match = reachable ? passes : () => false;
-  const { snapshots, next } = await control.listSnapshots(ports, scope, { ids, face, match, ...page });
+  const face = ids === null ? ('ec2' as const) : null;
+  const match = (snapshot: Snapshot): boolean => isAskedFor(snapshot) && passes(snapshot);
+  const searches = snapshotSearches(request.Filters);
+  const list = { ids, face, match, searches, shared: !isOwnOnly(request, context), ...page };
+  const { snapshots, next } = await control.listSnapshots(ports, scope, list);
   return { Snapshots: snapshots.map(snapshotView), ...nextToken(next) };
 };
 
-/**
- * Whether the account's own snapshots are among those that the request wants to see. There are no others: nothing is shared,
- * public, or Amazon's.
- */
-function isReachable(request: DescribeSnapshotsRequest, context: CallContext): boolean {
-  const { account } = context.scope;
-  const owners = request.OwnerIds ?? [];
-  const restorers = request.RestorableByUserIds ?? [];
+/** Whether a snapshot is of one of the owners, and usable by one of those, that the request names. Without either: all that the account may use. */
+function parseAudience(
+  { OwnerIds: owners = [], RestorableByUserIds: restorers = [] }: DescribeSnapshotsRequest,
+  { scope }: CallContext,
+): (snapshot: Snapshot) => boolean {
   checkUserIds(owners, OWNER_ALIASES);
   checkUserIds(restorers, RESTORER_ALIASES);
-  const isOwn = (id: string): boolean => id === 'self' || id === account;
-  return (owners.length === 0 || owners.some(isOwn)) && (restorers.length === 0 || restorers.some(isOwn));
+  const named = (id: string): string => (id === 'self' ? scope.account : id);
+  const ownerIds = new Set(owners.map(named));
+  const restorerIds = new Set(restorers.map(named));
+  const isRestorable = ({ account, sharedWith }: Snapshot): boolean =>
+    restorerIds.has(account) || sharedWith.some((grantee) => restorerIds.has(grantee));
+  return (snapshot) =>
+    (ownerIds.size === 0 || ownerIds.has(snapshot.account)) && (restorerIds.size === 0 || isRestorable(snapshot));
+}
+
+/** No other account's snapshots can be among those that are asked for. */
+function isOwnOnly({ OwnerIds: owners = [] }: DescribeSnapshotsRequest, { scope }: CallContext): boolean {
+  return owners.length > 0 && owners.every((id) => id === 'self' || id === scope.account);
 }
 
 const OWNER_ALIASES: ReadonlySet<string> = new Set(['self', 'amazon', 'aws-marketplace', 'aws-backup-vault']);

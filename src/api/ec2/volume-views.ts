@@ -33,6 +33,7 @@ function commonView(volume: Volume): VolumeView {
     Size: volume.sizeGib,
     // Present and empty for a volume that came from nothing.
     SnapshotId: volume.origin ?? '',
+    ...(volume.sourceVolume === null ? {} : { SourceVolumeId: volume.sourceVolume }),
     Tags: tagViews(volume.tags),
     ...(volume.throughputMibps === null ? {} : { Throughput: volume.throughputMibps }),
     VolumeId: volume.id,

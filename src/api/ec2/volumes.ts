@@ -1,5 +1,5 @@
 import type { CallContext, Handler } from '#api/handler.ts';
-import { findSnapshot } from '#control/snapshots.ts';
+import { findUsableSnapshot } from '#control/snapshots.ts';
 import * as control from '#control/volumes.ts';
 import { refuse } from '#domain/errors.ts';
 import { findZone, zonesOf } from '#domain/region.ts';
@@ -10,6 +10,7 @@ import { invalidCombination, missingParameter, unsupportedRequest, zoneNotFound 
 import { parseFilters } from './filters.ts';
 import { parseIds, requireSnapshotId, requireVolumeId } from './ids.ts';
 import { nextToken, parsePage, refusePagedIds } from './paging.ts';
+import { tagSearches } from './searches.ts';
 import { parseTagSpecifications } from './tag-rules.ts';
 import { checkInitializationRate, parseVolumeShape } from './volume-rules.ts';
 import { createdVolumeView, volumeFilters, volumeView } from './volume-views.ts';
@@ -24,7 +25,7 @@ export const createVolume: Handler<CreateVolumeRequest, OutputOf<'ec2', 'CreateV
   const token = clientToken(request.ClientToken, context);
   const originId = request.SnapshotId === undefined ? null : requireSnapshotId(request.SnapshotId);
   if (originId === null && request.Size === undefined) throw missingParameter('size/snapshot');
-  const origin = originId === null ? null : await findSnapshot(ports, scope, originId);
+  const origin = originId === null ? null : await findUsableSnapshot(ports, scope, originId);
   if (origin !== null && origin.state !== 'completed') {
     refuse({ kind: 'wrong-state', resource: 'snapshot', id: origin.id, state: origin.state });
   }
@@ -85,7 +86,13 @@ export const describeVolumes: Handler<InputOf<'ec2', 'DescribeVolumes'>, OutputO
   const match = parseFilters(request.Filters, volumeFilters);
   endDryRun(request);
   const face = ids === null ? 'ec2' : null;
-  const { volumes, next } = await control.listVolumes(ports, scope, { ids, face, match, ...page });
+  const { volumes, next } = await control.listVolumes(ports, scope, {
+    ids,
+    face,
+    match,
+    searches: tagSearches(request.Filters),
+    ...page,
+  });
   return { Volumes: volumes.map(volumeView), ...nextToken(next) };
 };
 

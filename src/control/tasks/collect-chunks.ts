@@ -29,7 +29,7 @@ export function collectChunks(ports: ControlPorts): Task {
 async function restoredVolumes(ports: ControlPorts, signal: AbortSignal): Promise<readonly VolumeId[]> {
   const ids: VolumeId[] = [];
   for await (const volume of eachRow((page) => ports.meta.read((tx) => tx.volumes.inState(ON_DISK, page)), signal)) {
-    if (volume.origin !== null) ids.push(volume.id);
+    if (volume.origin !== null || volume.sourceVolume !== null) ids.push(volume.id);
   }
   return ids;
 }

@@ -1,11 +1,13 @@
 import type { ControlPorts } from '#control/ports.ts';
 import { giveUpSnapshot, giveUpVolume } from '#control/deletion.ts';
+import { finishStaged } from '#control/staged-volumes.ts';
 import { eachRow } from './each-row.ts';
 import { Tally, type Task } from './task.ts';
 
 /**
  * Undoes what a request began and did not end, because the server was killed or failed in the middle: volumes `creating`
- * and snapshots `cutting` that nobody works on. Their clients got no answer.
+ * and snapshots `cutting` that nobody works on. Their clients got no answer. Volumes that wait for what they are made of
+ * are brought on (staged-volumes.ts).
  */
 export function finishIntents(ports: ControlPorts): Task {
   return {
@@ -24,9 +26,14 @@ export function finishIntents(ports: ControlPorts): Task {
         tally.done();
       }
       const volumes = eachRow((page) => ports.meta.read((tx) => tx.volumes.inState(['creating'], page)), signal);
-      for await (const { id, draft } of volumes) {
+      for await (const volume of volumes) {
+        const { id, draft, staging } = volume;
         // A draft is its snapshot's, and went with it just now if its request is over.
         if (draft || ports.intents.has(id)) continue;
+        if (staging !== null) {
+          await finishStaged(ports, volume, tally);
+          continue;
+        }
         ports.log.info('intent.undo', { volume: id });
         await giveUpVolume(ports, id);
         tally.done();

@@ -18,7 +18,8 @@ const STATUS_COUNT_MAX = 200;
  */
 export function openVolumes(ports: ControlPorts): Task {
   const open = async (tally: Tally, volume: Volume): Promise<void> => {
-    if (ports.intents.has(volume.id)) return; // Being deleted.
+    // Being deleted; or never made.
+    if (ports.intents.has(volume.id) || volume.staging !== null) return;
     try {
       await ports.host.open(volume.id, volume.generation);
       await setState(ports, volume.id, 'error', 'available');
