@@ -4,6 +4,7 @@ import type { CutId, Epoch, Generation, SnapshotId, VolumeId } from '#domain/ids
 import {
   type ChangedBlock,
   type CollectReport,
+  type HydrationStatus,
   type CopyJob,
   type NbdAccess,
   type NbdClients,
@@ -63,6 +64,8 @@ interface MemoryUpload {
  */
 export class MemoryHost implements VolumeHost {
   readonly volumes = new Map<VolumeId, MemoryVolume>();
+  /** What `status` says of volumes; of others that they were made from nothing. */
+  readonly hydrations = new Map<VolumeId, HydrationStatus>();
   readonly snapshots = new Map<SnapshotId, MemorySnapshot>();
   readonly #grants = new Map<string, NbdGrant>();
   readonly #uploads = new Map<SnapshotId, MemoryUpload>();
@@ -219,7 +222,7 @@ export class MemoryHost implements VolumeHost {
           slotBytes,
           failure: found.failure,
           encrypted: false,
-          hydration: null,
+          hydration: this.hydrations.get(volume) ?? null,
         },
       ];
     });

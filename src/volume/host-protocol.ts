@@ -50,7 +50,7 @@ import {
  * Answers come in any order. `hello` and the verb `stop` keep their form in every version, so that any control can
  * replace any host. `stop` and `configure` are the process's, not the VolumeHost's: see HostServer. Raise HOST_PROTOCOL_VERSION with every other change of form or meaning.
  */
-export const HOST_PROTOCOL_VERSION = 6;
+export const HOST_PROTOCOL_VERSION = 7;
 
 export interface Hello {
   readonly varve: 'volume-host' | 'control';
@@ -200,6 +200,7 @@ export const VERBS = {
             bytesPerSecondMax: count,
             isOwnRate: flag,
             remainingSeconds: nullable(count),
+            detached: flag,
           }),
         ),
       }),

@@ -130,6 +130,8 @@ export interface HydrationStatus {
   readonly isOwnRate: boolean;
   /** Until all is here, by the rate of the last seconds, or, while there is none, at the most; null: it is off, so never. */
   readonly remainingSeconds: number | null;
+  /** It needs the snapshot no more: what that held may be collected. Some time after all is here. */
+  readonly detached: boolean;
 }
 
 export interface VolumeStatus {

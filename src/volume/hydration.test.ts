@@ -102,7 +102,7 @@ test('it goes through the origin in order, at its rate, and then has all of it',
   assert.deepEqual(origin.fetched, all);
   assert.deepEqual(hydration.status(), {
     ...{ state: 'hydrated', reason: null, bytesPerSecond: 0, remainingSeconds: 0 },
-    ...{ bytesPerSecondMax: RATE_CHUNKS * CHUNK_BYTES, isOwnRate: true },
+    ...{ bytesPerSecondMax: RATE_CHUNKS * CHUNK_BYTES, isOwnRate: true, detached: false },
     ...{ presentBytes: 64 * CHUNK_BYTES, totalBytes: 64 * CHUNK_BYTES },
   });
 });

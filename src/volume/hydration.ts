@@ -107,6 +107,7 @@ export class Hydration {
       bytesPerSecondMax,
       isOwnRate,
       remainingSeconds: expected === 0 ? null : Math.ceil((totalBytes - presentBytes) / expected),
+      detached: false,
     };
   }
 
@@ -297,6 +298,7 @@ export function hydratedStatus(totalBytes: number): HydrationStatus {
     bytesPerSecondMax: 0,
     isOwnRate: false,
     remainingSeconds: 0,
+    detached: false,
   };
 }
 

@@ -71,7 +71,9 @@ export class RestoredVolumes {
   /** Null: the volume was made from nothing. */
   status(device: VolumeDevice): HydrationStatus | null {
     if (device.origin === null) return null;
-    return this.#hydrations.status(device.volume) ?? hydratedStatus(device.origin.root.presentCount * CHUNK_BYTES);
+    const status = this.#hydrations.status(device.volume);
+    const { presentCount } = device.origin.root;
+    return { ...(status ?? hydratedStatus(presentCount * CHUNK_BYTES)), detached: device.isDetached };
   }
 
   async #saveTraces(origin: SnapshotId): Promise<void> {

@@ -2,9 +2,23 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { rootAccount } from '#control/access.ts';
 import { diskRequest, refusal, snapshotRequest, volumeRequest } from '#control/request.fake.ts';
-import { createSnapshot, findSnapshot } from '#control/snapshots.ts';
+import { createSnapshot, deleteSnapshot, findSnapshot } from '#control/snapshots.ts';
 import { createVolume, deleteVolume, findVolume } from '#control/volumes.ts';
 import { World } from '#control/world.fake.ts';
+import type { HydrationStatus } from '#volume/host.ts';
+import { openVolumes } from './open-volumes.ts';
+
+const HYDRATED: HydrationStatus = {
+  state: 'hydrated',
+  reason: null,
+  presentBytes: 1,
+  totalBytes: 1,
+  bytesPerSecond: 0,
+  bytesPerSecondMax: 1,
+  isOwnRate: false,
+  remainingSeconds: 0,
+  detached: false,
+};
 
 test('every volume is open again after the host was started anew', async () => {
   await using world = await World.make();
@@ -81,4 +95,29 @@ test('reconcilers that run by themselves bring a snapshot to its end', async () 
   assert.equal((await findSnapshot(world.ports, scope, snapshot.id)).state, 'completed');
   assert.equal(world.host.collectCount, 0);
   await deleteVolume(world.ports, scope, volume.id, { token: null, operation: null });
+});
+
+test('when a volume lets go of a snapshot that was deleted, what that held is collected', async () => {
+  await using world = await World.make();
+  const scope = await world.account();
+  const { volume } = await createVolume(world.ports, scope, volumeRequest());
+  const { snapshot } = await createSnapshot(world.ports, scope, snapshotRequest(volume.id));
+  await world.settle();
+  const restored = await createVolume(world.ports, scope, { ...volumeRequest(), origin: snapshot.id });
+  const other = await createVolume(world.ports, scope, { ...volumeRequest(), origin: snapshot.id });
+  const woken: string[] = [];
+  const task = openVolumes({ ...world.ports, wake: (name) => void woken.push(name) });
+  const look = async (...detached: readonly boolean[]): Promise<readonly string[]> => {
+    for (const [at, { volume: of }] of [restored, other].entries()) {
+      world.host.hydrations.set(of.id, { ...HYDRATED, detached: detached[at] ?? false });
+    }
+    await task.activate(new AbortController().signal);
+    return woken.splice(0);
+  };
+  assert.deepEqual(await look(false, false), []);
+  assert.deepEqual(await look(true, false), [], 'the snapshot is there');
+  await deleteSnapshot(world.ports, scope, snapshot.id, { token: null, operation: null });
+  assert.deepEqual(await look(true, false), []);
+  assert.deepEqual(await look(true, true), ['collect-chunks']);
+  assert.deepEqual(await look(true, true), [], 'once');
 });

@@ -4,6 +4,7 @@ import { growOnHost } from '#control/volume-modifications.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import type { VolumeId } from '#domain/ids.ts';
 import type { Volume, VolumeState } from '#domain/volume.ts';
+import type { VolumeStatus } from '#volume/host.ts';
 import { eachRow } from './each-row.ts';
 import { Tally, type Task } from './task.ts';
 
@@ -17,6 +18,8 @@ const STATUS_COUNT_MAX = 200;
  * damaged, is in state `error` until it can.
  */
 export function openVolumes(ports: ControlPorts): Task {
+  /** Volumes that still need the snapshots that they were made from. */
+  const needing = new Set<VolumeId>();
   const open = async (tally: Tally, volume: Volume): Promise<void> => {
     // Being deleted; or never made.
     if (ports.intents.has(volume.id) || volume.staging !== null) return;
@@ -60,6 +63,7 @@ export function openVolumes(ports: ControlPorts): Task {
         for (const { volume, failure } of statuses) {
           if (failure !== null) ports.log.error('volume.failed', { volume, error: failure });
         }
+        if (await hasFreed(ports, needing, statuses)) ports.wake('collect-chunks');
         const opened = new Set(statuses.filter(({ failure }) => failure === null).map(({ volume }) => volume));
         for (const volume of batch) {
           if (!opened.has(volume.id)) await group.add(() => open(tally, volume));
@@ -85,6 +89,27 @@ export function openVolumes(ports: ControlPorts): Task {
       return tally.report();
     },
   };
+}
+
+/** Whether one of the volumes has let go of its snapshot since it was looked at last, and the snapshot is deleted: then nobody may need what that held. */
+async function hasFreed(
+  ports: ControlPorts,
+  needing: Set<VolumeId>,
+  statuses: readonly VolumeStatus[],
+): Promise<boolean> {
+  let found = false;
+  for (const { volume, hydration } of statuses) {
+    if (hydration === null) continue;
+    if (!hydration.detached) needing.add(volume);
+    else if (needing.delete(volume)) {
+      const isGone = await ports.meta.read(async (tx) => {
+        const origin = (await tx.volumes.find(volume))?.origin ?? null;
+        return origin !== null && (await tx.snapshots.find(origin)) === null;
+      });
+      found ||= isGone;
+    }
+  }
+  return found;
 }
 
 /** It was made larger, and the request died before it was. */
