@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -9,7 +9,7 @@ import { systemRandom } from '#base/random.ts';
 import { SOCKET_PATH_BYTES_MAX } from '#base/run-directory.ts';
 import { StoreError } from '#chunk/errors.ts';
 import { FsStore } from '#chunk/fs-store.ts';
-import { MASTER_KEY_BYTES } from '#chunk/master-key.ts';
+import type { MasterKeySource } from '#chunk/master-key-source.ts';
 import type { ObjectStore } from '#chunk/object-store.ts';
 import { openS3Store } from '#chunk/s3-open.ts';
 import { parseSnapshotId, type SnapshotId } from '#domain/ids.ts';
@@ -20,6 +20,7 @@ import { readConfig } from '#src/config.ts';
 
 import { CommandError } from './command-error.ts';
 import { Progress } from './image-progress.ts';
+import { readMasterKey } from './master-key.ts';
 import { plainWords } from './plain-errors.ts';
 
 /** The longest name that a socket gets in a scratch directory. */
@@ -31,7 +32,9 @@ export interface StorePlace {
   readonly store: string;
   readonly s3Endpoint: string | undefined;
   readonly s3Region: string | undefined;
-  readonly keyPath: string;
+  readonly key: MasterKeySource;
+  /** Of the key as it lies wrapped, where a command unwraps it. */
+  readonly keyDirectory: string;
 }
 
 /** A bare store that was opened for a rescue, and a private directory that goes away with it. */
@@ -42,7 +45,7 @@ export interface OpenedRescue extends AsyncDisposable {
 
 /** Opens the store; tells on standard error what is wrong with it and can be lived with. */
 export async function openRescue(place: StorePlace): Promise<OpenedRescue> {
-  const masterKey = await readKey(place.keyPath);
+  const masterKey = await readMasterKey(place.key, place.keyDirectory);
   await using scope = new AsyncDisposableStack();
   const objects = scope.use(await openObjects(place));
   const scratchDirectory = await makeScratchDirectory();
@@ -55,7 +58,7 @@ export async function openRescue(place: StorePlace): Promise<OpenedRescue> {
     onUnreadable: (objectKey) => warn(`parts of ${objectKey} cannot be read from the disk; they count as damaged`),
   }).catch((error: unknown) => {
     if (error instanceof StoreError)
-      throw new CommandError(`${place.store}, with the key ${place.keyPath}`, { cause: error });
+      throw new CommandError(`${place.store} cannot be read with this key`, { cause: error });
     throw error;
   });
   if (store.warning !== null) warn(`${store.warning}; going on, since the key proves itself by the snapshots`);
@@ -147,15 +150,4 @@ async function openObjects(place: StorePlace): Promise<ObjectStore> {
   if (found === null) throw new CommandError(`there is no directory ${root}`);
   if (!found.isDirectory()) throw new CommandError(`${root} is not a directory`);
   return await FsStore.openReadOnly(root);
-}
-
-async function readKey(path: string): Promise<Buffer> {
-  let key: Buffer;
-  try {
-    key = await readFile(path);
-  } catch (error) {
-    throw new CommandError('--key: the key cannot be read', { cause: error });
-  }
-  if (key.length === MASTER_KEY_BYTES) return key;
-  throw new CommandError(`${path} is no master key: it has ${key.length} bytes instead of ${MASTER_KEY_BYTES}`);
 }

@@ -1,8 +1,12 @@
+import { basename, dirname, resolve } from 'node:path';
+
+import { MASTER_KEY_VARIABLE } from '#chunk/master-key-source.ts';
 import { ConfigError } from '#src/config.ts';
 
-import { Words } from './words.ts';
 import { outputFormat } from './image-format.ts';
+import { WRAPPED_KEY_NAME } from './master-key.ts';
 import type { StorePlace } from './rescue-open.ts';
+import { Words } from './words.ts';
 
 export const RESCUE_USAGE = `Reads snapshots from a bare copy of the object store and the master key: no server, no metadata, no index.
 The store is only read, and may be read-only.
@@ -23,13 +27,15 @@ usage: varve rescue VERB --store DIR|s3://BUCKET/PREFIX --key FILE [options]
   SNAPSHOT      its id, or its name where only one has it
   --store DIR   a copy of the directory "objects" of a server's data directory (or of the whole data directory)
                 or the bucket itself: s3://BUCKET/PREFIX, with --s3-endpoint URL and --s3-region NAME as for "serve"
-  --key FILE    the file "master.key" of that server
+  --key FILE    the file "master.key" of that server; or "master.key.wrapped", with --master-key-command COMMAND as for
+                "serve"; without it VARVE_MASTER_KEY
 Exit codes: 0 done, 1 could not be done or something is damaged, 2 the command line is wrong.
 `;
 
 const STORE = {
   store: { type: 'string' },
   key: { type: 'string' },
+  'master-key-command': { type: 'string' },
   's3-endpoint': { type: 'string' },
   's3-region': { type: 'string' },
 } as const;
@@ -92,10 +98,24 @@ async function serve(rest: readonly string[]): Promise<void> {
 
 function storeOf(words: Words): StorePlace {
   const store = words.text('store');
-  const keyPath = words.text('key');
   if (store === undefined || store === '') throw words.wrong('--store: where is the copy of the object store?');
-  if (keyPath === undefined || keyPath === '') throw words.wrong('--key: where is the master key?');
-  return { store, keyPath, s3Endpoint: words.text('s3-endpoint'), s3Region: words.text('s3-region') };
+  return { store, ...keyOf(words), s3Endpoint: words.text('s3-endpoint'), s3Region: words.text('s3-region') };
+}
+
+function keyOf(words: Words): Pick<StorePlace, 'key' | 'keyDirectory'> {
+  const given = words.text('key') ?? '';
+  const command = words.text('master-key-command');
+  if (given === '') {
+    if (command !== undefined) throw words.wrong(`--master-key-command goes with --key DIR/${WRAPPED_KEY_NAME}`);
+    if ((process.env[MASTER_KEY_VARIABLE] ?? '') === '') throw words.wrong('--key: where is the master key?');
+    return { key: { kind: 'environment' }, keyDirectory: '' };
+  }
+  const path = resolve(given);
+  const keyDirectory = dirname(path);
+  if (command === undefined) return { key: { kind: 'file', where: path }, keyDirectory };
+  if (basename(path) !== WRAPPED_KEY_NAME)
+    throw words.wrong(`--key: a key that is wrapped is a file ${WRAPPED_KEY_NAME}`);
+  return { key: { kind: 'command', where: command }, keyDirectory };
 }
 
 const VERBS = new Map<string, (rest: readonly string[]) => Promise<void>>([

@@ -10,7 +10,6 @@ import { silentLog } from '#base/log.ts';
 import { systemRandom } from '#base/random.ts';
 import { StoreError } from '#chunk/errors.ts';
 import { FsStore } from '#chunk/fs-store.ts';
-import { MASTER_KEY_BYTES } from '#chunk/master-key.ts';
 import type { ObjectStore } from '#chunk/object-store.ts';
 import { openS3Store } from '#chunk/s3-open.ts';
 import { parseSnapshotId, parseVolumeId } from '#domain/ids.ts';
@@ -24,6 +23,7 @@ import { decodeVolumeRecord } from '#volume/volume-file.ts';
 import { CommandError } from './command-error.ts';
 import { Interrupt } from './image-interrupt.ts';
 import { readExpected } from './verify-expected.ts';
+import { readMasterKey } from './master-key.ts';
 import { plainError } from './plain-errors.ts';
 import { VerifyMeter } from './verify-meter.ts';
 import { reportLines } from './verify-words.ts';
@@ -38,6 +38,8 @@ key check. What is damaged is told with the snapshots, the volumes and the byte 
   --json   the report as JSON
   --store s3://BUCKET/PREFIX, --s3-endpoint URL, --s3-region NAME
            where the objects are, as given to "serve" (or VARVE_STORE, …); without it in objects/ of the data directory
+  --master-key-file FILE, --master-key-command COMMAND
+           as given to "serve" (or VARVE_MASTER_KEY, …)
 
 It only reads, and may run beside the server. It believes no index and no metadata: objects/ and master.key are enough.
 Where a server runs, or its metadata is there, a snapshot that this knows and the store has not is told as damage, too.
@@ -54,7 +56,7 @@ export async function verifyCommand(words: readonly string[]): Promise<void> {
   const snapshot = snapshotText === null ? null : parseSnapshotId(snapshotText);
   if (snapshotText !== null && snapshot === null)
     throw new ConfigError(`verify: "${snapshotText}" is no snapshot id; "npx varve snapshots" shows them`);
-  const masterKey = await readMasterKey(join(dataDirectory, 'master.key'));
+  const masterKey = await readMasterKey(config.masterKey, dataDirectory);
 
   using interrupt = new Interrupt();
   await using objects = await openObjects(config);
@@ -98,12 +100,16 @@ function parseWords(rest: readonly string[]): {
     store: { type: 'string' },
     's3-endpoint': { type: 'string' },
     's3-region': { type: 'string' },
+    'master-key-file': { type: 'string' },
+    'master-key-command': { type: 'string' },
   });
   const [snapshotText = null, ...more] = words.positionals;
   if (more.length > 0) throw words.wrong(`unexpected "${more.join(' ')}"`);
   const [data, store] = [words.text('data'), words.text('store')];
   const [s3Endpoint, s3Region] = [words.text('s3-endpoint'), words.text('s3-region')];
-  const config = readConfig({ data, store, s3Endpoint, s3Region }, process.env);
+  const [masterKeyFile, masterKeyCommand] = [words.text('master-key-file'), words.text('master-key-command')];
+  const places = { data, store, s3Endpoint, s3Region, masterKeyFile, masterKeyCommand };
+  const config = readConfig(places, process.env);
   return { config, snapshotText, json: words.flag('json') };
 }
 
@@ -131,18 +137,6 @@ function asJson(report: VerifyReport, snapshot: string | null, durationMs: numbe
     damages: report.damages,
     strangers: report.strangers,
   };
-}
-
-/** Never made here, as the server makes one for a new store: a verification changes nothing. */
-async function readMasterKey(path: string): Promise<Buffer> {
-  let key: Buffer;
-  try {
-    key = await readFile(path);
-  } catch (error) {
-    throw new CommandError('the master key cannot be read', { cause: error });
-  }
-  if (key.length === MASTER_KEY_BYTES) return key;
-  throw new CommandError(`${path} is no master key: it has ${key.length} bytes instead of ${MASTER_KEY_BYTES}`);
 }
 
 async function isDirectory(path: string): Promise<boolean> {
