@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 
-import { systemClock } from '#base/clock.ts';
+import { type Clock, systemClock } from '#base/clock.ts';
 import { SeededRandom } from '#base/random.ts';
 import { VirtualClock } from '#base/virtual-clock.ts';
 import { BLOCK_BYTES, CHUNK_BYTES } from '#domain/geometry.ts';
@@ -21,6 +21,10 @@ const RESTING = { chunksARest: 1, bytesARest: CHUNK_BYTES, restMs: 1_000, pauseM
 const CHUNKS = 4;
 const A = 'a' as CutId;
 const B = 'b' as CutId;
+/** With a clock by which every read is one of a disk. */
+const SLOW = { ...MERGE_LIMITS };
+let slowMs = 0;
+const slowClock: Clock = { ...systemClock, monotonicMs: () => (slowMs += 5) };
 
 /** A volume of four chunks of ones, and what its data file was asked for. */
 class Scene {
@@ -28,6 +32,8 @@ class Scene {
   readonly io = { readBytes: 0, writtenBytes: 0 };
   readonly clock = new VirtualClock(0);
   readonly merges: MergeLimits;
+  /** Reads of the data file in one step fail; those of other threads do not. */
+  isFailing = false;
   /** What syncs of the data file wait for. */
   gate: Promise<void> = Promise.resolve();
   device!: VolumeDevice;
@@ -49,7 +55,7 @@ class Scene {
 
   async open(bootId = 'boot'): Promise<void> {
     const { merges } = this;
-    const clock = merges === RESTING ? this.clock : systemClock;
+    const clock = merges === RESTING ? this.clock : merges === SLOW ? slowClock : systemClock;
     const files = counted(this.files.process(), this);
     const fetchOrigin = (): never => assert.fail('there is no origin');
     this.device = await VolumeDevice.open(PATH, { generation: 1, bootId, files, fetchOrigin, clock, merges });
@@ -107,6 +113,7 @@ function counted(files: VolumeFiles, scene: Scene): VolumeFiles {
       return {
         ...file,
         read: (target, start, length, position) => {
+          if (scene.isFailing) throw Object.assign(new Error('a bad sector'), { code: 'EIO' });
           io.readBytes += length;
           return file.read(target, start, length, position);
         },
@@ -174,6 +181,36 @@ test('of a block that is written in part, the rest comes along, once', async () 
     [4, 2],
     [1, CHUNK_BYTES - 6 * BLOCK_BYTES - 1],
   ]);
+  await scene.device.close();
+});
+
+test('a read of which other threads do a part ends when they have, also when another part fails', async () => {
+  const scene = await Scene.make(SLOW);
+  scene.device.beginCut(A);
+  for (let block = 0; block < BLOCKS_A_CHUNK; block += 2) scene.write(block * BLOCK_BYTES, BLOCK_BYTES, 2);
+  const target = Buffer.alloc(CHUNK_BYTES);
+  for (let tries = 0; tries < 8; tries += 1) {
+    target.fill(0);
+    const answer = scene.device.read(0, target);
+    if (answer !== undefined) await answer;
+    assert.equal(runsOf(target).length, BLOCKS_A_CHUNK);
+  }
+  let failed = 0;
+  for (let tries = 0; tries < 8; tries += 1) {
+    const answer = Promise.withResolvers<void>();
+    scene.isFailing = true;
+    try {
+      answer.resolve(scene.device.read(0, target));
+    } catch (error) {
+      answer.reject(error);
+    }
+    scene.isFailing = false;
+    await answer.promise.catch(() => (failed += 1));
+    target.fill(7);
+    await turns();
+    assert.deepEqual(runsOf(target), [[7, CHUNK_BYTES]], 'nothing is written to it any more');
+  }
+  assert(failed > 0, 'some of them failed');
   await scene.device.close();
 });
 

@@ -65,8 +65,14 @@ export class PartialSlots {
       const end = Math.ceil((within + length) / BLOCK_BYTES);
       const runLength = Math.min(length, runEnd(partials, at, block, end) * BLOCK_BYTES - within) - done;
       const place = hasBlock(partials, at, block) ? slot : underAt(partials, at);
-      const answer = this.#slotFile.read(place, within + done, target, start + done, runLength);
-      if (answer !== undefined) (later ??= []).push(answer);
+      try {
+        const answer = this.#slotFile.read(place, within + done, target, start + done, runLength);
+        if (answer !== undefined) (later ??= []).push(answer);
+      } catch (error) {
+        if (later === null) throw error;
+        later.push(Promise.reject(error));
+        break;
+      }
       done += runLength;
     }
     if (later !== null) return allOf(later);
