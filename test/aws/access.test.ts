@@ -274,9 +274,8 @@ test('the audit log has every call and no secret, and nobody else may read it; t
     .trimEnd()
     .split('\n')
     .map((line) => JSON.parse(line) as Record<string, unknown>);
-  const calls = lines.map((line) => `${String(line['service'])}:${String(line['operation'])}`);
-  for (const call of ['sts:GetSessionToken', 'ec2:DescribeRegions', 'iam:CreateUser'])
-    assert(calls.includes(call), call);
+  const calls = new Set(lines.map((line) => `${String(line['service'])}:${String(line['operation'])}`));
+  for (const call of ['sts:GetSessionToken', 'ec2:DescribeRegions', 'iam:CreateUser']) assert(calls.has(call), call);
   const { SecretAccessKey: secret, SessionToken: token } = session.Credentials;
   const log = JSON.stringify(server.log);
   for (const value of [secret, token, server.credentials.secretAccessKey]) {

@@ -11,6 +11,7 @@ import {
   type Key,
   type Plan,
   plainPlan,
+  recordOf,
   recordsOf,
   requestTagKeys,
   type Seen,
@@ -37,7 +38,8 @@ export function ec2Plan(asked: Asked): Plan {
   return {
     refs,
     demands: (facts) => {
-      const named = refs.map((ref, index) => seenBy(scope, ref, facts[index]));
+      const own = operationKeys(asked);
+      const named = refs.map((ref, index) => withKeys(seenBy(scope, ref, facts[index]), own));
       const making = made.map((type) => ({ arn: arnOf(scope, type, '*'), keys: madeKeys(type, asked, facts) }));
       return [...demandsOn(action, [...making, ...named, ...others]), ...tagOnCreate(asked)];
     },
@@ -68,6 +70,10 @@ function namedRefs(type: string, { operation, input }: Asked): readonly Ref[] {
   if (type === 'volume') return idsIn(input, VOLUME_MEMBERS).map((id) => ({ kind: 'volume', id }));
   if (type !== 'snapshot') return [];
   const refs: Ref[] = idsIn(input, SNAPSHOT_MEMBERS).map((id) => ({ kind: 'snapshot', id }));
+  for (const mapping of recordsOf(input['BlockDeviceMappings'])) {
+    const id = textOf(recordOf(mapping['Ebs'])['SnapshotId']);
+    if (id !== null) refs.push({ kind: 'snapshot', id });
+  }
   const source = operation === 'CopySnapshot' ? textOf(input['SourceSnapshotId']) : null;
   const region = findRegion(textOf(input['SourceRegion']) ?? '');
   if (source !== null) refs.push({ kind: 'snapshot', id: source, ...(region === null ? {} : { region: region.name }) });
@@ -88,7 +94,8 @@ const OTHER_MEMBERS: ReadonlyMap<string, readonly string[]> = new Map([
 ]);
 
 function namedOthers(type: string, input: Input): readonly string[] {
-  return idsIn(input, OTHER_MEMBERS.get(type) ?? []);
+  const nested = type === 'instance' ? textOf(recordOf(input['InstanceSpecification'])['InstanceId']) : null;
+  return [...idsIn(input, OTHER_MEMBERS.get(type) ?? []), ...(nested === null ? [] : [nested])];
 }
 
 function idsIn(input: Input, members: readonly string[]): readonly string[] {
@@ -111,6 +118,35 @@ function seenBy(scope: Scope, ref: Ref, fact: Fact | undefined): Seen {
     arn: arnOf({ ...scope, region }, 'snapshot', ref.id),
     keys: fact?.kind === 'snapshot' ? snapshotKeys(fact.snapshot) : [],
   };
+}
+
+function withKeys(seen: Seen, keys: readonly Key[]): Seen {
+  return keys.length === 0 ? seen : { arn: seen.arn, keys: [...seen.keys, ...keys] };
+}
+
+/** What some operations say about what they do to a snapshot: with whom it is shared, for how long it is locked. */
+function operationKeys({ operation, input }: Asked): readonly Key[] {
+  if (operation === 'LockSnapshot') {
+    return [
+      ...optional('ec2:snapshotlockduration', numberOf(input['LockDuration'])),
+      ...optional('ec2:snapshotcooloffperiod', numberOf(input['CoolOffPeriod'])),
+    ];
+  }
+  if (operation !== 'ModifySnapshotAttribute') return [];
+  const permission = recordOf(input['CreateVolumePermission']);
+  const flat = { users: textsOf(input['UserIds']), groups: textsOf(input['GroupNames']) };
+  const said = (member: 'Add' | 'Remove'): readonly Key[] => {
+    const items = recordsOf(permission[member]);
+    const isFlat = input['OperationType'] === member.toLowerCase();
+    const users = [...items.flatMap((item) => textsOf(item['UserId'])), ...(isFlat ? flat.users : [])];
+    const groups = [...items.flatMap((item) => textsOf(item['Group'])), ...(isFlat ? flat.groups : [])];
+    const name = member.toLowerCase();
+    return [
+      ...(users.length === 0 ? [] : [[`ec2:${name}/userid`, users] as const]),
+      ...(groups.length === 0 ? [] : [[`ec2:${name}/group`, groups] as const]),
+    ];
+  };
+  return [...said('Add'), ...said('Remove'), ...optional('ec2:attribute', textOf(input['Attribute']))];
 }
 
 export function volumeKeys(volume: Volume): readonly Key[] {

@@ -1,5 +1,4 @@
 import type { Fact, Ref } from '#control/identity/facts.ts';
-import type { Scope } from '#domain/volume.ts';
 import {
   type Asked,
   demandsOn,
@@ -57,7 +56,7 @@ function ebsKeys(fact: Fact | undefined): readonly Key[] {
 /** The recycle bin's rules. */
 export function rbinPlan({ scope, operation, input }: Asked): Plan {
   const tags = operation.startsWith('Untag') ? [] : tagsOf(input['Tags']);
-  return ruledPlan(scope, {
+  return ruledPlan({
     action: `rbin:${operation}`,
     prefix: `arn:aws:rbin:${scope.region}:${scope.account}:rule/`,
     id: textOf(input['Identifier']) ?? idOfArn(input['ResourceArn']),
@@ -71,7 +70,8 @@ export function rbinPlan({ scope, operation, input }: Asked): Plan {
 /** Lifecycle policies. */
 export function dlmPlan({ scope, operation, input }: Asked): Plan {
   const id = textOf(input['PolicyId']) ?? idOfArn(input['ResourceArn']);
-  return ruledPlan(scope, {
+  const role = textOf(input['ExecutionRoleArn']);
+  const plan = ruledPlan({
     action: `dlm:${operation}`,
     prefix: `arn:aws:dlm:${scope.region}:${scope.account}:policy/`,
     id,
@@ -80,6 +80,11 @@ export function dlmPlan({ scope, operation, input }: Asked): Plan {
     untagged: textsOf(input['TagKeys']),
     ref: id === null ? null : { kind: 'lifecycle-policy', id },
   });
+  if (role === null) return plan;
+  // Who gives a role to a service could do with it whatever the role may.
+  const passed: Key = ['iam:passedtoservice', ['dlm.amazonaws.com']];
+  const passing = demandsOn('iam:PassRole', [{ arn: role, keys: [passed] }]);
+  return { refs: plan.refs, demands: (facts) => [...plan.demands(facts), ...passing] };
 }
 
 interface Ruled {
@@ -92,7 +97,7 @@ interface Ruled {
   readonly ref: Ref | null;
 }
 
-function ruledPlan(_scope: Scope, { action, prefix, id, isMaking, tags, untagged, ref }: Ruled): Plan {
+function ruledPlan({ action, prefix, id, isMaking, tags, untagged, ref }: Ruled): Plan {
   const keys = [...requestTagKeys(tags), ...untagKeys(untagged)];
   const named = isMaking ? '*' : id;
   if (named === null) return plainPlan(demandsOn(action, [], keys));
