@@ -1,7 +1,10 @@
+import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { assert } from '#base/assert.ts';
 import type { MasterKeySource } from '#chunk/master-key-source.ts';
 import { isS3Region, parseS3Endpoint, parseS3Url, type S3Location } from '#chunk/s3-location.ts';
+import { type LimitSettings, NO_LIMIT_SETTINGS } from '#control/limits.ts';
+import { parseLimitSettings } from '#control/limit-settings.ts';
 import type { RegionName } from '#domain/ids.ts';
 import { findRegion } from '#domain/region.ts';
 
@@ -32,6 +35,8 @@ export interface Config {
   readonly encryptVolumes: boolean;
   /** How fast a volume made from a snapshot is filled in the background, in MiB a second; 0: what is not read stays where it is. */
   readonly hydrationMib: number;
+  /** What accounts may have, where it is not as by default. */
+  readonly limits: LimitSettings;
   /** Where the master key is; never the key itself. */
   readonly masterKey: MasterKeySource;
   /** Paths of PEM files; with them the API speaks HTTPS. */
@@ -49,6 +54,7 @@ export interface ConfigOptions {
   readonly s3Region?: string | undefined;
   readonly encryptVolumes?: boolean | undefined;
   readonly hydrationRate?: string | undefined;
+  readonly limits?: string | undefined;
   readonly masterKeyFile?: string | undefined;
   readonly masterKeyCommand?: string | undefined;
   readonly tlsCert?: string | undefined;
@@ -75,6 +81,7 @@ export function readConfig(options: ConfigOptions, environment: Readonly<Record<
     nbdTcp: nbdTcp === undefined || nbdTcp === '' ? null : parseAddress('--nbd-tcp', nbdTcp),
     s3: s3Of(options, environment),
     hydrationMib: rateOf(options.hydrationRate ?? environment['VARVE_HYDRATION_RATE'] ?? HYDRATION_MIB_DEFAULT),
+    limits: limitsOf(options.limits ?? environment['VARVE_LIMITS'] ?? ''),
     encryptVolumes: options.encryptVolumes ?? isOn('VARVE_ENCRYPT_VOLUMES', environment),
     masterKey: masterKeyOf(options, environment),
     tls: tlsOf(options.tlsCert ?? environment['VARVE_TLS_CERT'], options.tlsKey ?? environment['VARVE_TLS_KEY']),
@@ -134,6 +141,18 @@ function rateOf(text: string): number {
     throw new ConfigError(`--hydration-rate: "${text}" is not a number of MiB a second (0 to ${HYDRATION_MIB_MAX})`);
   }
   return rate;
+}
+
+/** A file, or its content: what begins with a brace is no path that anybody uses. */
+function limitsOf(text: string): LimitSettings {
+  if (text === '') return NO_LIMIT_SETTINGS;
+  const isInline = text.trimStart().startsWith('{');
+  const where = isInline ? '--limits' : `--limits: ${text}`;
+  try {
+    return parseLimitSettings(isInline ? text : readFileSync(text, 'utf8'));
+  } catch (error) {
+    throw new ConfigError(`${where}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
 }
 
 function tlsOf(certPath: string | undefined, keyPath: string | undefined): Config['tls'] {

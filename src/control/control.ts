@@ -6,7 +6,7 @@ import type { MetaStore } from '#meta/meta-store.ts';
 import type { VolumeHost } from '#volume/host.ts';
 import { Intents } from './intents.ts';
 import type { KeyVault } from './kms/vault.ts';
-import type { Limits } from './limits.ts';
+import { limits, type Limits, type LimitSettings } from './limits.ts';
 import type { ControlPorts, TaskName } from './ports.ts';
 import { collectChunks } from './tasks/collect-chunks.ts';
 import { TaskDriver } from './tasks/driver.ts';
@@ -29,6 +29,8 @@ export interface ControlParts {
   readonly random: Random;
   readonly log: Log;
   readonly limits: Limits;
+  /** Accounts that have other limits; by default none. */
+  readonly accountLimits?: LimitSettings['accounts'];
   /** 32 bytes. */
   readonly tokenKey: Uint8Array;
   readonly vault: KeyVault;
@@ -49,8 +51,12 @@ export interface Control extends AsyncDisposable {
 
 export function makeControl(parts: ControlParts): Control {
   assert(parts.tokenKey.length === 32, 'the token key has 32 bytes');
+  const ofAccounts = new Map(
+    [...(parts.accountLimits ?? [])].map(([account, own]) => [account, limits({ ...parts.limits, ...own })]),
+  );
   const ports: ControlPorts = {
     ...parts,
+    limitsOf: (account) => ofAccounts.get(account) ?? parts.limits,
     intents: new Intents(),
     writeGates: new WriteGates(),
     wake: (name) => driver.wake(name),

@@ -91,7 +91,7 @@ async function recordDirect(
     assert(!isVolumeId(again), 'the token of a snapshot names a snapshot');
     return { again };
   }
-  const { directSnapshotCountMax, snapshotCountMax, tagCountMax } = ports.limits;
+  const { directSnapshotCountMax, snapshotCountMax, tagCountMax } = ports.limitsOf(scope.account);
   const parent = request.parent === null ? null : await snapshotIn(tx, scope, request.parent);
   checkStart(request, parent);
   const tags = tagsOf(EC2_TAG_RULES, request.tags, tagCountMax);

@@ -1,12 +1,15 @@
 import { assert } from '#base/assert.ts';
+import type { AccountId } from '#domain/ids.ts';
 
 /** What an account and a region may have, and how long things take at most. Every number has a unit in its name. */
 export interface Limits {
   readonly volumeCountMax: number;
   readonly volumeGibTotalMax: number;
   readonly snapshotCountMax: number;
-  /** Of an account in a region, all volumes together. The limit a volume has comes from its type (domain/volume-type.ts). */
+  /** Of an account in a region, all volumes together. */
   readonly pendingSnapshotCountMax: number;
+  /** Snapshots of one volume that may be pending at once; 0: as AWS says for its type (domain/volume-type.ts). */
+  readonly pendingSnapshotsPerVolumeMax: number;
   /** Least time between two snapshots of one volume, by when they were asked for; 0: no limit. */
   readonly snapshotIntervalMsMin: number;
   /** EBS direct snapshots being written. */
@@ -39,6 +42,7 @@ export const DEFAULT_LIMITS: Limits = {
   volumeGibTotalMax: 1024 * 1024 * 1024,
   snapshotCountMax: 1_000_000,
   pendingSnapshotCountMax: 1000,
+  pendingSnapshotsPerVolumeMax: 0,
   // AWS: 15 s. Off by default: nothing here gets slower by it, and tests and loops need not wait.
   snapshotIntervalMsMin: 0,
   directSnapshotCountMax: 100,
@@ -57,6 +61,30 @@ export const DEFAULT_LIMITS: Limits = {
   uploadConcurrencyMax: 4,
   progressPeriodMs: 500,
 };
+
+/** Those that an installation sets, for all accounts or for one. The others are of the server as a whole. */
+export const ACCOUNT_LIMITS = [
+  'volumeCountMax',
+  'volumeGibTotalMax',
+  'snapshotCountMax',
+  'pendingSnapshotCountMax',
+  'pendingSnapshotsPerVolumeMax',
+  'snapshotIntervalMsMin',
+  'directSnapshotCountMax',
+  'pendingCopyCountMax',
+  'modificationCountMax',
+  'tagCountMax',
+] as const satisfies readonly (keyof Limits)[];
+
+export type AccountLimits = Pick<Limits, (typeof ACCOUNT_LIMITS)[number]>;
+
+/** What differs from the default, and what of one account differs from that. */
+export interface LimitSettings {
+  readonly general: Partial<AccountLimits>;
+  readonly accounts: ReadonlyMap<AccountId, Partial<AccountLimits>>;
+}
+
+export const NO_LIMIT_SETTINGS: LimitSettings = { general: {}, accounts: new Map() };
 
 /** The default limits with some of them replaced. */
 export function limits(some: Partial<Limits> = {}): Limits {

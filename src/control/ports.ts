@@ -1,6 +1,7 @@
 import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import type { Random } from '#base/random.ts';
+import type { AccountId } from '#domain/ids.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
 import type { VolumeHost } from '#volume/host.ts';
 import type { Intents } from './intents.ts';
@@ -27,7 +28,10 @@ export interface ControlPorts {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** Of every account, and of the server. */
   readonly limits: Limits;
+  /** With what is set for one account. */
+  readonly limitsOf: (account: AccountId) => Limits;
   /** Starts a task soon. */
   readonly wake: (task: TaskName) => void;
   /** 32 bytes; signs block tokens, seals page tokens. */

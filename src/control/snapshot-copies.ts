@@ -58,7 +58,7 @@ async function record(
     assert(isSnapshotId(again), 'the token of a snapshot names a snapshot');
     return { again };
   }
-  const { pendingCopyCountMax, snapshotCountMax, tagCountMax } = ports.limits;
+  const { pendingCopyCountMax, snapshotCountMax, tagCountMax } = ports.limitsOf(scope.account);
   const source = await sourceOf(tx, scope, request);
   const tags = tagsOf(EC2_TAG_RULES, request.tags, tagCountMax);
   if ((await tx.snapshots.countCopies(scope)) >= pendingCopyCountMax) {

@@ -151,7 +151,7 @@ export async function planSnapshot(
   if (volume.state !== 'available') {
     refuse({ kind: 'wrong-state', resource: 'volume', id: volume.id, state: volume.state });
   }
-  const tags = tagsOf(TAG_RULES[request.face], request.tags, ports.limits.tagCountMax);
+  const tags = tagsOf(TAG_RULES[request.face], request.tags, ports.limitsOf(volume.account).tagCountMax);
   const parent = await checkSnapshotLimits(ports, tx, volume);
   return {
     account: volume.account,
@@ -197,8 +197,9 @@ export async function cutVolume(ports: ControlPorts, volume: Volume, cut: CutId)
 
 /** Refuses what is too much; answers the new snapshot's parent. */
 async function checkSnapshotLimits(ports: ControlPorts, tx: Tx, volume: Volume): Promise<SnapshotId | null> {
-  const { snapshotCountMax, pendingSnapshotCountMax, snapshotIntervalMsMin } = ports.limits;
-  const perVolumeMax = VOLUME_TYPES[volume.type].pendingSnapshotsMax;
+  const { snapshotCountMax, pendingSnapshotCountMax, pendingSnapshotsPerVolumeMax, snapshotIntervalMsMin } =
+    ports.limitsOf(volume.account);
+  const perVolumeMax = pendingSnapshotsPerVolumeMax || VOLUME_TYPES[volume.type].pendingSnapshotsMax;
   const pending = await tx.snapshots.ofVolume(volume.id, 'pending', null, perVolumeMax);
   const cutting = await tx.snapshots.ofVolume(volume.id, 'cutting', null, perVolumeMax);
   const completed = await tx.snapshots.ofVolume(volume.id, 'completed', null, 1);

@@ -39,7 +39,7 @@ export interface TagsChanged {
  * tag-key-reserved, limit.
  */
 export async function setTags(ports: ControlPorts, scope: Scope, request: SetTags): Promise<TagsChanged> {
-  const { tagCountMax } = ports.limits;
+  const { tagCountMax } = ports.limitsOf(scope.account);
   const set = tagsOf(TAG_RULES[request.face], request.tags, tagCountMax);
   return await changeTags(ports, scope, request, (tags) => withTags(tags, set, tagCountMax));
 }

@@ -100,7 +100,7 @@ async function record(
     return { again };
   }
   const source = await volumeIn(tx, scope, request.source);
-  const tags = tagsOf(EC2_TAG_RULES, request.tags, ports.limits.tagCountMax);
+  const tags = tagsOf(EC2_TAG_RULES, request.tags, ports.limitsOf(scope.account).tagCountMax);
   const volume: Volume = {
     ...planCopy(source, request),
     ...scope,

@@ -76,7 +76,7 @@ async function record(
     return { volume, modification: { ...modification, grownAtMs: nowMs - modifyingMs - optimizingMs } };
   }
   const recentMs = checkRate(ports, volume, nowMs);
-  const { volumeGibTotalMax } = ports.limits;
+  const { volumeGibTotalMax } = ports.limitsOf(scope.account);
   if ((await tx.volumes.count(scope)).sizeGib + to.sizeGib - from.sizeGib > volumeGibTotalMax) {
     refuse({ kind: 'volume-modification', volume: id, why: 'size-limit', max: volumeGibTotalMax });
   }
@@ -88,7 +88,7 @@ async function record(
 /** Answers when the volume was modified in the last day. */
 function checkRate(ports: ControlPorts, volume: Volume, nowMs: number): readonly number[] {
   const { id, modification } = volume;
-  const { modificationCountMax, modificationWindowMs } = ports.limits;
+  const { modificationCountMax, modificationWindowMs } = ports.limitsOf(volume.account);
   if (modification !== null) {
     const { state } = modificationStatus(modification, ports.limits, nowMs);
     if (state !== 'completed') refuse({ kind: 'volume-modification', volume: id, why: 'in-progress', state });

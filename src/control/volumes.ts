@@ -140,7 +140,7 @@ async function planNewVolume(
 ): Promise<Volume> {
   if (findZone(scope.region, request.zone) === null) refuse({ kind: 'zone-not-found', zone: request.zone });
   if (request.name !== null) checkName(request.name, 'name');
-  const tags = tagsOf(TAG_RULES[request.face], request.tags, ports.limits.tagCountMax);
+  const tags = tagsOf(TAG_RULES[request.face], request.tags, ports.limitsOf(scope.account).tagCountMax);
   const origin = request.origin === null ? null : await snapshotUsable(tx, scope, request.origin);
   if (origin !== null && origin.state !== 'completed') {
     refuse({ kind: 'wrong-state', resource: 'snapshot', id: origin.id, state: origin.state });
@@ -208,7 +208,7 @@ function checkDiskSize(sizeGib: number): void {
 
 /** Refuses: limit. */
 export async function checkVolumeLimits(ports: ControlPorts, tx: Tx, scope: Scope, sizeGib: number): Promise<void> {
-  const { volumeCountMax, volumeGibTotalMax } = ports.limits;
+  const { volumeCountMax, volumeGibTotalMax } = ports.limitsOf(scope.account);
   const have = await tx.volumes.count(scope);
   if (have.count >= volumeCountMax) refuse({ kind: 'limit', limit: 'volumes', max: volumeCountMax });
   if (have.sizeGib + sizeGib > volumeGibTotalMax)
