@@ -8,7 +8,7 @@ import { SeededRandom, systemRandom } from '#base/random.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { parseAccountId } from '#domain/ids.ts';
 import { defineFace } from './handler.ts';
-import { rootCaller } from '#control/identity/callers.ts';
+import { onlyRoot } from './access/root-access.fake.ts';
 import { createApiServer } from './server.ts';
 import { SigningClient } from './signing-client.fake.ts';
 
@@ -41,10 +41,7 @@ test('no bytes make the server hang, fail or say what it should not', async (con
   const server = createApiServer({
     ports: parts as ControlPorts,
     faces: [face],
-    findCaller: async (id) =>
-      id === KEY.accessKeyId
-        ? { kind: 'found', caller: rootCaller({ ...KEY, account: ACCOUNT }) }
-        : { kind: 'unknown' },
+    findCaller: onlyRoot({ ...KEY, account: ACCOUNT }),
     onBroken: (error) => broken.push(error),
   });
   const { port } = await server.listen(0, '127.0.0.1');

@@ -10,7 +10,7 @@ import { refuse } from '#domain/errors.ts';
 import { parseAccountId } from '#domain/ids.ts';
 import { VolumeHostError } from '#volume/host.ts';
 import { type CallContext, defineFace, type Face, type Handlers } from './handler.ts';
-import { rootCaller } from '#control/identity/callers.ts';
+import { onlyRoot } from './access/root-access.fake.ts';
 import { API_LIMITS, type ApiLimits } from './limits.ts';
 import { type ApiServer, createApiServer } from './server.ts';
 import { type ClientRequest, rawExchange, SigningClient } from './signing-client.fake.ts';
@@ -53,10 +53,7 @@ class Scene implements AsyncDisposable {
       ports: fakePorts(this),
       faces: [face, ...(options.faces ?? [])],
       limits: { ...API_LIMITS, ...options.limits },
-      findCaller: async (id) =>
-        id === KEY.accessKeyId
-          ? { kind: 'found', caller: rootCaller({ ...KEY, account: ACCOUNT }) }
-          : { kind: 'unknown' },
+      findCaller: onlyRoot({ ...KEY, account: ACCOUNT }),
       onBroken: (error) => this.broken.push(error),
     });
   }
