@@ -12,7 +12,7 @@ import { beginningWords } from './host-words.ts';
 import { removeServerFile, serverFilePath, writeServerFile } from './server-file.ts';
 
 /** The launcher and the terminal may both send a signal for one Ctrl-C. A second one comes later than that. */
-const SECOND_SIGNAL_MS = 300;
+const SECOND_SIGNAL_MS = 500;
 const INTERRUPTED = 130;
 
 /**

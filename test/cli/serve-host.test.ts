@@ -139,7 +139,7 @@ test('Ctrl-C says who is disconnected; the second one ends the server at once', 
   const host = Number((await run('cat', [join(data, 'run', 'host.lock.holder')])).stdout);
   process.kill(host, 'SIGSTOP'); // It does not answer, so that the stop takes long.
   third.child.kill('SIGINT');
-  await systemClock.sleep(500);
+  await systemClock.sleep(1000);
   third.child.kill('SIGINT');
   assert.equal((await third.exited)[0], 130);
   assert.match(third.said.errors, /ended at once/);
