@@ -1,5 +1,6 @@
 import { assert } from '#base/assert.ts';
-import { refuse } from '#domain/errors.ts';
+import type { Encryption } from '#domain/encryption.ts';
+import { DomainError, refuse } from '#domain/errors.ts';
 import { COPIED_VOLUME_ID, cutIdOf, newSnapshotId, type RegionName, type SnapshotId } from '#domain/ids.ts';
 import { NO_SNAPSHOT_DETAILS, type Snapshot } from '#domain/snapshot.ts';
 import { EC2_TAG_RULES, type Tag, tagsOf } from '#domain/tags.ts';
@@ -7,6 +8,8 @@ import type { Face, Scope } from '#domain/volume.ts';
 import type { ReadTx, Tx } from '#meta/meta-store.ts';
 import { type FoundAgain, once } from './creation.ts';
 import { findTokenResult, recordToken, type TokenUse } from './idempotency.ts';
+import type { Caller } from './kms/access.ts';
+import { encryptionCall, type EncryptionAsked, encryptionOfCopy, NOTHING_ASKED } from './kms/volume-encryption.ts';
 import { isSnapshotId, snapshotBegun, snapshotUsable } from './lookup.ts';
 import type { ControlPorts } from './ports.ts';
 import { checkSnapshotCount } from './snapshots.ts';
@@ -26,8 +29,15 @@ export interface CopySnapshot {
   readonly tags: readonly Tag[];
   /** Shown with the copy; null: nothing was asked for. */
   readonly completionDurationMinutes: number | null;
+  /** What the request says about encryption; missing: nothing. */
+  readonly encryption?: EncryptionAsked;
+  /** Whose permissions for the KMS keys count; missing: the account's. */
+  readonly caller?: Caller;
   readonly token: string | null;
 }
+
+/** What a copy shows whose key may not be used: AWS looks at keys after it has answered. */
+const KEY_UNUSABLE = 'Given key ID is not accessible';
 
 /**
  * Resolves with the pending copy. Refuses: not-found (the source is not there, or not shared with the account), wrong-state
@@ -36,12 +46,32 @@ export interface CopySnapshot {
 export async function copySnapshot(ports: ControlPorts, scope: Scope, request: CopySnapshot): Promise<Snapshot> {
   const { snapshot } = await once<SnapshotId, { readonly snapshot: Snapshot }>(ports, {
     newId: () => newSnapshotId(ports.random),
-    make: async (id) => await ports.meta.transact((tx) => record(ports, tx, scope, id, request)),
+    make: async (id) => {
+      const encryption = await encryptionFor(ports, scope, request);
+      return await ports.meta.transact((tx) => record(ports, tx, scope, id, request, encryption));
+    },
     findAgain: (id) => ports.meta.read(async (tx) => ({ snapshot: await snapshotBegun(tx, id) })),
     isSettled: () => true,
   });
   ports.wake('upload-snapshots');
   return snapshot;
+}
+
+/** `unusable`: the copy fails. Refuses: not-found, wrong-state; key-unusable, when there is no such key at all. */
+async function encryptionFor(
+  ports: ControlPorts,
+  scope: Scope,
+  request: CopySnapshot,
+): Promise<Encryption | 'unusable' | null> {
+  const source = await findCopySource(ports, scope, request);
+  const call = encryptionCall(ports, scope, request.caller ?? null);
+  try {
+    return await encryptionOfCopy(call, request.encryption ?? NOTHING_ASKED, source);
+  } catch (error) {
+    const failure = error instanceof DomainError ? error.failure : null;
+    if (failure?.kind === 'key-unusable' && failure.problem !== 'not-found') return 'unusable';
+    throw error;
+  }
 }
 
 async function record(
@@ -50,8 +80,9 @@ async function record(
   scope: Scope,
   id: SnapshotId,
   request: CopySnapshot,
+  encryption: Encryption | 'unusable' | null,
 ): Promise<{ readonly snapshot: Snapshot } | FoundAgain<SnapshotId>> {
-  const { token, ...rest } = request;
+  const { token, caller: _caller, ...rest } = request;
   const use: TokenUse = { purpose: 'copy-snapshot', token, request: rest };
   const again = await findTokenResult(tx, scope, use);
   if (again !== null) {
@@ -68,6 +99,9 @@ async function record(
   const { face, description, completionDurationMinutes } = request;
   const snapshot: Snapshot = {
     ...copyOf(source, scope, id, ports.clock.nowMs()),
+    ...(encryption === 'unusable'
+      ? { state: 'error', stateMessage: KEY_UNUSABLE, encryption: null, released: true }
+      : { encryption }),
     face,
     description,
     completionDurationMinutes,

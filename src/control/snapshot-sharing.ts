@@ -3,6 +3,7 @@ import type { SnapshotId } from '#domain/ids.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
 import type { Scope } from '#domain/volume.ts';
 import type { ReadTx } from '#meta/meta-store.ts';
+import { isManagedKey } from './kms/managed-keys.ts';
 import { snapshotIn } from './lookup.ts';
 import type { ControlPorts } from './ports.ts';
 import { publicSharingOf } from './public-sharing.ts';
@@ -45,9 +46,13 @@ export async function checkSharing(
 
 async function checkShare(tx: ReadTx, scope: Scope, id: SnapshotId, { add }: ShareSnapshot): Promise<Snapshot> {
   const snapshot = await snapshotIn(tx, scope, id);
+  const { encryption } = snapshot;
+  if (add.length > 0 && encryption !== null && (await isManagedKey(tx, scope, encryption.keyArn))) {
+    refuse({ kind: 'not-permitted', what: 'Encrypted snapshots with EBS default key cannot be shared' });
+  }
   if (!add.includes('all')) return snapshot;
-  if (snapshot.encryption !== null) {
-    refuse({ kind: 'not-permitted', what: 'Encrypted snapshots with EBS default key cannot be shared publicly' });
+  if (encryption !== null) {
+    refuse({ kind: 'not-permitted', what: 'Encrypted snapshots cannot be shared publicly' });
   }
   if ((await publicSharingOf(tx, scope)) !== 'unblocked') {
     refuse({

@@ -181,6 +181,7 @@ export async function planSnapshot(
     touchedAtMs: null,
     lineage: volume.lineage,
     ...NO_SNAPSHOT_DETAILS,
+    encryption: volume.encryption,
     productCodes: volume.productCodes,
     tags,
   };

@@ -1,4 +1,5 @@
 import { assert } from '#base/assert.ts';
+import type { Encryption } from '#domain/encryption.ts';
 import { refuse } from '#domain/errors.ts';
 import { gibToBytes } from '#domain/geometry.ts';
 import { newSnapshotId, newVolumeId, type SnapshotId, type VolumeId } from '#domain/ids.ts';
@@ -17,6 +18,8 @@ import { giveUpVolume, retireVolume } from './deletion.ts';
 import { isHostError } from './host-failure.ts';
 import { findTokenResult, recordToken, type TokenUse } from './idempotency.ts';
 import { eachOnce, isVolumeId, type Ref, snapshotUsable, volumeIn, volumeNamed, volumeOf } from './lookup.ts';
+import type { Caller } from './kms/access.ts';
+import { encryptionCall, type EncryptionAsked, encryptionOfVolume, NOTHING_ASKED } from './kms/volume-encryption.ts';
 import { endOperations, operationsOf, startOperations } from './operations.ts';
 import { mergedRows, readPage, slicePage } from './pages.ts';
 import type { ControlPorts } from './ports.ts';
@@ -46,6 +49,10 @@ export interface CreateVolume {
   /** MiB/s at which it is filled from its origin; null or missing: as the server is set. */
   readonly initializationRateMibps?: number | null;
   readonly tags: readonly Tag[];
+  /** What the request says about encryption; missing: nothing. */
+  readonly encryption?: EncryptionAsked;
+  /** Whose permissions for the KMS key count; missing: the account's. */
+  readonly caller?: Caller;
   /** Client token: the same request again answers the volume it made. */
   readonly token: string | null;
   /** Lightsail's operation type to record (`CreateDisk`); null: none. */
@@ -83,7 +90,8 @@ async function makeVolume(
   id: VolumeId,
   request: CreateVolume,
 ): Promise<VolumeCreated | FoundAgain<VolumeId>> {
-  const intent = await ports.meta.transact((tx) => recordVolume(ports, tx, scope, id, request));
+  const encryption = await encryptionFor(ports, scope, request);
+  const intent = await ports.meta.transact((tx) => recordVolume(ports, tx, scope, id, request, encryption));
   if ('again' in intent) return intent;
   const { volume, operations } = intent;
   if (volume.staging !== null) {
@@ -107,21 +115,30 @@ async function makeVolume(
   }
 }
 
+/** Before the record is made: the key is asked for outside of its transaction. Disks of Lightsail are encrypted when what they are made of is. */
+async function encryptionFor(ports: ControlPorts, scope: Scope, request: CreateVolume): Promise<Encryption | null> {
+  const { origin: id, face, encryption: asked = NOTHING_ASKED } = request;
+  const origin = id === null ? null : await ports.meta.read((tx) => snapshotUsable(tx, scope, id));
+  if (face === 'lightsail' && (origin?.encryption ?? null) === null) return null;
+  return await encryptionOfVolume(encryptionCall(ports, scope, request.caller ?? null), asked, origin);
+}
+
 async function recordVolume(
   ports: ControlPorts,
   tx: Tx,
   scope: Scope,
   id: VolumeId,
   request: CreateVolume,
+  encryption: Encryption | null,
 ): Promise<VolumeCreated | FoundAgain<VolumeId>> {
-  const { token, operation, ...rest } = request;
+  const { token, operation, caller: _caller, ...rest } = request;
   const use: TokenUse = { purpose: 'create-volume', token, request: rest };
   const again = await findTokenResult(tx, scope, use);
   if (again !== null) {
     assert(isVolumeId(again), 'the token of a volume names a volume');
     return { again };
   }
-  const volume = await planNewVolume(ports, tx, scope, id, request);
+  const volume = await planNewVolume(ports, tx, scope, id, request, encryption);
   await checkVolumeLimits(ports, tx, scope, volume.sizeGib);
   if (volume.name !== null && !(await tx.names.claim(scope, volume.name, id))) {
     refuse({ kind: 'name-taken', name: volume.name });
@@ -137,6 +154,7 @@ async function planNewVolume(
   scope: Scope,
   id: VolumeId,
   request: CreateVolume,
+  encryption: Encryption | null,
 ): Promise<Volume> {
   if (findZone(scope.region, request.zone) === null) refuse({ kind: 'zone-not-found', zone: request.zone });
   if (request.name !== null) checkName(request.name, 'name');
@@ -168,9 +186,10 @@ async function planNewVolume(
     generation: 1,
     lineage: lineageOf(id, origin),
     ...NO_VOLUME_DETAILS,
+    encryption,
     initializationRateMibps,
     productCodes: origin?.productCodes ?? [],
-    staging: origin === null ? null : await stageForeign(ports, tx, scope, origin),
+    staging: origin === null ? null : await stageForeign(ports, tx, scope, origin, encryption),
     tags,
   };
 }
@@ -179,10 +198,16 @@ async function planNewVolume(
  * Volumes read through to their own account's chunks only: what another account shares is copied first, for this volume
  * alone. Null: it is the account's own.
  */
-async function stageForeign(ports: ControlPorts, tx: Tx, scope: Scope, origin: Snapshot): Promise<SnapshotId | null> {
+async function stageForeign(
+  ports: ControlPorts,
+  tx: Tx,
+  scope: Scope,
+  origin: Snapshot,
+  encryption: Encryption | null,
+): Promise<SnapshotId | null> {
   if (origin.account === scope.account) return null;
   const copy = copyOf(origin, scope, newSnapshotId(ports.random), ports.clock.nowMs());
-  await tx.snapshots.insert({ ...copy, isStaging: true });
+  await tx.snapshots.insert({ ...copy, encryption, isStaging: true });
   return copy.id;
 }
 

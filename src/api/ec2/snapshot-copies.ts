@@ -1,4 +1,5 @@
 import type { CallContext, Handler } from '#api/handler.ts';
+import { kmsCallOf } from '#api/kms/calls.ts';
 import * as control from '#control/snapshot-copies.ts';
 import type { RegionName } from '#domain/ids.ts';
 import { findRegion } from '#domain/region.ts';
@@ -36,6 +37,8 @@ export const copySnapshot: Handler<CopySnapshotRequest, OutputOf<'ec2', 'CopySna
     description,
     tags,
     completionDurationMinutes,
+    encryption: { isEncrypted: request.Encrypted === true, key: request.KmsKeyId ?? null },
+    caller: kmsCallOf(context).caller,
     token: clientToken(undefined, context),
   });
   return { SnapshotId: copy.id, Tags: tagViews(copy.tags) };
@@ -77,5 +80,4 @@ function refuseEncryption(request: CopySnapshotRequest): void {
   if (request.KmsKeyId !== undefined && request.Encrypted !== true) {
     throw invalidCombination('The parameter KmsKeyId requires the parameter Encrypted to be set.');
   }
-  if (request.Encrypted === true) throw unsupportedRequest('Encrypted copies are not supported by this server yet.');
 }

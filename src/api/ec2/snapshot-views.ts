@@ -18,6 +18,7 @@ export function snapshotView(snapshot: Snapshot): SnapshotView {
     State: stateOf(snapshot),
     Progress: progressOf(snapshot),
     StorageTier: 'standard',
+    ...(snapshot.encryption === null ? {} : { DataEncryptionKeyId: snapshot.encryption.dataKeyId }),
     ...(snapshot.stateMessage === null ? {} : { StateMessage: snapshot.stateMessage }),
     ...(snapshot.completedAtMs === null ? {} : { CompletionTime: new Date(snapshot.completedAtMs) }),
     ...transferOf(snapshot),
@@ -28,7 +29,8 @@ export function snapshotView(snapshot: Snapshot): SnapshotView {
 function commonView(snapshot: Snapshot): SnapshotView {
   return {
     Description: snapshot.description,
-    Encrypted: false,
+    Encrypted: snapshot.encryption !== null,
+    ...(snapshot.encryption === null ? {} : { KmsKeyId: snapshot.encryption.keyArn }),
     OwnerId: snapshot.account,
     SnapshotId: snapshot.id,
     StartTime: new Date(snapshot.startedAtMs),
@@ -65,7 +67,7 @@ function volumeIdOf(snapshot: Snapshot): string {
 export const snapshotFilters: FilterTable<Snapshot> = {
   named: new Map<string, FilterTexts<Snapshot>>([
     ['description', (snapshot) => [snapshot.description]],
-    ['encrypted', () => ['false']],
+    ['encrypted', (snapshot) => [String(snapshot.encryption !== null)]],
     // Only Amazon's own snapshots have an alias, and there are none here.
     ['owner-alias', () => []],
     ['owner-id', (snapshot) => [snapshot.account]],

@@ -1,4 +1,5 @@
 import type { CallContext, Handler } from '#api/handler.ts';
+import { kmsCallOf } from '#api/kms/calls.ts';
 import { findUsableSnapshot } from '#control/snapshots.ts';
 import * as control from '#control/volumes.ts';
 import { refuse } from '#domain/errors.ts';
@@ -39,6 +40,8 @@ export const createVolume: Handler<CreateVolumeRequest, OutputOf<'ec2', 'CreateV
     ...shape,
     origin: originId,
     initializationRateMibps: request.VolumeInitializationRate ?? null,
+    encryption: { isEncrypted: request.Encrypted === true, key: request.KmsKeyId ?? null },
+    caller: kmsCallOf(context).caller,
     tags,
     token,
     operation: null,
@@ -49,8 +52,7 @@ export const createVolume: Handler<CreateVolumeRequest, OutputOf<'ec2', 'CreateV
 /** What this server cannot give is refused, not left out: the client would believe that it has it. */
 function refuseUnbuilt(request: CreateVolumeRequest): void {
   if (request.OutpostArn !== undefined) throw unsupportedRequest('Outposts are not supported by this server.');
-  if (request.Encrypted === true) throw unsupportedRequest('Encrypted volumes are not supported by this server yet.');
-  if (request.KmsKeyId !== undefined) {
+  if (request.KmsKeyId !== undefined && request.Encrypted !== true) {
     throw invalidCombination('The parameter KmsKeyId requires the parameter Encrypted to be set.');
   }
   if (request.Operator !== undefined) {

@@ -1,7 +1,10 @@
 import { uuid } from '#base/random.ts';
+import { parseKeyRef } from '#domain/kms/arn.ts';
 import { KMS_LIMITS, DAY_MS } from '#domain/kms/limits.ts';
 import type { Scope } from '#domain/volume.ts';
+import type { ReadTx } from '#meta/meta-store.ts';
 import type { ControlPorts } from '#control/ports.ts';
+import { findKey } from './access.ts';
 import { insertKey } from './new-key.ts';
 import { servicePolicy } from './policies.ts';
 import { aliasKind } from './records.ts';
@@ -53,4 +56,10 @@ export async function ensureManagedKey(ports: ControlPorts, scope: Scope, text: 
     });
     await tx.documents.insert(aliasKind, scope, { name, key: key.id, createdAtMs: nowMs, updatedAtMs: nowMs });
   });
+}
+
+/** Whether it is a key that a service made: what it seals is for its account alone. */
+export async function isManagedKey(tx: ReadTx, scope: Scope, arn: string): Promise<boolean> {
+  const key = await findKey(tx, parseKeyRef(scope, arn));
+  return key?.manager === 'service';
 }
