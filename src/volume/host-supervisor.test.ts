@@ -287,13 +287,28 @@ test('SIGTERM stops a host in order', async (t) => {
   assert.match(output, /volume-host\.stopped/);
 });
 
+test('a host that a killed control had begun to start is waited for, and adopted', async (t) => {
+  const dataDirectory = temporary(t);
+  const entry = new URL('../volume-host.ts', import.meta.url).pathname;
+  const { settings, build } = optionsFor(dataDirectory);
+  const args = [entry, '--data', dataDirectory, '--settings', encodeSettings(settings), '--build', build];
+  const child = spawn(process.execPath, args, { stdio: 'ignore' });
+  t.after(() => child.kill('SIGKILL'));
+  const { lockDirectory } = openRunDirectory(dataDirectory);
+  while (!existsSync(join(lockDirectory, `${HOST_LOCK_NAME}.holder`))) await systemClock.sleep(1);
+  await using supervisor = await HostSupervisor.start(optionsFor(dataDirectory));
+  assert.equal(supervisor.beginning.kind, 'adopted');
+  assert.equal(supervisor.pid, child.pid);
+});
+
 test('a host that cannot start says why', async (t) => {
   const dataDirectory = temporary(t);
   const { lockDirectory } = openRunDirectory(dataDirectory);
   {
     using _lock = ProcessLock.acquire(join(lockDirectory, HOST_LOCK_NAME), 'it');
+    const clock = { ...systemClock, sleep: () => setImmediate() }; // It waits in vain, for long.
     await assert.rejects(
-      HostSupervisor.start(optionsFor(dataDirectory)),
+      HostSupervisor.start(optionsFor(dataDirectory, { clock })),
       new RegExp(`did not start.*is in use by process ${process.pid} `),
     );
   }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Clock } from '#base/clock.ts';
 import { assert } from '#base/assert.ts';
 import type { Log } from '#base/log.ts';
+import { ProcessLock, ProcessLockedError } from '#base/process-lock.ts';
 import { openRunDirectory } from '#base/run-directory.ts';
 
 import { type VolumeHost, VolumeHostError } from './host.ts';
@@ -25,6 +26,9 @@ const HEALTHY_MS = 30_000;
 const WAIT_FOR_HOST_MS = 5_000;
 /** Flushing every volume takes as long as the disk takes; a host that needs longer is killed, which loses nothing that was acknowledged. */
 const STOP_MS_MAX = 60_000;
+/** A host that another control had begun to start is looked for so often, each so long after the last: a bucket may take seconds to open. */
+const STARTING_POLLS_MAX = 600;
+const STARTING_POLL_MS = 50;
 
 export interface HostSupervisorOptions {
   /** Exists already. */
@@ -201,7 +205,7 @@ interface HostLife {
   readonly beginning: HostBeginning;
 }
 
-async function begin(options: HostSupervisorOptions, socketPath: string): Promise<HostLife> {
+async function begin(options: HostSupervisorOptions, socketPath: string, isAgain = false): Promise<HostLife> {
   const { clock, log } = options;
   const hello: Hello = {
     varve: 'control',
@@ -239,10 +243,45 @@ async function begin(options: HostSupervisorOptions, socketPath: string): Promis
     await stop(life, options);
   }
   const process_ = spawnHost(options);
-  await process_.ready;
+  try {
+    await process_.ready;
+  } catch (error) {
+    if (isAgain || !(await otherCameFirst(options, hello, socketPath))) throw error;
+    return await begin(options, socketPath, true);
+  }
   const connection = await HostConnection.open({ socketPath, hello, clock });
   log.info('volume-host.started', { pid: process_.pid });
   return { connection, process: process_, beginning };
+}
+
+/**
+ * A control that was killed while it started a host leaves that one starting: it has the lock, and nobody can connect yet.
+ * Answers whether it came to be, or ended, so that beginning again is worthwhile.
+ */
+async function otherCameFirst(
+  { dataDirectory, clock }: HostSupervisorOptions,
+  hello: Hello,
+  socketPath: string,
+): Promise<boolean> {
+  if (!isLocked(dataDirectory)) return false;
+  for (let count = 0; count < STARTING_POLLS_MAX; count += 1) {
+    await clock.sleep(STARTING_POLL_MS);
+    if (!isLocked(dataDirectory)) return true;
+    const connection = await HostConnection.open({ socketPath, hello, clock }).catch(nobodyThere);
+    connection?.[Symbol.dispose]();
+    if (connection !== null) return true;
+  }
+  return false;
+}
+
+function isLocked(dataDirectory: string): boolean {
+  try {
+    ProcessLock.acquire(join(openRunDirectory(dataDirectory).lockDirectory, HOST_LOCK_NAME), 'it')[Symbol.dispose]();
+    return false;
+  } catch (error) {
+    if (error instanceof ProcessLockedError) return true;
+    throw error;
+  }
 }
 
 function differences(living: Hello, wanted: Hello): readonly HostDifference[] {
