@@ -4,6 +4,7 @@ import { systemClock } from '#base/clock.ts';
 import { requireTools } from '../clients.ts';
 import { noSessionCounts, runCrashSession } from './crash-session.ts';
 import { PYTHON } from './nbd-load.ts';
+import { settingText } from './testbed.ts';
 
 /** In all; `npm run crash` runs any number. */
 const ROUNDS = Number(process.env['VARVE_CRASH_ROUNDS'] ?? 300);
@@ -14,13 +15,17 @@ describe(`nothing acknowledged is lost in ${ROUNDS} rounds of kill -9`, { concur
   for (let session = 0; session < SESSIONS; session += 1) {
     const seed = SEED + session;
     const rounds = Math.ceil(ROUNDS / SESSIONS);
-    test(`npm run crash -- --rounds ${rounds} --seed ${seed}`, { timeout: 600_000 }, async (t) => {
-      if (!requireTools(t, [PYTHON, 'nbdinfo'])) return;
-      const counts = noSessionCounts();
-      await runCrashSession(seed, rounds, counts);
-      t.diagnostic(JSON.stringify(counts));
-      assert.equal(counts.rounds, rounds);
-      assert(counts.writes > rounds && counts.cuts > 0 && counts.snapshotsRead > 0, 'the run saw what it is for');
-    });
+    test(
+      `npm run crash -- --rounds ${rounds} --seed ${seed}: ${settingText(seed)}`,
+      { timeout: 600_000 },
+      async (t) => {
+        if (!requireTools(t, [PYTHON, 'nbdinfo'])) return;
+        const counts = noSessionCounts();
+        await runCrashSession(seed, rounds, counts);
+        t.diagnostic(JSON.stringify(counts));
+        assert.equal(counts.rounds, rounds);
+        assert(counts.writes > rounds && counts.cuts > 0 && counts.snapshotsRead > 0, 'the run saw what it is for');
+      },
+    );
   }
 });

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { systemClock } from '#base/clock.ts';
 import { noSessionCounts, runCrashSession } from './crash-session.ts';
-import { settingOf } from './testbed.ts';
+import { settingText } from './testbed.ts';
 
 /** Rounds on one data directory; then a new one, with the next seed. */
 const ROUNDS_A_SESSION = 50;
@@ -16,9 +16,7 @@ const startMs = systemClock.monotonicMs();
 for (let done = 0; done < rounds; done += ROUNDS_A_SESSION) {
   const count = Math.min(ROUNDS_A_SESSION, rounds - done);
   const sessionSeed = seed + done / ROUNDS_A_SESSION;
-  const { isEncrypted, isInBucket } = settingOf(sessionSeed);
-  const setting = `${isEncrypted ? 'encrypted' : 'plain'} volumes, snapshots in ${isInBucket ? 'a bucket' : 'files'}`;
-  process.stderr.write(`seed ${sessionSeed}: ${count} rounds, ${setting}\n`);
+  process.stderr.write(`seed ${sessionSeed}: ${count} rounds; ${settingText(sessionSeed)}\n`);
   await runCrashSession(sessionSeed, count, counts);
 }
 const seconds = Math.round((systemClock.monotonicMs() - startMs) / 1000);

@@ -25,6 +25,11 @@ export function settingOf(seed: number): Setting {
   return { isEncrypted: seed % 2 === 1, isInBucket: seed % 3 === 2 };
 }
 
+export function settingText(seed: number): string {
+  const { isEncrypted, isInBucket } = settingOf(seed);
+  return `${isEncrypted ? 'encrypted' : 'plain'} volumes, snapshots in ${isInBucket ? 'a bucket' : 'files'}`;
+}
+
 /** A data directory and what lies outside of it; both outlive every server that runs on them, and go away with this. */
 export class Testbed implements AsyncDisposable {
   readonly data: string;

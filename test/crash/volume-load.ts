@@ -70,6 +70,8 @@ export class VolumeLoad {
 
   start(connections: readonly string[], depth: number): void {
     this.#workers = connections.flatMap((name) => Array.from({ length: depth }, () => this.#work(name)));
+    // Thrown by `stop`; a run that ends without that has another error to tell of.
+    for (const worker of this.#workers) worker.catch(() => {});
   }
 
   /** Ends when all in flight has ended. Throws what a check of a read threw. */
