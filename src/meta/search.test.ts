@@ -24,7 +24,6 @@ const volumes: readonly VolumeId[] = Array.from({ length: 3 }, () => newVolumeId
 function randomSnapshot(): Snapshot {
   const id = newSnapshotId(random);
   const volume = volumes[random.below(3)] as VolumeId;
-  const states: readonly SnapshotState[] = ['cutting', 'pending', 'completed', 'completed', 'error', 'deleting'];
   return {
     ...([owner, owner, other, abroad][random.below(4)] ?? owner),
     id,
@@ -33,7 +32,7 @@ function randomSnapshot(): Snapshot {
     volume,
     volumeName: null,
     volumeSizeGib: 8,
-    state: states[random.below(states.length)] ?? 'completed',
+    state: randomState(),
     stateMessage: null,
     progressPercent: 0,
     description: '',
@@ -54,6 +53,11 @@ function randomSnapshot(): Snapshot {
     ...NO_SNAPSHOT_DETAILS,
     ...changing(),
   };
+}
+
+function randomState(): SnapshotState {
+  const states: readonly SnapshotState[] = ['cutting', 'pending', 'completed', 'completed', 'error', 'deleting'];
+  return states[random.below(states.length)] ?? 'completed';
 }
 
 function changing(): Pick<Snapshot, 'tags' | 'sharedWith'> {
@@ -111,11 +115,18 @@ test('searches find what going through everything finds, in order and by page, w
           await tx.snapshots.remove(changed.id);
           continue;
         }
-        const now = { ...changed, ...(random.below(2) === 0 ? changing() : {}), description: 'changed' };
+        const now = { ...changed, ...(random.below(2) === 0 ? changing() : {}), description: 'changed', state: randomState() };
         model = model.map((one) => (one.id === now.id ? now : one));
         await tx.snapshots.update(now);
       }
     });
+    for (const scope of [owner, other, abroad]) {
+      const mine = model.filter((one) => one.account === scope.account && one.region === scope.region);
+      assert.equal(
+        await store.read((tx) => tx.snapshots.count(scope)),
+        mine.filter(({ state }) => state !== 'deleting').length,
+      );
+    }
     for (const search of SEARCHES) {
       for (const scope of [owner, other, abroad]) {
         const expected = model.filter((one) => found(one, scope, search)).map(({ id }) => id);

@@ -73,12 +73,14 @@ export function snapshotTable(db: Kysely<Tables>): SnapshotTable {
     },
 
     count: async (scope) => {
-      const row = await counted()
+      const row = await db
+        .selectFrom('tallies')
+        .select('count')
+        .where('kind', '=', 'snapshots')
         .where('account', '=', scope.account)
         .where('region', '=', scope.region)
-        .where(sql`+state`, '!=', 'deleting')
-        .executeTakeFirstOrThrow();
-      return row.count;
+        .executeTakeFirst();
+      return row?.count ?? 0;
     },
 
     countPending: async (scope) => {

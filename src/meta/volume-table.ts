@@ -61,14 +61,13 @@ export function volumeTable(db: Kysely<Tables>): VolumeTable {
 
     count: async (scope) => {
       const row = await db
-        .selectFrom('volumes')
-        .select((e) => [e.fn.countAll<number>().as('count'), e.fn.sum<number | null>('size_gib').as('size')])
+        .selectFrom('tallies')
+        .select(['count', 'size_gib'])
+        .where('kind', '=', 'volumes')
         .where('account', '=', scope.account)
         .where('region', '=', scope.region)
-        .where('draft', '=', 0)
-        .where('state', '!=', 'deleting')
-        .executeTakeFirstOrThrow();
-      return { count: row.count, sizeGib: row.size ?? 0 };
+        .executeTakeFirst();
+      return { count: row?.count ?? 0, sizeGib: row?.size_gib ?? 0 };
     },
 
     insert: async (volume) => {

@@ -13,6 +13,7 @@ export interface Tables {
   volume_tags: TagRow;
   snapshot_tags: TagRow;
   snapshot_shares: ShareRow;
+  tallies: TallyRow;
   names: NameRow;
   operations: OperationRow;
   tokens: TokenRow;
@@ -112,6 +113,15 @@ export interface ShareRow {
   grantee: string;
   region: string;
   sequence: number;
+}
+
+/** Of an account's volumes or snapshots in a region, what is being deleted and drafts left out; written by triggers. */
+export interface TallyRow {
+  kind: string;
+  account: string;
+  region: string;
+  count: number;
+  size_gib: number;
 }
 
 export interface NameRow {
