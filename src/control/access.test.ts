@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createAccount, findAccessKey, rootAccount } from './access.ts';
+import { createAccount, findAccessKey, listRootKeys, replaceRootKey, rootAccount } from './access.ts';
 import { World } from './world.fake.ts';
 
 test('an account has twelve digits, and a root key in the form of AWS', async () => {
@@ -26,4 +26,21 @@ test('the first account is made once, also when asked for at the same time', asy
   const keys = await Promise.all([1, 2, 3].map(() => rootAccount(world.ports)));
   assert.equal(new Set(keys.map(({ accessKeyId }) => accessKeyId)).size, 1);
   assert.equal((await world.ports.meta.read((tx) => tx.accounts.list())).length, 1);
+});
+
+test("a root's key that is replaced is refused, and the server's own stays the server's own", async () => {
+  await using world = await World.make();
+  const old = await rootAccount(world.ports);
+  const key = await replaceRootKey(world.ports, old.accessKeyId);
+  assert(key !== null && key.account === old.account);
+  assert.notEqual(key.secretAccessKey, old.secretAccessKey);
+  assert.equal(await findAccessKey(world.ports, old.accessKeyId), null);
+  assert.deepEqual(await findAccessKey(world.ports, key.accessKeyId), key);
+  assert.deepEqual(await rootAccount(world.ports), key);
+  const keys = await listRootKeys(world.ports, key.account);
+  assert.deepEqual(
+    keys.map(({ accessKeyId }) => accessKeyId),
+    [key.accessKeyId],
+  );
+  assert.equal(await replaceRootKey(world.ports, old.accessKeyId), null);
 });

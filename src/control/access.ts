@@ -55,17 +55,45 @@ export async function rootAccount(ports: ControlPorts): Promise<AccessKey> {
   });
 }
 
+/** Ids of the keys of an account's root, the oldest first. */
+export async function listRootKeys(
+  ports: Pick<ControlPorts, 'meta'>,
+  account: AccountId,
+): Promise<readonly { readonly accessKeyId: string; readonly createdAtMs: number }[]> {
+  const keys = await ports.meta.read((tx) => tx.accounts.keysOf(account));
+  return keys.map(({ id, createdAtMs }) => ({ accessKeyId: id, createdAtMs }));
+}
+
+/**
+ * A new key for the root in the place of another, which is refused from then on. The server's own, replaced, is written
+ * into the credentials file at the next start. Null: there is no such key.
+ */
+export async function replaceRootKey(ports: AccountPorts, accessKeyId: string): Promise<AccessKey | null> {
+  return await ports.meta.transact(async (tx) => {
+    const old = await tx.accounts.findKey(accessKeyId);
+    if (old === null) return null;
+    const key = newRootKey(ports, old.account);
+    await insertRootKey(ports, tx, key);
+    if ((await tx.settings.get(ROOT_KEY_SETTING)) === old.id) await tx.settings.put(ROOT_KEY_SETTING, key.accessKeyId);
+    await tx.accounts.removeKey(old.id);
+    return key;
+  });
+}
+
 async function insertAccount(ports: AccountPorts, tx: Tx, alias: string | null): Promise<AccessKey> {
-  const { random } = ports;
-  const createdAtMs = ports.clock.nowMs();
-  const account = newAccountId(random);
+  const account = newAccountId(ports.random);
   assert(parseAccountId(account) !== null, 'an account id has twelve digits');
-  const key = {
-    accessKeyId: `AKIA${base32(random.bytes(16))}`,
-    secretAccessKey: newSecret(random),
-    account,
-  };
-  await tx.accounts.insert({ id: account, alias, createdAtMs });
-  await tx.accounts.insertKey({ id: key.accessKeyId, secret: key.secretAccessKey, account, createdAtMs });
+  const key = newRootKey(ports, account);
+  await tx.accounts.insert({ id: account, alias, createdAtMs: ports.clock.nowMs() });
+  await insertRootKey(ports, tx, key);
   return key;
+}
+
+function newRootKey({ random }: AccountPorts, account: AccountId): AccessKey {
+  return { accessKeyId: `AKIA${base32(random.bytes(16))}`, secretAccessKey: newSecret(random), account };
+}
+
+async function insertRootKey({ clock }: AccountPorts, tx: Tx, key: AccessKey): Promise<void> {
+  const { accessKeyId: id, secretAccessKey: secret, account } = key;
+  await tx.accounts.insertKey({ id, secret, account, createdAtMs: clock.nowMs() });
 }

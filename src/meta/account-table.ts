@@ -1,7 +1,7 @@
 import type { Kysely, Selectable } from 'kysely';
 import type { AccountId } from '#domain/ids.ts';
-import type { Account, AccountTable } from './meta-store.ts';
-import type { AccountRow, Tables } from './schema/tables.ts';
+import type { Account, AccountTable, KeyRecord } from './meta-store.ts';
+import type { AccessKeyRow, AccountRow, Tables } from './schema/tables.ts';
 
 export function accountTable(db: Kysely<Tables>): AccountTable {
   return {
@@ -18,8 +18,14 @@ export function accountTable(db: Kysely<Tables>): AccountTable {
     },
     findKey: async (id) => {
       const row = await db.selectFrom('access_keys').selectAll().where('id', '=', id).executeTakeFirst();
-      if (row === undefined) return null;
-      return { id: row.id, secret: row.secret, account: row.account as AccountId, createdAtMs: row.created_at_ms };
+      return row === undefined ? null : keyOf(row);
+    },
+    keysOf: async (account) => {
+      const rows = await db.selectFrom('access_keys').selectAll().where('account', '=', account).execute();
+      return rows.map(keyOf).toSorted((a, b) => a.createdAtMs - b.createdAtMs || (a.id < b.id ? -1 : 1));
+    },
+    removeKey: async (id) => {
+      await db.deleteFrom('access_keys').where('id', '=', id).execute();
     },
     insertKey: async (key) => {
       await db
@@ -28,6 +34,10 @@ export function accountTable(db: Kysely<Tables>): AccountTable {
         .execute();
     },
   };
+}
+
+function keyOf(row: Selectable<AccessKeyRow>): KeyRecord {
+  return { id: row.id, secret: row.secret, account: row.account as AccountId, createdAtMs: row.created_at_ms };
 }
 
 function accountOf(row: Selectable<AccountRow>): Account {

@@ -25,7 +25,7 @@ export class MetaStoreError extends Error {
 }
 
 export interface ReadTx {
-  readonly accounts: Pick<AccountTable, 'find' | 'list' | 'findKey'>;
+  readonly accounts: Pick<AccountTable, 'find' | 'list' | 'findKey' | 'keysOf'>;
   readonly volumes: Pick<VolumeTable, 'find' | 'list' | 'inState' | 'count' | 'named'>;
   readonly snapshots: Pick<
     SnapshotTable,
@@ -95,6 +95,10 @@ export interface AccountTable {
   insert(account: Account): Promise<void>;
   findKey(id: string): Promise<KeyRecord | null>;
   insertKey(key: KeyRecord): Promise<void>;
+  /** Keys of the account's root, the oldest first. */
+  keysOf(account: AccountId): Promise<readonly KeyRecord[]>;
+  /** No error when there is none. */
+  removeKey(id: string): Promise<void>;
 }
 
 /** Of the resources that clients list: drafts, and what is `cutting` or `deleting`, are left out. */
