@@ -2,13 +2,14 @@ import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import type { Random } from '#base/random.ts';
 
+import { ObjectStoreError } from './object-store.ts';
 import { S3Client } from './s3-client.ts';
 import { CredentialChain } from './s3-credentials.ts';
 import type { Environment } from './s3-found-credentials.ts';
 import type { S3Location } from './s3-location.ts';
 import { S3Owner } from './s3-owner.ts';
 import { probeStore } from './s3-probe.ts';
-import { S3Store } from './s3-store.ts';
+import { DOUBT_MS, S3Store } from './s3-store.ts';
 
 /** A store that is away when it is opened is waited for so long; then whoever opens it is told. */
 const GIVE_UP_MS_AT_OPEN = 15_000;
@@ -29,6 +30,7 @@ export interface S3OpenOptions {
 /** Probes the bucket, takes the store over from whoever had it, and opens it. Throws ObjectStoreError with what to change. Disposing the store ends its connections. */
 export async function openS3Store(options: S3OpenOptions): Promise<S3Store> {
   const { location, clock, random, log, environment } = options;
+  const settleMs = settleMsOf(environment);
   const credentials = new CredentialChain({ environment, clock, log });
   const common = { location, credentials, clock, random, log };
   const timing = options.stallMs === undefined ? {} : { stallMs: options.stallMs };
@@ -49,9 +51,18 @@ export async function openS3Store(options: S3OpenOptions): Promise<S3Store> {
   });
   try {
     const owner = options.readOnly === true ? null : await S3Owner.take(client, { clock, random, log });
-    return new S3Store({ client, owner, conditionalPut });
+    return new S3Store({ client, owner, conditionalPut, settleMs });
   } catch (error) {
     client[Symbol.dispose]();
     throw error;
   }
+}
+
+/** Of a store that is known to do at once what it was asked for. */
+function settleMsOf(environment: Environment): number {
+  const text = environment['VARVE_S3_SETTLE_SECONDS'];
+  if (text === undefined || text === '') return DOUBT_MS;
+  const seconds = Number(text);
+  if (Number.isFinite(seconds) && seconds >= 0) return seconds * 1000;
+  throw new ObjectStoreError(`VARVE_S3_SETTLE_SECONDS: "${text}" is no number of seconds`, { retryable: false });
 }

@@ -399,6 +399,21 @@ test('s3: a store that another had is settled when nothing of that one can come 
   assert(!isSettled && waited.length === 1);
   passed.resolve();
   await settling;
+
+  const environment = { ...options.environment, VARVE_S3_SETTLE_SECONDS: '0.025' };
+  const quick: number[] = [];
+  const watched: Clock = { ...systemClock, sleep: (ms, signal) => (quick.push(ms), systemClock.sleep(ms, signal)) };
+  await using third = await openS3Store({ ...options, environment, clock: watched, random: new SeededRandom(3) });
+  await third.settled();
+  assert(quick.includes(25), 'whoever knows better says so');
+  await assert.rejects(
+    openS3Store({
+      ...options,
+      environment: { ...environment, VARVE_S3_SETTLE_SECONDS: 'soon' },
+      random: new SeededRandom(4),
+    }),
+    /"soon" is no number of seconds/,
+  );
 });
 
 test('s3: once in a hurry nothing is tried again, and what can be answered still is', async (t) => {

@@ -24,6 +24,8 @@ export interface S3StoreOptions {
   readonly owner: S3Owner | null;
   /** Whether the store refuses a put with `If-None-Match: *` where there is an object; the probe finds out. */
   readonly conditionalPut: boolean;
+  /** How long after the store was taken from another process that one's requests may still be done; DOUBT_MS by default. */
+  readonly settleMs?: number;
 }
 
 /**
@@ -56,7 +58,8 @@ export class S3Store implements ObjectStore {
     this.#conditionalPut = options.conditionalPut;
     this.#owner = options.owner;
     // From when the store was taken over; before each attempt at a change, whoever had it looks whether it still has.
-    this.#settled = options.owner?.hadAnother === true ? this.#client.pause(DOUBT_MS) : Promise.resolve();
+    const { owner, settleMs = DOUBT_MS } = options;
+    this.#settled = owner?.hadAnother === true ? this.#client.pause(settleMs) : Promise.resolve();
     this.#settled.catch(() => {}); // Closed before somebody asked.
   }
 
