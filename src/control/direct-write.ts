@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { assert, present } from '#base/assert.ts';
+import type { Encryption } from '#domain/encryption.ts';
 import { refuse } from '#domain/errors.ts';
 import { CHUNK_BYTES, VOLUME_GIB_MAX } from '#domain/geometry.ts';
 import { cutIdOf, newSnapshotId, newVolumeId, type SnapshotId } from '#domain/ids.ts';
@@ -14,6 +15,14 @@ import { type FoundAgain, once } from './creation.ts';
 import { giveUpSnapshot } from './deletion.ts';
 import { isHostError, onOpenVolume } from './host-failure.ts';
 import { findTokenResult, recordToken, type TokenUse } from './idempotency.ts';
+import type { Caller } from './kms/access.ts';
+import {
+  checkUse,
+  encryptionCall,
+  type EncryptionAsked,
+  encryptionOfVolume,
+  NOTHING_ASKED,
+} from './kms/volume-encryption.ts';
 import { isVolumeId, snapshotBegun, snapshotIn } from './lookup.ts';
 import type { ControlPorts } from './ports.ts';
 import { checkSnapshotCount } from './snapshots.ts';
@@ -36,11 +45,15 @@ export interface StartSnapshot {
   readonly token: string | null;
   /** 10 to 4320; null: 60. Starts again with every block. */
   readonly timeoutMinutes: number | null;
+  /** What the request says about encryption; missing: nothing. */
+  readonly encryption?: EncryptionAsked;
+  /** Whose permissions for the KMS key count; missing: the account's. */
+  readonly caller?: Caller;
 }
 
 /**
  * A pending, unsealed snapshot to put blocks into. Refuses: invalid-value (size, timeout, tags), not-found (parent, or what
- * the token made is deleted), wrong-state (parent), limit, token-mismatch.
+ * the token made is deleted), wrong-state (parent), limit, token-mismatch, key-unusable.
  */
 export async function startSnapshot(ports: ControlPorts, scope: Scope, request: StartSnapshot): Promise<Snapshot> {
   return await once<SnapshotId, Snapshot>(ports, {
@@ -57,7 +70,8 @@ async function makeDirect(
   id: SnapshotId,
   request: StartSnapshot,
 ): Promise<Snapshot | FoundAgain<SnapshotId>> {
-  const intent = await ports.meta.transact((tx) => recordDirect(ports, tx, scope, id, request));
+  const encryption = await encryptionFor(ports, scope, request);
+  const intent = await ports.meta.transact((tx) => recordDirect(ports, tx, scope, id, request, encryption));
   if ('again' in intent) return intent;
   try {
     await makeOnHost(ports, intent.draft);
@@ -77,14 +91,21 @@ async function makeDirect(
   }
 }
 
+async function encryptionFor(ports: ControlPorts, scope: Scope, request: StartSnapshot): Promise<Encryption | null> {
+  const { parent: id, encryption: asked = NOTHING_ASKED } = request;
+  const parent = id === null ? null : await ports.meta.read((tx) => snapshotIn(tx, scope, id));
+  return await encryptionOfVolume(encryptionCall(ports, scope, request.caller ?? null), asked, parent);
+}
+
 async function recordDirect(
   ports: ControlPorts,
   tx: Tx,
   scope: Scope,
   id: SnapshotId,
   request: StartSnapshot,
+  encryption: Encryption | null,
 ): Promise<{ readonly draft: Volume } | FoundAgain<SnapshotId>> {
-  const { token, ...rest } = request;
+  const { token, caller: _caller, ...rest } = request;
   const use: TokenUse = { purpose: 'start-snapshot', token, request: rest };
   const again = await findTokenResult(tx, scope, use);
   if (again !== null) {
@@ -99,7 +120,7 @@ async function recordDirect(
     refuse({ kind: 'limit', limit: 'direct-snapshots', max: directSnapshotCountMax });
   }
   await checkSnapshotCount(tx, scope, snapshotCountMax);
-  const draft = draftOf(ports, scope, request, parent);
+  const draft: Volume = { ...draftOf(ports, scope, request, parent), encryption };
   const nowMs = ports.clock.nowMs();
   await tx.volumes.insert(draft);
   await tx.snapshots.insert({
@@ -130,6 +151,7 @@ async function recordDirect(
     touchedAtMs: nowMs,
     lineage: draft.lineage,
     ...NO_SNAPSHOT_DETAILS,
+    encryption,
     tags,
   });
   await recordToken(tx, scope, use, id, nowMs);
@@ -186,7 +208,7 @@ function draftOf(ports: ControlPorts, scope: Scope, request: StartSnapshot, pare
 /**
  * Writes a whole block; durable when it resolves. The last one of an index counts. Refuses: not-found, wrong-state (sealed,
  * being sealed, or not direct), invalid-value (block-index, data-length), checksum-mismatch, block-conflict (another request
- * is writing it).
+ * is writing it), key-unusable. `caller` null: the account.
  */
 export async function putBlock(
   ports: ControlPorts,
@@ -195,6 +217,7 @@ export async function putBlock(
   index: number,
   bytes: Uint8Array,
   sha256Base64: string,
+  caller: Caller | null = null,
 ): Promise<void> {
   // Before `sealed` is read: who was let in is waited for by who seals, so what is read here holds until this put is over.
   using pass = ports.writeGates.enter(id);
@@ -204,6 +227,7 @@ export async function putBlock(
     if (pass === null) refuseWrite(found);
     return { snapshot: found, draft: present(await tx.volumes.find(found.volume), 'an unsealed snapshot has a draft') };
   });
+  await checkUse(encryptionCall(ports, scope, caller), snapshot.encryption);
   checkBlockIndex(snapshot, index);
   if (bytes.length !== CHUNK_BYTES) {
     refuse({ kind: 'invalid-value', field: 'data-length', reason: `a block has ${CHUNK_BYTES} bytes` });

@@ -6,6 +6,8 @@ import type { Snapshot } from '#domain/snapshot.ts';
 import type { Scope } from '#domain/volume.ts';
 import { blockTokenMaker, checkBlockToken } from './block-token.ts';
 import { checkBlockIndex } from './block-index.ts';
+import type { Caller } from './kms/access.ts';
+import { checkUse, encryptionCall } from './kms/volume-encryption.ts';
 import { snapshotIn } from './lookup.ts';
 import { makePageToken, readPageToken } from './page-token.ts';
 import type { ControlPorts } from './ports.ts';
@@ -99,16 +101,21 @@ export async function changedBlocks(
   };
 }
 
-/** One block, verified. Refuses: not-found, wrong-state, block-token-invalid, invalid-value (block-index). */
+/**
+ * One block, verified. `caller` null: the account. Refuses: not-found, wrong-state, block-token-invalid, invalid-value
+ * (block-index), key-unusable.
+ */
 export async function getBlock(
   ports: ControlPorts,
   scope: Scope,
   id: SnapshotId,
   index: number,
   token: string,
+  caller: Caller | null = null,
 ): Promise<{ readonly bytes: Uint8Array; readonly sha256Base64: string }> {
   const snapshot = await ports.meta.read((tx) => snapshotIn(tx, scope, id));
   checkCompleted(snapshot);
+  await checkUse(encryptionCall(ports, scope, caller), snapshot.encryption);
   checkBlockIndex(snapshot, index);
   const key = checkBlockToken(ports, scope, { snapshot: id, index }, token);
   if (key === null) refuse({ kind: 'block-token-invalid' });

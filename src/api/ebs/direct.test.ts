@@ -225,7 +225,6 @@ test('a start is made once for a token, and contradictions are refused', async (
   const refusals = [
     { VolumeSize: 0 },
     { VolumeSize: 65_537 },
-    { VolumeSize: 1, Encrypted: true },
     { VolumeSize: 1, KmsKeyArn: 'arn:aws:kms:us-east-1:012345678910:key/x' },
     { VolumeSize: 1, ParentSnapshotId: 'snap-1a2b3c4d', Encrypted: false },
     { VolumeSize: 1, Tags: [{ Key: 'a' }, { Key: 'a' }] },

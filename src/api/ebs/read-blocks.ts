@@ -1,4 +1,5 @@
 import type { Handler } from '#api/handler.ts';
+import { kmsCallOf } from '#api/kms/calls.ts';
 import { changedBlocks, getBlock, listBlocks, type ListBlocks } from '#control/direct.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
 import type { InputOf, OutputOf } from '#wire/aws/operations.ts';
@@ -66,9 +67,11 @@ function listView({ snapshot, expiresAtMs, next }: BlockPage): Omit<OutputOf<'eb
 export const getSnapshotBlock: Handler<
   InputOf<'ebs', 'GetSnapshotBlock'>,
   OutputOf<'ebs', 'GetSnapshotBlock'>
-> = async ({ ports, scope }, request) => {
+> = async (context, request) => {
+  const { ports, scope } = context;
   const id = requireSnapshotId(request.SnapshotId);
-  const block = await getBlock(ports, scope, id, request.BlockIndex, request.BlockToken);
+  const { caller } = kmsCallOf(context);
+  const block = await getBlock(ports, scope, id, request.BlockIndex, request.BlockToken, caller);
   return {
     DataLength: block.bytes.length,
     BlockData: block.bytes,

@@ -1,4 +1,5 @@
 import type { Handler } from '#api/handler.ts';
+import { kmsCallOf } from '#api/kms/calls.ts';
 import * as control from '#control/direct-write.ts';
 import { CHUNK_BYTES, VOLUME_GIB_MAX } from '#domain/geometry.ts';
 import type { Tag } from '#domain/tags.ts';
@@ -10,11 +11,12 @@ type StartSnapshotRequest = InputOf<'ebs', 'StartSnapshot'>;
 type CompleteSnapshotRequest = InputOf<'ebs', 'CompleteSnapshot'>;
 
 export const startSnapshot: Handler<StartSnapshotRequest, OutputOf<'ebs', 'StartSnapshot'>> = async (
-  { ports, scope, invocationId },
+  context,
   request,
 ) => {
+  const { ports, scope, invocationId } = context;
   const { VolumeSize: sizeGib, Description: description, ParentSnapshotId: parentText } = request;
-  refuseEncryption(request);
+  refuseContradictions(request);
   if (!(sizeGib >= 1 && sizeGib <= VOLUME_GIB_MAX)) {
     throw invalid('INVALID_VOLUME_SIZE', `Volume size must be between 1 and ${VOLUME_GIB_MAX} GiB.`);
   }
@@ -27,6 +29,8 @@ export const startSnapshot: Handler<StartSnapshotRequest, OutputOf<'ebs', 'Start
     tags,
     token: request.ClientToken ?? (invocationId === null ? null : `call ${invocationId}`),
     timeoutMinutes: request.Timeout ?? null,
+    encryption: { isEncrypted: request.Encrypted === true || request.KmsKeyArn !== undefined, key: request.KmsKeyArn ?? null },
+    caller: kmsCallOf(context).caller,
   });
   return {
     ...(description === undefined ? {} : { Description: description }),
@@ -36,13 +40,14 @@ export const startSnapshot: Handler<StartSnapshotRequest, OutputOf<'ebs', 'Start
     StartTime: new Date(snapshot.startedAtMs),
     VolumeSize: snapshot.volumeSizeGib,
     BlockSize: CHUNK_BYTES,
+    ...(snapshot.encryption === null ? {} : { KmsKeyArn: snapshot.encryption.keyArn }),
     ...(tags.length === 0 ? {} : { Tags: tags.map(({ key, value }) => ({ Key: key, Value: value })) }),
     ...(parent === null ? {} : { ParentSnapshotId: parent }),
   };
 };
 
-/** Contradictions first, as AWS has them; then what this server does not have. */
-function refuseEncryption(request: StartSnapshotRequest): void {
+/** Contradictions, as AWS has them. */
+function refuseContradictions(request: StartSnapshotRequest): void {
   const { ParentSnapshotId: parent, Encrypted: encrypted, KmsKeyArn: key } = request;
   if (parent !== undefined && key !== undefined) {
     throw invalid('INVALID_PARAMETER_VALUE', 'ParentSnapshotId and KmsKeyArn cannot be specified together');
@@ -52,9 +57,6 @@ function refuseEncryption(request: StartSnapshotRequest): void {
   }
   if (encrypted === false && key !== undefined) {
     throw invalid('INVALID_PARAMETER_VALUE', 'Encrypted cannot be false when KmsKeyArn is specified');
-  }
-  if (encrypted === true || key !== undefined) {
-    throw invalid('INVALID_PARAMETER_VALUE', 'Encrypted snapshots are not supported by this server yet.');
   }
 }
 
@@ -72,7 +74,8 @@ function parseTags(requests: NonNullable<StartSnapshotRequest['Tags']>): readonl
 export const putSnapshotBlock: Handler<
   InputOf<'ebs', 'PutSnapshotBlock'>,
   OutputOf<'ebs', 'PutSnapshotBlock'>
-> = async ({ ports, scope }, request) => {
+> = async (context, request) => {
+  const { ports, scope } = context;
   const id = requireSnapshotId(request.SnapshotId);
   const { BlockData: bytes, DataLength: length, BlockIndex: index, Checksum: checksum } = request;
   if (length !== CHUNK_BYTES) {
@@ -80,7 +83,7 @@ export const putSnapshotBlock: Handler<
   }
   if (bytes.length !== CHUNK_BYTES) throw invalid('INVALID_PARAMETER_VALUE', 'Failed to read block data');
   // Refuses when the bytes have another checksum, so what was sent is what was computed.
-  await control.putBlock(ports, scope, id, index, bytes, checksum);
+  await control.putBlock(ports, scope, id, index, bytes, checksum, kmsCallOf(context).caller);
   return { Checksum: checksum, ChecksumAlgorithm: 'SHA256' };
 };
 

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { present } from '#base/assert.ts';
 import { asRoot, PLAIN_KEY, policyWith } from '#control/kms/kms-world.fake.ts';
-import { createKey, disableKey, putPolicy } from '#control/kms/keys.ts';
+import { createKey, disableKey, enableKey, putPolicy } from '#control/kms/keys.ts';
 import { keyArn } from '#domain/kms/arn.ts';
 import type { KmsKey } from '#domain/kms/key.ts';
 import type { OutputOf } from '#wire/aws/operations.ts';
@@ -163,4 +164,43 @@ test('an encrypted snapshot is shared with accounts that its key is shared with;
   const made = await restore();
   assert.equal(made.Encrypted, true);
   assert.match(String(made.KmsKeyId), /:210987654321:key\//, 'under a key of who made it');
+});
+
+test('a snapshot that is made block by block has the key that is named, or its parent’s, and its blocks are for who may use it', async () => {
+  await using scene = await Scene.open();
+  const one = await key(scene);
+  const started = await scene.ebs('StartSnapshot', { VolumeSize: 1, Encrypted: true, KmsKeyArn: keyArn(one) });
+  assert.equal(started.KmsKeyArn, keyArn(one));
+  const SnapshotId = present(started.SnapshotId, 'a snapshot');
+  const bytes = Buffer.alloc(524_288, 7);
+  const Checksum = createHash('sha256').update(bytes).digest('base64');
+  const block = {
+    BlockIndex: 0,
+    BlockData: bytes,
+    DataLength: bytes.length,
+    Checksum,
+    ChecksumAlgorithm: 'SHA256',
+  } as const;
+  await scene.ebs('PutSnapshotBlock', { SnapshotId, ...block });
+  const call = asRoot(scene.world, scopeOf({}));
+  await disableKey(call, one.id);
+  assert.match(
+    await refusalOf(scene.ebs('PutSnapshotBlock', { SnapshotId, ...block })),
+    /^ValidationException: The KMS key .* cannot be used: disabled/,
+  );
+  await enableKey(call, one.id);
+  await scene.ebs('CompleteSnapshot', { SnapshotId, ChangedBlocksCount: 1 });
+  await scene.upload();
+  const child = await scene.ebs('StartSnapshot', { VolumeSize: 1, ParentSnapshotId: SnapshotId });
+  assert.equal(child.KmsKeyArn, keyArn(one));
+  const { Blocks } = await scene.ebs('ListSnapshotBlocks', { SnapshotId });
+  const get = () =>
+    scene.ebs('GetSnapshotBlock', {
+      SnapshotId,
+      BlockIndex: 0,
+      BlockToken: present(Blocks?.[0]?.BlockToken, 'a token'),
+    });
+  assert.equal((await get()).DataLength, bytes.length);
+  await disableKey(call, one.id);
+  assert.match(await refusalOf(get()), /^ValidationException: The KMS key .* cannot be used: disabled/);
 });

@@ -59,6 +59,11 @@ async function encryptionOfNew(call: KmsCall, { isEncrypted, key }: EncryptionAs
   return made.encryption;
 }
 
+/** Whether a caller may read and write what is so encrypted; null: it is not. Refuses: key-unusable. */
+export async function checkUse(call: KmsCall, encryption: Encryption | null): Promise<void> {
+  if (encryption !== null) await keepEncryption(call, encryption);
+}
+
 /** The same, for who may use it. */
 async function keepEncryption(call: KmsCall, encryption: Encryption): Promise<Encryption> {
   (await openDataKey(call, encryption)).fill(0);
