@@ -29,7 +29,10 @@ export const startSnapshot: Handler<StartSnapshotRequest, OutputOf<'ebs', 'Start
     tags,
     token: request.ClientToken ?? (invocationId === null ? null : `call ${invocationId}`),
     timeoutMinutes: request.Timeout ?? null,
-    encryption: { isEncrypted: request.Encrypted === true || request.KmsKeyArn !== undefined, key: request.KmsKeyArn ?? null },
+    encryption: {
+      isEncrypted: request.Encrypted === true || request.KmsKeyArn !== undefined,
+      key: request.KmsKeyArn ?? null,
+    },
     caller: kmsCallOf(context).caller,
   });
   return {

@@ -206,9 +206,16 @@ function modificationRefused(failure: Extract<Failure, { kind: 'volume-modificat
 function keyUnusable({ key, problem }: Extract<Failure, { kind: 'key-unusable' }>): AwsError {
   switch (problem) {
     case 'not-found':
-      return clientError('InvalidParameterValue', `Value (${key}) for parameter kmsKeyId is invalid. The key does not exist.`);
+      return clientError(
+        'InvalidParameterValue',
+        `Value (${key}) for parameter kmsKeyId is invalid. The key does not exist.`,
+      );
     case 'denied':
-      return { code: 'UnauthorizedOperation', message: `You are not authorized to use the KMS key ${key}.`, status: 403 };
+      return {
+        code: 'UnauthorizedOperation',
+        message: `You are not authorized to use the KMS key ${key}.`,
+        status: 403,
+      };
     case 'destroyed':
       return clientError('CustomerKeyHasBeenRevoked', `The KMS key ${key} has been deleted.`);
     case 'disabled':
