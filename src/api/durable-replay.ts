@@ -1,4 +1,4 @@
-import { findKeptReply, keepReply } from '#control/kept-replies.ts';
+import { findKeptReply, keepReply, openBody, sealBody } from '#control/kept-replies.ts';
 import type { ServiceName } from '#wire/aws/operations.ts';
 import { type Answer, answerOf } from './answer.ts';
 import type { CallContext } from './handler.ts';
@@ -30,12 +30,13 @@ export async function answerDurably(
   perform: () => Promise<Answer>,
 ): Promise<Answer> {
   const known = await findKeptReply(ports, scope, key);
-  if (known !== null && ports.clock.nowMs() - known.atMs < KEEP_MS) {
-    const { status, headers, body } = known;
-    return answerOf({ status, headers, body: Buffer.from(body, 'base64') }, known.requestId, null);
+  const body = known === null ? null : openBody(ports, known);
+  if (known !== null && body !== null && ports.clock.nowMs() - known.atMs < KEEP_MS) {
+    const { status, headers } = known;
+    return answerOf({ status, headers, body }, known.requestId, null);
   }
   const answer = await perform();
-  const { status, headers, body } = answer.reply;
+  const { status, headers } = answer.reply;
   if (status >= 300) return answer;
   const kept = {
     id: key,
@@ -43,7 +44,7 @@ export async function answerDurably(
     requestId,
     status,
     headers,
-    body: Buffer.from(body).toString('base64'),
+    sealedBody: sealBody(ports, key, answer.reply.body),
   };
   try {
     await keepReply(ports, scope, kept, KEEP_MS);

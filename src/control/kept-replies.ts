@@ -10,11 +10,20 @@ export interface KeptReply {
   readonly requestId: string;
   readonly status: number;
   readonly headers: readonly (readonly [name: string, value: string])[];
-  /** Base 64. */
-  readonly body: string;
+  /** Sealed by the vault for this reply: it may hold a token. */
+  readonly sealedBody: string;
 }
 
 const KEPT_REPLIES: DocumentKind<KeptReply> = { name: 'kept-reply', idOf: ({ id }) => id, ownerOf: () => null };
+
+export function sealBody({ vault }: Pick<ControlPorts, 'vault'>, id: string, body: Uint8Array): string {
+  return vault.seal(['kept reply', id], body);
+}
+
+/** Null: it was sealed under another master key. */
+export function openBody({ vault }: Pick<ControlPorts, 'vault'>, { id, sealedBody }: KeptReply): Buffer | null {
+  return vault.open(['kept reply', id], sealedBody);
+}
 
 /** With each that is kept, so many old ones go. */
 const PRUNED_AT_ONCE = 16;

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { requireTool } from '../clients.ts';
@@ -263,6 +263,7 @@ test('nor does one that is lost while the server is restarted', async (t) => {
 
 test('the audit log has every call and no secret, and nobody else may read it; the log has no secret either', async (t) => {
   if (!requireTool(t, 'aws')) return;
+  const secretOfUser = (await userEnvironment('sealed', null))['AWS_SECRET_ACCESS_KEY'] ?? '';
   const session = await server.awsJson<SessionReply>(['sts', 'get-session-token']);
   const env = sessionEnvironment(session);
   await server.awsJson(['ec2', 'describe-regions'], { env });
@@ -280,6 +281,11 @@ test('the audit log has every call and no secret, and nobody else may read it; t
   const log = JSON.stringify(server.log);
   for (const value of [secret, token, server.credentials.secretAccessKey]) {
     assert(!text.includes(value) && !log.includes(value), 'a secret is in a log');
+  }
+  assert.equal(secretOfUser.length, 40);
+  for (const name of (await readdir(server.dataDirectory)).filter((each) => /^(?:meta\.db|audit\.log)/.test(each))) {
+    const bytes = await readFile(join(server.dataDirectory, name));
+    assert(!bytes.includes(secretOfUser), `the secret of an access key is in ${name}`);
   }
   const described = lines.find((line) => line['operation'] === 'DescribeRegions');
   assert.match(String(described?.['userAgent']), /aws-cli/);

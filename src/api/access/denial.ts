@@ -16,7 +16,7 @@ export const MESSAGE: SealPurpose = 'authorization message';
 /** A refusal in the words of the service. EC2's carries an encoded message, which DecodeAuthorizationMessage opens for who may. */
 export function denialOf(
   service: ServiceName,
-  ports: Pick<ControlPorts, 'tokenKey' | 'random'>,
+  ports: Pick<ControlPorts, 'vault'>,
   principal: Principal,
   denied: Denied,
 ): AwsRefusal {
@@ -46,7 +46,7 @@ export function denialOf(
 
 /** Members as AWS's decoded messages have them. */
 function encodedMessage(
-  ports: Pick<ControlPorts, 'tokenKey' | 'random'>,
+  ports: Pick<ControlPorts, 'vault'>,
   principal: Principal,
   { demand, explicit, context }: Denied,
 ): string {

@@ -6,13 +6,14 @@ import type { Tag } from '#domain/tags.ts';
 import type { Tags } from '#domain/volume.ts';
 import type { ReadTx } from '#meta/meta-store.ts';
 import { type AccessKey, findRootKey, isAccessKeyId } from '#control/access.ts';
+import type { KeyVault } from '#control/kms/vault.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { defaultDocument, findManaged } from './managed.ts';
 import { ALLOW_ALL, DENY_ALL, storedPolicy } from './policy-cache.ts';
 import { type IdentityRecord, roleArn, type RoleRecord, USER_KEYS, userArn, type UserRecord } from './records.ts';
 import { findRoleByArn } from './roles.ts';
 import { openSession, type SessionClaims } from './session-token.ts';
-import { userOfId } from './user-keys.ts';
+import { secretOf, userOfId } from './user-keys.ts';
 
 /** Who makes a request, and everything that has a say about what they may do. */
 export interface Caller {
@@ -33,19 +34,19 @@ const UNKNOWN: CallerLookup = { kind: 'unknown' };
 
 /** Whose an access key is. `sessionToken` belongs to temporary keys, and to no others. */
 export async function findCaller(
-  ports: Pick<ControlPorts, 'meta' | 'clock' | 'tokenKey' | 'random'>,
+  ports: Pick<ControlPorts, 'meta' | 'clock' | 'vault'>,
   accessKeyId: string,
   sessionToken: string | null,
 ): Promise<CallerLookup> {
   if (!isAccessKeyId(accessKeyId)) return UNKNOWN;
-  if (sessionToken === null) return await ports.meta.read((tx) => callerOfKey(tx, accessKeyId));
+  if (sessionToken === null) return await ports.meta.read((tx) => callerOfKey(tx, ports.vault, accessKeyId));
   const claims = openSession(ports, sessionToken);
   if (claims === null || claims.accessKeyId !== accessKeyId) return UNKNOWN;
   if (ports.clock.nowMs() >= claims.expiresAtMs) return { kind: 'expired' };
   return await ports.meta.read((tx) => callerOfSession(tx, claims));
 }
 
-async function callerOfKey(tx: ReadTx, accessKeyId: string): Promise<CallerLookup> {
+async function callerOfKey(tx: ReadTx, vault: KeyVault, accessKeyId: string): Promise<CallerLookup> {
   const root = await findRootKey(tx, accessKeyId);
   if (root !== null) return found(rootCaller(root));
   const [placed] = await tx.documents.everywhere(USER_KEYS, accessKeyId);
@@ -53,7 +54,7 @@ async function callerOfKey(tx: ReadTx, accessKeyId: string): Promise<CallerLooku
   const { account, record } = placed;
   const user = await userOfId(tx, account, record.userId);
   if (user === null) return UNKNOWN;
-  const key = { accessKeyId, secretAccessKey: record.secret, account };
+  const key = { accessKeyId, secretAccessKey: secretOf(vault, record), account };
   return found(await userCaller(tx, key, user, null));
 }
 

@@ -65,7 +65,8 @@ export interface PolicyRecord {
 export interface UserKeyRecord {
   readonly id: string;
   readonly userId: string;
-  readonly secret: string;
+  /** The secret, sealed by the vault for this key. */
+  readonly sealedSecret: string;
   readonly active: boolean;
   readonly createdAtMs: number;
   readonly madeBy: string | null;

@@ -58,7 +58,7 @@ export function issueSession(
 }
 
 /** Null: not a token of this installation. It may have expired. */
-export function openSession(ports: Pick<ControlPorts, 'tokenKey' | 'random'>, token: string): SessionClaims | null {
+export function openSession(ports: Pick<ControlPorts, 'vault'>, token: string): SessionClaims | null {
   // Nobody else can seal one, so what opens is what was sealed.
   return openJson(ports, 'session token', token) as SessionClaims | null;
 }

@@ -1,5 +1,7 @@
 import type { AccountId } from '#domain/ids.ts';
 import type { ReadTx } from '#meta/meta-store.ts';
+import { present } from '#base/assert.ts';
+import type { KeyVault } from '#control/kms/vault.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { allOf } from './documents.ts';
 import { noEntity, refuseIdentity } from './failures.ts';
@@ -11,26 +13,39 @@ export async function createUserKey(
   ports: ControlPorts,
   account: AccountId,
   request: { readonly userName: string; readonly madeBy: string | null },
-): Promise<UserKeyRecord> {
+): Promise<UserKeyRecord & { readonly secret: string }> {
   return await ports.meta.transact(async (tx) => {
     const user = await requireIdentity(tx, USER, account, request.userName);
     const known = await allOf(tx, USER_KEYS, account, user.id);
     const made = request.madeBy === null ? undefined : known.find(({ madeBy }) => madeBy === request.madeBy);
-    if (made !== undefined) return made;
+    if (made !== undefined) return { ...made, secret: secretOf(ports.vault, made) };
     if (known.length >= QUOTAS.keysPerUser) {
       refuseIdentity({ kind: 'quota', what: 'AccessKeysPerUser', max: QUOTAS.keysPerUser });
     }
+    const id = `AKIA${base32(ports.random.bytes(16))}`;
+    const secret = newSecret(ports.random);
     const key: UserKeyRecord = {
-      id: `AKIA${base32(ports.random.bytes(16))}`,
+      id,
       userId: user.id,
-      secret: newSecret(ports.random),
+      sealedSecret: ports.vault.seal(purposeOf(id), Buffer.from(secret)),
       active: true,
       createdAtMs: ports.clock.nowMs(),
       madeBy: request.madeBy,
     };
     await tx.documents.insert(USER_KEYS, inAccount(account), key);
-    return key;
+    return { ...key, secret };
   });
+}
+
+/** What requests that are signed with the key are verified with. */
+export function secretOf(vault: KeyVault, { id, sealedSecret }: UserKeyRecord): string {
+  const opened = vault.open(purposeOf(id), sealedSecret);
+  // The server does not start with another master key than the one that sealed what it has.
+  return present(opened, 'the secret of an access key opens with the master key').toString();
+}
+
+function purposeOf(keyId: string): readonly string[] {
+  return ['access key', keyId];
 }
 
 export async function listUserKeys(
