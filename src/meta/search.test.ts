@@ -115,7 +115,12 @@ test('searches find what going through everything finds, in order and by page, w
           await tx.snapshots.remove(changed.id);
           continue;
         }
-        const now = { ...changed, ...(random.below(2) === 0 ? changing() : {}), description: 'changed', state: randomState() };
+        const now = {
+          ...changed,
+          ...(random.below(2) === 0 ? changing() : {}),
+          description: 'changed',
+          state: randomState(),
+        };
         model = model.map((one) => (one.id === now.id ? now : one));
         await tx.snapshots.update(now);
       }
