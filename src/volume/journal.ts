@@ -82,6 +82,9 @@ export class Journal {
   #onCommitted: (() => void) | null = null;
   #isClosed = false;
   readonly #giveBack = (slot: number): void => this.#slotFile.slots.giveBack(slot);
+  /** Records of parts since the last commit that covered any began, and those that it covered. */
+  #partCount = 0;
+  #partCountCommitted = Infinity;
   /** One object for all records of its kind: there may be one for each write. */
   readonly #part = { kind: 'part' as const, index: 0, slot: 0, epoch: 0, first: 0, count: 0 };
 
@@ -100,6 +103,11 @@ export class Journal {
   /** Why the device answers nothing any more: what is durable is not known since a sync failed. */
   get failure(): DeviceError | null {
     return this.#failure;
+  }
+
+  /** About how many records of parts a commit covers, as flushes come now. */
+  get partsPerCommit(): number {
+    return Math.max(this.#partCount, this.#partCountCommitted);
   }
 
   /** Makes what recovery found durable, for a new writer: nothing from `voidSequence` on counts. Then removes left-overs. */
@@ -132,6 +140,7 @@ export class Journal {
     part.first = first;
     part.count = count;
     this.#append(part, false);
+    this.#partCount += 1;
     const shared = this.map.putPart(index, slot, epoch, first, count);
     if (shared >= 0) this.#slotFile.slots.share(shared);
   }
@@ -210,6 +219,8 @@ export class Journal {
     const sequence = this.#nextSequence;
     const offset = this.#log.end;
     slots.beginCommit();
+    if (this.#partCount > 0) this.#partCountCommitted = this.#partCount;
+    this.#partCount = 0;
     if (this.#slotFile.isDirty) await this.#orFail(() => this.#slotFile.sync(), 'sync the data');
     if (sequence > this.#committed.sequence) {
       try {

@@ -11,7 +11,7 @@ import type { AccountId, CutId, VolumeId } from '#domain/ids.ts';
 import { ChunkMap, PAGE_CHUNKS } from './chunk-map.ts';
 import { FragileFiles } from './fragile-files.fake.ts';
 import { MERGE_LIMITS, type MergeLimits } from './partial-merges.ts';
-import { BLOCKS_A_CHUNK, OWN_BLOCKS_MAX } from './partials.ts';
+import { BLOCKS_A_CHUNK, OWN_BLOCKS_MAX, OWN_BLOCKS_MAX_FLUSHED } from './partials.ts';
 import { VolumeDevice } from './volume-device.ts';
 import type { VolumeFiles } from './volume-files.ts';
 
@@ -241,6 +241,24 @@ test('a chunk of which more than half was written is whole, and a larger part is
     [1, missingBytes],
   ]);
   await again.device.close();
+});
+
+test('where each write is flushed, a few blocks make a chunk whole', async () => {
+  const scene = await Scene.make();
+  scene.device.beginCut(A);
+  for (let block = 0; block < OWN_BLOCKS_MAX_FLUSHED; block += 1) {
+    scene.write(block * BLOCK_BYTES, BLOCK_BYTES, 2);
+    await scene.device.flush();
+  }
+  assert.equal(scene.asked().writtenBytes, OWN_BLOCKS_MAX_FLUSHED * BLOCK_BYTES);
+  scene.write(9 * BLOCK_BYTES, BLOCK_BYTES, 2);
+  assert.equal(scene.asked().writtenBytes, (BLOCKS_A_CHUNK - OWN_BLOCKS_MAX_FLUSHED) * BLOCK_BYTES);
+  // Until many come without a flush between them.
+  for (let block = 0; block < 100; block += 1) {
+    scene.write((1 + (block % 3)) * CHUNK_BYTES + block * BLOCK_BYTES, BLOCK_BYTES, 3);
+  }
+  assert.equal(scene.asked().writtenBytes, 100 * BLOCK_BYTES);
+  await scene.device.close();
 });
 
 test('when no cut is pending, what was written is copied down, and its slot is free', async () => {

@@ -10,6 +10,7 @@ import {
   hasBlock,
   missingCount,
   OWN_BLOCKS_MAX,
+  OWN_BLOCKS_MAX_FLUSHED,
   ownCount,
   PARTIAL_WORDS,
   runEnd,
@@ -36,7 +37,7 @@ export interface Piece {
  * comes behind its bytes: until then it is read from below, and after a crash without it, too. A block that the slot has is
  * written in place. So the first write after a cut costs what it writes, not a chunk.
  *
- * A slot that would have most of the blocks gets the others too, and is whole. A merge ends what remains, once no cut is
+ * A slot that would have most of the blocks, or some when each is flushed, gets the others too, and is whole. A merge ends what remains, once no cut is
  * pending, and that is durable, and so is that the slot is partial: its blocks are copied down to where the others are, and
  * then, by one record, the chunk is there. What is copied lies under what is read, so a crash at any point leaves the chunk
  * as it is. But were the slot not known to be partial after a crash, or the cut pending again, it would be seen.
@@ -128,13 +129,18 @@ export class PartialSlots {
     const { first, count } = blocksOf(piece);
     const newCount = missingCount(partials, at, first, first + count);
     if (newCount === 0) return;
-    if (ownCount(partials, at) + newCount <= OWN_BLOCKS_MAX) {
+    if (ownCount(partials, at) + newCount <= this.#ownBlocksMax()) {
       this.#journal.putPart(index, slot, epoch, first, count);
     } else {
       this.#copyMissing(partials, at, slot, { first: 0, end: first });
       this.#copyMissing(partials, at, slot, { first: first + count, end: BLOCKS_A_CHUNK });
       this.#journal.put(index, 1, slot + SLOT_BASE, epoch);
     }
+  }
+
+  /** Fewer, the fewer blocks share the cost of a commit. */
+  #ownBlocksMax(): number {
+    return Math.min(OWN_BLOCKS_MAX, Math.max(OWN_BLOCKS_MAX_FLUSHED, this.#journal.partsPerCommit));
   }
 
   /** Of a chunk in a partial slot: what a merge copies. */

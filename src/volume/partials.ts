@@ -8,6 +8,8 @@ import { BLOCK_BYTES, CHUNK_BYTES } from '#domain/geometry.ts';
 export const BLOCKS_A_CHUNK = CHUNK_BYTES / BLOCK_BYTES;
 /** A slot that would have more of them gets the others too: that costs less than to note each, and later a merge. */
 export const OWN_BLOCKS_MAX = BLOCKS_A_CHUNK / 2;
+/** The same, where each write is flushed: to note a block is another sync then. */
+export const OWN_BLOCKS_MAX_FLUSHED = 4;
 const SET_WORDS = BLOCKS_A_CHUNK / 32;
 export const PARTIAL_WORDS = 1 + SET_WORDS;
 
