@@ -118,6 +118,20 @@ test('a role is assumed by whom it trusts, and by nobody else', async () => {
   assert.deepEqual(await may(`arn:aws:iam::${account}:role/own`, tags), [], 'tags need leave of their own');
 });
 
+test('a name that is given again is trusted for nothing that its former owner was', async () => {
+  await using scene = await AccessScene.open();
+  const root = await scene.root();
+  const { account } = root;
+  const ana = await scene.user(account, 'ana', null);
+  const arn = await role(root, 'backup', { Principal: { AWS: `arn:aws:iam::${account}:user/ana` } });
+  assert.equal(codeOf(await sts(ana.client, 'AssumeRole', assume(arn))), null);
+  const iam = { Version: '2010-05-08', UserName: 'ana' };
+  await root.client.form('iam', { ...iam, Action: 'DeleteAccessKey', AccessKeyId: ana.key.accessKeyId });
+  await root.client.form('iam', { ...iam, Action: 'DeleteUser' });
+  const other = await scene.user(account, 'ana', null);
+  assert.equal(codeOf(await sts(other.client, 'AssumeRole', assume(arn))), 'AccessDenied');
+});
+
 test('a session may what its role may, within its session policy, as long as it lasts', async () => {
   await using scene = await AccessScene.open();
   const root = await scene.root();

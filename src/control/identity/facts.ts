@@ -9,9 +9,8 @@ import { lifecyclePolicies } from '#control/lifecycle/policies.ts';
 import { snapshotSeen, volumeSeen } from '#control/lookup.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { findManaged } from './managed.ts';
-import { storedPolicy } from './policy-cache.ts';
 import { inAccount, roleArn, ROLES, userArn, USERS } from './records.ts';
-import { findRoleByArn } from './roles.ts';
+import { findRoleByArn, trustOf } from './roles.ts';
 
 /** A resource as a request names it. */
 export type Ref =
@@ -91,7 +90,7 @@ async function findFact(tx: ReadTx, scope: Scope, ref: Ref): Promise<Fact> {
       const found = await findRoleByArn(tx, ref.arn);
       if (found === null) return NOTHING;
       const { account, role } = found;
-      const trust = storedPolicy(role.trust, 'trust');
+      const trust = await trustOf(tx, role);
       return { kind: 'trusting-role', account, arn: ref.arn, trust, tags: account === scope.account ? role.tags : [] };
     }
   }

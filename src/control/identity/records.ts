@@ -31,9 +31,17 @@ export interface IdentityRecord {
 
 export type UserRecord = IdentityRecord;
 
+export interface Trustee {
+  readonly arn: string;
+  /** Of the user or role. */
+  readonly id: string;
+}
+
 export interface RoleRecord extends IdentityRecord {
   /** The trust policy. */
   readonly trust: string;
+  /** The users and roles that it names, as they were when it was put: who gets a name later is not trusted for it. */
+  readonly trustees: readonly Trustee[];
   readonly description: string | null;
   readonly sessionSecondsMax: number;
 }

@@ -1,13 +1,14 @@
 import type { AccountId } from '#domain/ids.ts';
 import { parseAccountId } from '#domain/ids.ts';
-import type { Policy } from '#domain/policy/document.ts';
+import type { Policy, Statement } from '#domain/policy/document.ts';
 import type { Tag } from '#domain/tags.ts';
 import type { ReadTx } from '#meta/meta-store.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { refuseIdentity } from './failures.ts';
 import { requireBare, requireIdentity, ROLE } from './identities.ts';
 import { requireManaged } from './managed.ts';
-import { inAccount, roleArn, type RoleRecord, ROLES, userArn, USERS } from './records.ts';
+import { storedPolicy } from './policy-cache.ts';
+import { inAccount, roleArn, type RoleRecord, ROLES, type Trustee, userArn, USERS } from './records.ts';
 import { checkName, checkPath, mergeTags, newUniqueId, QUOTAS, requirePolicy } from './rules.ts';
 
 export const SESSION_SECONDS_MIN = 900;
@@ -40,7 +41,7 @@ export async function createRole(ports: ControlPorts, account: AccountId, reques
       if (madeBy !== null && known.madeBy === madeBy) return known;
       refuseIdentity({ kind: 'exists', entity: 'role', name });
     }
-    await checkTrust(tx, trust);
+    const trustees = await checkTrust(tx, trust);
     if (boundary !== null) await requireManaged(tx, account, boundary);
     if ((await tx.documents.count(ROLES, inAccount(account), null)) >= QUOTAS.roles) {
       refuseIdentity({ kind: 'quota', what: 'Roles', max: QUOTAS.roles });
@@ -56,6 +57,7 @@ export async function createRole(ports: ControlPorts, account: AccountId, reques
       inline: [],
       madeBy,
       trust,
+      trustees,
       description,
       sessionSecondsMax,
     };
@@ -71,8 +73,8 @@ export async function updateTrust(
 ): Promise<void> {
   await ports.meta.transact(async (tx) => {
     const role = await requireIdentity(tx, ROLE, account, request.name);
-    await checkTrust(tx, request.trust);
-    await tx.documents.update(ROLES, inAccount(account), { ...role, trust: request.trust });
+    const trustees = await checkTrust(tx, request.trust);
+    await tx.documents.update(ROLES, inAccount(account), { ...role, trust: request.trust, trustees });
   });
 }
 
@@ -96,31 +98,57 @@ export async function findRoleByArn(
   return role !== null && roleArn(account, role) === arn ? { account, role } : null;
 }
 
-/** Refuses: malformed-policy, also for users and roles that do not exist; quota. */
-async function checkTrust(tx: ReadTx, trust: string): Promise<void> {
+function withTrustees(statement: Statement, isStill: (arn: string) => boolean): Statement {
+  const { principals } = statement;
+  if (principals === null) return statement;
+  return { ...statement, principals: { ...principals, aws: principals.aws.filter(isStill) } };
+}
+
+/** Whom it names. Refuses: malformed-policy, also for users and roles that do not exist; quota. */
+async function checkTrust(tx: ReadTx, trust: string): Promise<readonly Trustee[]> {
   if (trust.length > QUOTAS.trustCharacters) {
     refuseIdentity({ kind: 'quota', what: 'ACLSizePerRole', max: QUOTAS.trustCharacters });
   }
   const policy = requirePolicy(trust, 'trust');
+  const trustees: Trustee[] = [];
   for (const arn of principalsOf(policy)) {
-    if (await isPrincipal(tx, arn)) continue;
-    refuseIdentity({ kind: 'malformed-policy', reason: `Invalid principal in policy: "AWS":"${arn}"` });
+    const found = await findPrincipal(tx, arn);
+    if (found === 'none') {
+      refuseIdentity({ kind: 'malformed-policy', reason: `Invalid principal in policy: "AWS":"${arn}"` });
+    }
+    if (found !== 'account') trustees.push({ arn, id: found.id });
   }
+  return trustees;
+}
+
+/** The trust policy of a role without those who have had their names only since it was put. */
+export async function trustOf(tx: ReadTx, role: RoleRecord): Promise<Policy> {
+  const policy = storedPolicy(role.trust, 'trust');
+  const others = new Set<string>();
+  for (const { arn, id } of role.trustees) {
+    const found = await findPrincipal(tx, arn);
+    if (typeof found === 'string' || found.id !== id) others.add(arn);
+  }
+  if (others.size === 0) return policy;
+  const isStill = (arn: string): boolean => !others.has(arn);
+  const statements = policy.statements.map((statement) => withTrustees(statement, isStill));
+  return { statements };
 }
 
 function principalsOf({ statements }: Policy): ReadonlySet<string> {
   return new Set(statements.flatMap(({ principals }) => principals?.aws ?? []).filter((arn) => arn !== '*'));
 }
 
-async function isPrincipal(tx: ReadTx, arn: string): Promise<boolean> {
+/** A user or role; `account`: a root, or a session, which comes and goes. */
+async function findPrincipal(tx: ReadTx, arn: string): Promise<{ readonly id: string } | 'account' | 'none'> {
   const [, accountText = '', kind, name = ''] =
     /^arn:aws:(?:iam|sts)::(\d{12}):(root|user|role|assumed-role)(?:\/(.*))?$/.exec(arn) ?? [];
   const account = parseAccountId(accountText);
-  if (account === null || (await tx.accounts.find(account)) === null) return false;
+  if (account === null || (await tx.accounts.find(account)) === null) return 'none';
   if (kind === 'user') {
     const user = await tx.documents.find(USERS, inAccount(account), (name.split('/').at(-1) ?? '').toLowerCase());
-    return user !== null && userArn(account, user) === arn;
+    return user !== null && userArn(account, user) === arn ? user : 'none';
   }
-  if (kind === 'role') return (await findRoleByArn(tx, arn)) !== null;
-  return true; // The root; and a session, which comes and goes.
+  if (kind === 'role') return (await findRoleByArn(tx, arn))?.role ?? 'none';
+  return 'account';
 }
