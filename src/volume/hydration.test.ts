@@ -51,7 +51,13 @@ class FakeOrigin implements HydratedOrigin {
 
 function hydrationOf(
   origin: FakeOrigin,
-  options: { readonly first?: readonly number[]; readonly freeBytes?: () => number; readonly total?: number } = {},
+  options: {
+    readonly first?: readonly number[];
+    readonly freeBytes?: () => number;
+    readonly total?: number;
+    /** Every timer is so late. */
+    readonly lateMs?: number;
+  } = {},
 ) {
   const clock = new VirtualClock();
   const abort = new AbortController();
@@ -68,7 +74,11 @@ function hydrationOf(
       turns.taken += 1;
       return { [Symbol.dispose]: () => (turns.held -= 1) };
     },
-    clock,
+    clock: {
+      nowMs: () => clock.nowMs(),
+      monotonicMs: () => clock.monotonicMs(),
+      sleep: (ms, signal) => clock.sleep(ms + (options.lateMs ?? 0), signal),
+    },
   });
   let isDone = false;
   const running = hydration.run(abort.signal).then(() => (isDone = true));
@@ -105,6 +115,14 @@ test('it goes through the origin in order, at its rate, and then has all of it',
     ...{ bytesPerSecondMax: RATE_CHUNKS * CHUNK_BYTES, isOwnRate: true, detached: false },
     ...{ presentBytes: 64 * CHUNK_BYTES, totalBytes: 64 * CHUNK_BYTES },
   });
+});
+
+test('timers that are late, as they are on a busy machine, do not lower its rate', async () => {
+  const origin = new FakeOrigin(all);
+  const { advance } = hydrationOf(origin, { lateMs: 100 });
+  await advance(7);
+  const count = origin.fetched.length;
+  assert.ok(Math.abs(count - 7 * RATE_CHUNKS) <= 4, `${count} chunks in seven seconds`);
 });
 
 test('the first ones come first, in their order; what is not there is left out', async () => {

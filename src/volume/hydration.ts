@@ -9,8 +9,12 @@ import { CHUNK_BYTES } from '#domain/geometry.ts';
 import { PRESENCE_PAGE_CHUNKS } from './chunk-presence.ts';
 import type { HydrationState, HydrationStatus } from './host.ts';
 
-/** Chunks that are fetched in one step: few, because a reader who comes meanwhile waits for them. */
-const STEP_CHUNKS = 4;
+/** Chunks that are fetched in one step: few, because a reader who comes meanwhile waits for them; more where the rate is so high that few would not reach it. */
+const STEP_CHUNKS_MIN = 4;
+const STEP_CHUNKS_MAX = 16;
+const STEP_MS = 50;
+/** By so much a step may come late, and the rate is still kept. */
+const CATCH_UP_MS = 250;
 /** How long a step waits at most for readers to be done; then it goes on, or a busy volume would never be whole. */
 const READERS_WAIT_MS_MAX = 1_000;
 const READERS_POLL_MS = 5;
@@ -120,7 +124,7 @@ export class Hydration {
 
   /** Resolves when everything is here. Rejects with the signal's reason; then it may be run again. */
   async run(signal: AbortSignal): Promise<void> {
-    this.#nextMs = 0; // What an earlier run waited for went by another rate.
+    this.#nextMs = this.#clock.monotonicMs(); // What an earlier run waited for went by another rate.
     for (let retryMs = RETRY_MS_MIN; !(await this.#goThrough(signal)); retryMs = Math.min(2 * retryMs, RETRY_MS_MAX)) {
       const [damaged] = this.#damaged.values();
       this.#wait(`${this.#damaged.size} chunks cannot be read: ${damaged}`);
@@ -152,7 +156,7 @@ export class Hydration {
       await this.#learn(index, signal);
       if (!this.#origin.isNeeded(index)) continue;
       step.push(index);
-      if (step.length === STEP_CHUNKS) {
+      if (step.length >= this.#stepChunks()) {
         await this.#step(step, signal);
         step = [];
       }
@@ -167,12 +171,18 @@ export class Hydration {
     await this.#learn(start, signal);
     for (let index = start; index < end;) {
       const step: number[] = [];
-      for (; index < end && step.length < STEP_CHUNKS; index += 1) {
+      const stepChunks = this.#stepChunks();
+      for (; index < end && step.length < stepChunks; index += 1) {
         if (this.#origin.isNeeded(index) && !this.#damaged.has(index)) step.push(index);
       }
       if (step.length > 0) await this.#step(step, signal);
     }
     this.#recount(page);
+  }
+
+  #stepChunks(): number {
+    const chunks = Math.floor((this.#options.bytesPerSecond * STEP_MS) / 1000 / CHUNK_BYTES);
+    return Math.min(STEP_CHUNKS_MAX, Math.max(STEP_CHUNKS_MIN, chunks));
   }
 
   async #learn(index: number, signal: AbortSignal): Promise<void> {
@@ -197,7 +207,6 @@ export class Hydration {
     this.#state = 'hydrating';
     this.#reason = null;
     this.#window.push({ ms: this.#clock.monotonicMs(), count: step.length });
-    this.#nextMs = Math.max(this.#nextMs, this.#clock.monotonicMs() - RATE_WINDOW_MS);
     this.#nextMs += (step.length * CHUNK_BYTES * 1000) / this.#options.bytesPerSecond;
   }
 
@@ -252,7 +261,8 @@ export class Hydration {
   async #pace(signal: AbortSignal): Promise<void> {
     const waitMs = this.#nextMs - this.#clock.monotonicMs();
     if (waitMs > 0) await this.#clock.sleep(waitMs, signal);
-    this.#nextMs = Math.max(this.#nextMs, this.#clock.monotonicMs());
+    // What a late timer or a slow step took is made up for, but not what others held up for long.
+    this.#nextMs = Math.max(this.#nextMs, this.#clock.monotonicMs() - CATCH_UP_MS);
   }
 
   #wait(reason: string): void {
