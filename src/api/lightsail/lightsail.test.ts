@@ -512,7 +512,7 @@ test('GetCallerIdentity names the account of the key', async () => {
   assert.match(reply.text, new RegExp(`<Arn>arn:aws:iam::${scene.key.account}:root</Arn>`));
   assert.match(reply.text, new RegExp(`<Account>${scene.key.account}</Account>`));
   assert.match(reply.text, /<ResponseMetadata><RequestId>[0-9a-f-]{36}</);
-  const other = await scene.client().form('sts', { Action: 'GetSessionToken', Version: '2011-06-15' });
+  const other = await scene.client().form('sts', { Action: 'GetFederationToken', Version: '2011-06-15' });
   assert.equal(other.status, 400);
-  assert.match(other.text, /GetSessionToken is not supported/);
+  assert.match(other.text, /GetFederationToken is not supported/);
 });
