@@ -17,7 +17,7 @@ export type Outcome<T> =
   | { readonly kind: 'done'; readonly value: T }
   | { readonly kind: 'refused'; readonly code: string; readonly message: string }
   | { readonly kind: 'failed'; readonly code: string; readonly message: string }
-  | { readonly kind: 'unknown' };
+  | { readonly kind: 'unknown'; readonly message: string };
 
 export interface SnapshotState {
   readonly id: string;
@@ -111,7 +111,9 @@ export class CrashApi implements Disposable {
     try {
       return { kind: 'done', value: await work() };
     } catch (error) {
-      if (!(error instanceof EC2ServiceException)) return { kind: 'unknown' };
+      if (!(error instanceof EC2ServiceException)) {
+        return { kind: 'unknown', message: error instanceof Error ? error.message : String(error) };
+      }
       const kind = (error.$metadata.httpStatusCode ?? 500) < 500 ? 'refused' : 'failed';
       return { kind, code: error.name, message: error.message };
     }
