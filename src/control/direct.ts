@@ -8,7 +8,7 @@ import { blockTokenMaker, checkBlockToken } from './block-token.ts';
 import { checkBlockIndex } from './block-index.ts';
 import type { Caller } from './kms/access.ts';
 import { checkUse, encryptionCall } from './kms/volume-encryption.ts';
-import { snapshotIn } from './lookup.ts';
+import { snapshotReadable } from './lookup.ts';
 import { makePageToken, readPageToken } from './page-token.ts';
 import type { ControlPorts } from './ports.ts';
 
@@ -37,7 +37,7 @@ export async function listBlocks(
   id: SnapshotId,
   request: ListBlocks,
 ): Promise<BlockList> {
-  const snapshot = await ports.meta.read((tx) => snapshotIn(tx, scope, id));
+  const snapshot = await ports.meta.read((tx) => snapshotReadable(tx, scope, id));
   checkCompleted(snapshot);
   const list = `blocks ${id}`;
   const start = startOf(ports, scope, list, request, snapshot);
@@ -77,8 +77,8 @@ export async function changedBlocks(
     return { ...all, blocks };
   }
   const snapshots = await ports.meta.read(async (tx) => ({
-    first: await snapshotIn(tx, scope, first),
-    second: await snapshotIn(tx, scope, second),
+    first: await snapshotReadable(tx, scope, first),
+    second: await snapshotReadable(tx, scope, second),
   }));
   checkCompleted(snapshots.first);
   checkCompleted(snapshots.second);
@@ -113,7 +113,7 @@ export async function getBlock(
   token: string,
   caller: Caller | null = null,
 ): Promise<{ readonly bytes: Uint8Array; readonly sha256Base64: string }> {
-  const snapshot = await ports.meta.read((tx) => snapshotIn(tx, scope, id));
+  const snapshot = await ports.meta.read((tx) => snapshotReadable(tx, scope, id));
   checkCompleted(snapshot);
   await checkUse(encryptionCall(ports, scope, caller), snapshot.encryption);
   checkBlockIndex(snapshot, index);

@@ -49,6 +49,16 @@ export async function snapshotUsable(
     : refuse({ kind: 'not-found', resource: 'snapshot', id });
 }
 
+/**
+ * Also another account's that is shared with this one by its id: what is shared with everybody is not read block by block
+ * (EBS direct). Refuses: not-found.
+ */
+export async function snapshotReadable(tx: ReadTx, scope: Scope, id: SnapshotId): Promise<Snapshot> {
+  const snapshot = await snapshotUsable(tx, scope, id);
+  const isReadable = snapshot.account === scope.account || snapshot.sharedWith.includes(scope.account);
+  return isReadable ? snapshot : refuse({ kind: 'not-found', resource: 'snapshot', id });
+}
+
 /** Its own, or shared; what is shared with everybody is not while its account blocks that. */
 export async function isUsableBy(tx: ReadTx, snapshot: Snapshot, account: Scope['account']): Promise<boolean> {
   if (!mayUse(snapshot, account)) return false;

@@ -282,6 +282,50 @@ export function volumeHostSuite(name: string, start: (t: TestContext) => Promise
     );
   });
 
+  fact('of writes in order over several volumes, a cut of all of them has a beginning', async ({ host }) => {
+    const opened = [await openVolume(host), await openVolume(host), await openVolume(host)];
+    const clients = await Promise.all(opened.map(({ socketPath }) => PlainNbdClient.connect({ path: socketPath })));
+    const stop = new AbortController();
+    // Write n goes to volume n mod 3, and is acknowledged before write n + 1 begins.
+    let written = 0;
+    const writer = (async () => {
+      const number = Buffer.alloc(8);
+      while (!stop.signal.aborted) {
+        const next = written + 1;
+        number.writeDoubleLE(next);
+        await clients[next % 3]?.write(0, number);
+        written = next;
+      }
+    })();
+    const volumes = opened.map(({ volume }) => volume);
+    const sets: { readonly before: number; readonly after: number; readonly numbers: readonly number[] }[] = [];
+    for (let round = 0; round < 4; round += 1) {
+      while (written < 10 * (round + 1)) await new Promise((resolve) => setImmediate(resolve));
+      const cut = cutOf(newSnapshot());
+      const before = written;
+      const cuts = await host.cut(volumes, cut);
+      const after = written + 1;
+      const numbers: number[] = [];
+      for (const { volume, epoch } of cuts) {
+        const snapshot = newSnapshot();
+        await host.upload({ ...jobOf(snapshot, volume, epoch), cut }, never);
+        const block = await host.readBlock(snapshot, 0);
+        numbers.push(Buffer.from(block?.bytes ?? []).readDoubleLE(0));
+        await host.release(volume, cut);
+      }
+      sets.push({ before, after, numbers });
+    }
+    stop.abort();
+    await writer;
+    for (const { before, after, numbers } of sets) {
+      const last = Math.max(...numbers);
+      assert.ok(before <= last && last <= after, 'what was acknowledged is in, what came later is not');
+      // The newest write, and of each other volume the one just before it.
+      assert.deepEqual(numbers.toSorted((a, b) => a - b), [last - 2, last - 1, last]);
+    }
+    for (const client of clients) await client.close();
+  });
+
   fact('a cut that only some of its volumes have is taken again for all', async ({ host }) => {
     const [one, two] = [await openVolume(host), await openVolume(host)];
     const snapshot = newSnapshot();

@@ -172,6 +172,58 @@ test('volumes are made from shared snapshots, and live on when the share ends', 
   assert.equal(scene.world.host.snapshots.size, 0, 'nothing that was stored for it is left');
 });
 
+test('blocks are read by whom a snapshot is shared with, not by everybody', async () => {
+  await using scene = await Scene.open();
+  const SnapshotId = await snapshotOf(scene);
+  const read = async (account: string): Promise<number> => {
+    const { Blocks = [] } = await scene.ebs('ListSnapshotBlocks', { SnapshotId }, { account });
+    const [block] = Blocks;
+    const { DataLength } = await scene.ebs(
+      'GetSnapshotBlock',
+      { SnapshotId, BlockIndex: block?.BlockIndex ?? -1, BlockToken: block?.BlockToken ?? '' },
+      { account },
+    );
+    return DataLength ?? 0;
+  };
+  assert.equal(await read(OWNER), CHUNK_BYTES);
+  assert.match(await refusalOf(read(OTHER)), /^ResourceNotFoundException: /);
+  await scene.ec2('ModifySnapshotAttribute', {
+    SnapshotId,
+    OperationType: 'add',
+    UserIds: [OTHER],
+    GroupNames: ['all'],
+  });
+  assert.equal(await read(OTHER), CHUNK_BYTES);
+  assert.match(await refusalOf(read(THIRD)), /^ResourceNotFoundException: /);
+});
+
+test('product codes go from a volume to its snapshots, their copies, and the volumes made of them', async () => {
+  await using scene = await Scene.open();
+  const { VolumeId = '' } = await scene.ec2('CreateVolume', { ...ZONE, Size: 1 });
+  await scene.ports.meta.transact(async (tx) => {
+    const volume = present(await tx.volumes.find(present(parseVolumeId(VolumeId), 'an id')), 'a volume');
+    await tx.volumes.update({ ...volume, productCodes: ['a1b2c3'] });
+  });
+  const codes = [{ ProductCodeId: 'a1b2c3', ProductCodeType: 'marketplace' }];
+  const { SnapshotId = '' } = await scene.ec2('CreateSnapshot', { VolumeId });
+  await scene.upload();
+  const { SnapshotId: copy = '' } = await scene.ec2('CopySnapshot', {
+    SourceRegion: 'us-east-1',
+    SourceSnapshotId: SnapshotId,
+  });
+  await scene.upload();
+  for (const id of [SnapshotId, copy]) {
+    const attribute = await scene.ec2('DescribeSnapshotAttribute', { SnapshotId: id, Attribute: 'productCodes' });
+    assert.deepEqual(attribute.ProductCodes, codes);
+  }
+  const { VolumeId: made = '' } = await scene.ec2('CreateVolume', { ...ZONE, SnapshotId: copy });
+  const { Volumes: [twin] = [] } = await scene.ec2('CopyVolumes', { SourceVolumeId: VolumeId });
+  for (const id of [made, twin?.VolumeId ?? '']) {
+    const attribute = await scene.ec2('DescribeVolumeAttribute', { VolumeId: id, Attribute: 'productCodes' });
+    assert.deepEqual(attribute.ProductCodes, codes);
+  }
+});
+
 test('blocking public access: nothing new, or nothing at all', async () => {
   await using scene = await Scene.open();
   const SnapshotId = await snapshotOf(scene);

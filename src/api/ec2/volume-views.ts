@@ -70,6 +70,7 @@ export const volumeFilters: FilterTable<Volume> = {
     ['operator.principal', () => NONE],
     ['size', (volume) => [String(volume.sizeGib)]],
     ['snapshot-id', (volume) => [volume.origin ?? '']],
+    ['source-volume-id', (volume) => (volume.sourceVolume === null ? [] : [volume.sourceVolume])],
     ['status', (volume) => [stateOf(volume)]],
     ['tag-key', (volume) => Object.keys(volume.tags)],
     ['volume-id', (volume) => [volume.id]],
