@@ -34,6 +34,10 @@ export interface RolePrincipal extends Named {
   readonly roleName: string;
   readonly roleArn: string;
   readonly sessionName: string;
+  /** Who began the chain of sessions, as they said; it stays through the chain. Null: nobody said. */
+  readonly sourceIdentity: string | null;
+  /** Keys of tags that sessions which this one begins have, too. */
+  readonly transitiveTags: readonly string[];
 }
 
 export function rootPrincipal(account: AccountId, issuedAtMs: number | null = null): RootPrincipal {

@@ -49,6 +49,9 @@ export function principalKeys(principal: Principal): Keys {
     ['aws:principalisawsservice', ['false']],
     ['aws:viaawsservice', ['false']],
   ];
+  if (principal.kind === 'role' && principal.sourceIdentity !== null) {
+    keys.push(['aws:sourceidentity', [principal.sourceIdentity]]);
+  }
   if (principal.kind === 'user') keys.push(['aws:username', [principal.userName]]);
   for (const [key, value] of Object.entries(principal.tags))
     keys.push([`aws:principaltag/${key.toLowerCase()}`, [value]]);

@@ -19,6 +19,8 @@ export const sessionHandlers: Handlers<'sts'> = {
       policy: input.Policy ?? null,
       policyArns: (input.PolicyArns ?? []).flatMap(({ arn }) => arn ?? []),
       tags: (input.Tags ?? []).map(({ Key: key, Value: value }) => ({ key, value })),
+      transitiveTags: input.TransitiveTagKeys ?? [],
+      sourceIdentity: input.SourceIdentity ?? null,
       externalId: input.ExternalId ?? null,
     });
     return {

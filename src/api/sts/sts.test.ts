@@ -222,6 +222,40 @@ test('a session token is of its key, and of this server', async () => {
   assert.equal(await code(key(first)), null);
 });
 
+test('who began a chain of sessions, and with which tags, stays through the chain', async () => {
+  await using scene = await AccessScene.open();
+  const root = await scene.root();
+  const trust = {
+    Action: ['sts:AssumeRole', 'sts:TagSession', 'sts:SetSourceIdentity'],
+    Principal: { AWS: root.account },
+  };
+  const first = await role(root, 'first', trust);
+  const second = await role(root, 'second', trust);
+  await allow(root, 'first', ALL);
+  await allow(root, 'second', {
+    ...ALL,
+    Condition: {
+      StringEquals: { 'aws:SourceIdentity': 'ana', 'aws:PrincipalTag/team': 'red' },
+      Null: { 'aws:PrincipalTag/note': 'true' },
+    },
+  });
+  const tags = {
+    'Tags.member.1.Key': 'team',
+    'Tags.member.1.Value': 'red',
+    'Tags.member.2.Key': 'note',
+    'Tags.member.2.Value': 'x',
+    'TransitiveTagKeys.member.1': 'team',
+    SourceIdentity: 'ana',
+  };
+  const one = sessionClient(scene, await sts(root.client, 'AssumeRole', assume(first, tags)));
+  const two = sessionClient(scene, await sts(one, 'AssumeRole', assume(second)));
+  assert.equal(codeOf(await two.form('ec2', DESCRIBE)), null);
+  assert.equal(codeOf(await sts(one, 'AssumeRole', assume(second, { SourceIdentity: 'bo' }))), 'InvalidInput');
+  assert.equal(codeOf(await sts(one, 'AssumeRole', assume(second, { DurationSeconds: '3601' }))), 'ValidationError');
+  const bare = sessionClient(scene, await sts(root.client, 'AssumeRole', assume(second)));
+  assert.equal(codeOf(await bare.form('ec2', DESCRIBE)), 'UnauthorizedOperation');
+});
+
 test('a key id tells its account', async () => {
   await using scene = await AccessScene.open();
   const root = await scene.root();

@@ -125,9 +125,9 @@ export function principalOfUser(account: AccountId, user: UserRecord, issuedAtMs
 export function principalOfRole(
   account: AccountId,
   role: RoleRecord,
-  session: { readonly sessionName: string; readonly tags: Tags; readonly issuedAtMs: number | null },
+  session: Pick<RolePrincipal, 'sessionName' | 'tags' | 'issuedAtMs' | 'sourceIdentity' | 'transitiveTags'>,
 ): RolePrincipal {
-  const { sessionName, tags, issuedAtMs } = session;
+  const { sessionName, tags, issuedAtMs, sourceIdentity, transitiveTags } = session;
   return {
     kind: 'role',
     account,
@@ -139,6 +139,8 @@ export function principalOfRole(
     roleName: role.name,
     roleArn: roleArn(account, role),
     sessionName,
+    sourceIdentity,
+    transitiveTags,
   };
 }
 

@@ -29,6 +29,8 @@ export type SessionHolder =
       /** Documents of session policies; null: none was given. */
       readonly policies: readonly string[] | null;
       readonly tags: Tags;
+      readonly sourceIdentity: string | null;
+      readonly transitiveTags: readonly string[];
     };
 
 export interface SessionCredentials {

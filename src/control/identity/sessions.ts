@@ -3,6 +3,7 @@ import { findRootKey, isAccessKeyId } from '#control/access.ts';
 import type { AccountId } from '#domain/ids.ts';
 import type { Principal } from '#domain/principal.ts';
 import type { Tag } from '#domain/tags.ts';
+import type { Tags } from '#domain/volume.ts';
 import { noEntity, refuseIdentity } from './failures.ts';
 import { defaultDocument, requireManaged } from './managed.ts';
 import { roleArn, type RoleRecord, USER_KEYS } from './records.ts';
@@ -28,6 +29,9 @@ export interface AssumeRole {
   /** ARNs of managed policies of the role's account, as further session policies. */
   readonly policyArns: readonly string[];
   readonly tags: readonly Tag[];
+  /** Keys of tags that go on to the sessions which this one begins. */
+  readonly transitiveTags: readonly string[];
+  readonly sourceIdentity: string | null;
   readonly externalId: string | null;
 }
 
@@ -56,7 +60,7 @@ export async function assumeRole(ports: ControlPorts, caller: Principal, request
       reason: `At most ${SESSION_POLICIES_MAX} managed session policies are allowed.`,
     });
   }
-  const tags = Object.fromEntries(mergeTags([], request.tags).map(({ key, value }) => [key, value]));
+  const passed = passedOn(caller, request);
   const { account, role, documents } = await ports.meta.read(async (tx) => {
     const found = (await findRoleByArn(tx, request.roleArn)) ?? noEntity('role', request.roleArn);
     const managed: string[] = [];
@@ -80,9 +84,43 @@ export async function assumeRole(ports: ControlPorts, caller: Principal, request
     roleId: role.id,
     sessionName,
     policies: policies.length === 0 ? null : policies,
-    tags,
+    ...passed,
   };
   return { credentials: issueSession(ports, account, holder, seconds), account, role };
+}
+
+/** What a session has from its request, and from the session that begins it: that is not to be changed. Refuses: invalid-input. */
+function passedOn(
+  caller: Principal,
+  { tags, transitiveTags, sourceIdentity }: AssumeRole,
+): { readonly tags: Tags; readonly transitiveTags: readonly string[]; readonly sourceIdentity: string | null } {
+  const before = caller.kind === 'role' ? caller : null;
+  if (sourceIdentity !== null) {
+    checkLength('sourceIdentity', sourceIdentity, 2, 64);
+    checkName('sourceIdentity', sourceIdentity, 64);
+  }
+  const known = before?.sourceIdentity ?? null;
+  if (known !== null && sourceIdentity !== null && known !== sourceIdentity) {
+    refuseIdentity({ kind: 'invalid-input', reason: 'The source identity of a session cannot be changed.' });
+  }
+  const inherited = before?.transitiveTags ?? [];
+  const own = mergeTags([], tags).filter(({ key }) => !inherited.includes(key));
+  const unknown = transitiveTags.find((key) => !own.some((tag) => tag.key === key) && !inherited.includes(key));
+  if (unknown !== undefined) {
+    refuseIdentity({
+      kind: 'invalid-input',
+      reason: `The transitive tag key ${unknown.slice(0, 128)} is not among the tags.`,
+    });
+  }
+  const all = [
+    ...inherited.map((key) => [key, before?.tags[key] ?? ''] as const),
+    ...own.map(({ key, value }) => [key, value] as const),
+  ];
+  return {
+    tags: Object.fromEntries(all),
+    transitiveTags: [...new Set([...inherited, ...transitiveTags])],
+    sourceIdentity: known ?? sourceIdentity,
+  };
 }
 
 /** Temporary credentials of the caller itself. Refuses: unmodifiable (a session has no sessions), invalid-form. */

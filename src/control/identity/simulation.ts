@@ -38,7 +38,13 @@ export async function principalOfArn(ports: ControlPorts, account: AccountId, ar
     }
     const role = await requireIdentity(tx, ROLE, account, name);
     if (roleArn(account, role) !== arn) noEntity('role', name);
-    const principal = principalOfRole(account, role, { sessionName: SESSION_NAME, tags: {}, issuedAtMs: null });
+    const principal = principalOfRole(account, role, {
+      sessionName: SESSION_NAME,
+      tags: {},
+      issuedAtMs: null,
+      sourceIdentity: null,
+      transitiveTags: [],
+    });
     return {
       principal,
       names: { account, isRoot: false, arns: [principal.arn, arn] },
