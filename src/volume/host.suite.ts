@@ -287,24 +287,24 @@ export function volumeHostSuite(name: string, start: (t: TestContext) => Promise
     const clients = await Promise.all(opened.map(({ socketPath }) => PlainNbdClient.connect({ path: socketPath })));
     const stop = new AbortController();
     // Write n goes to volume n mod 3, and is acknowledged before write n + 1 begins.
-    let written = 0;
+    const acknowledged = { count: 0 };
     const writer = (async () => {
       const number = Buffer.alloc(8);
       while (!stop.signal.aborted) {
-        const next = written + 1;
+        const next = acknowledged.count + 1;
         number.writeDoubleLE(next);
         await clients[next % 3]?.write(0, number);
-        written = next;
+        acknowledged.count = next;
       }
     })();
     const volumes = opened.map(({ volume }) => volume);
     const sets: { readonly before: number; readonly after: number; readonly numbers: readonly number[] }[] = [];
     for (let round = 0; round < 4; round += 1) {
-      while (written < 10 * (round + 1)) await new Promise((resolve) => setImmediate(resolve));
+      while (acknowledged.count < 10 * (round + 1)) await new Promise((resolve) => setImmediate(resolve));
       const cut = cutOf(newSnapshot());
-      const before = written;
+      const before = acknowledged.count;
       const cuts = await host.cut(volumes, cut);
-      const after = written + 1;
+      const after = acknowledged.count + 1;
       const numbers: number[] = [];
       for (const { volume, epoch } of cuts) {
         const snapshot = newSnapshot();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { systemClock } from '#base/clock.ts';
 import { requireTool, requireTools } from '../clients.ts';
 import { run } from '../run.ts';
@@ -21,23 +21,45 @@ async function newAccount(server: RunningServer): Promise<Account> {
   return JSON.parse(made.stdout) as Account;
 }
 
-test('copies, shares, searched lists and the codes of refusals, with boto3 and two accounts', async (t) => {
-  if (!requireTool(t, PYTHON)) return;
+/** Whether boto3 is there; where it must be, it is. */
+async function hasBoto3(t: TestContext): Promise<boolean> {
+  if (!requireTool(t, PYTHON)) return false;
   const known = await run(PYTHON, ['-c', 'import boto3']);
-  if (known.code !== 0) {
-    assert.notEqual(process.env['VARVE_REQUIRE_CLIENTS'], '1', 'boto3 is required here (python3-boto3)');
-    t.skip('boto3 is not installed');
-    return;
-  }
-  const limits = { snapshotIntervalMsMin: 15_000, volumeGibTotalMax: 50 };
-  await using server = await RunningServer.start({ args: ['--limits', JSON.stringify(limits)] });
-  const { AccessKeyId, SecretAccessKey } = await newAccount(server);
-  const client = join(import.meta.dirname, 'ec2-snapshots-client.py');
-  const result = await run(PYTHON, [client, server.endpoint, AccessKeyId, SecretAccessKey], {
+  if (known.code === 0) return true;
+  assert.notEqual(process.env['VARVE_REQUIRE_CLIENTS'], '1', 'boto3 is required here (python3-boto3)');
+  t.skip('boto3 is not installed');
+  return false;
+}
+
+async function runClient(server: RunningServer, name: string, ...args: readonly string[]): Promise<void> {
+  const result = await run(PYTHON, [join(import.meta.dirname, name), server.endpoint, ...args], {
     env: server.environment(),
   });
   assert.equal(result.code, 0, result.stdout + result.stderr);
   assert.match(result.stdout, /ok: all of it\n$/, 'it went to its end');
+}
+
+test('copies, shares, searched lists and the codes of refusals, with boto3 and two accounts', async (t) => {
+  if (!(await hasBoto3(t))) return;
+  const limits = { snapshotIntervalMsMin: 15_000, volumeGibTotalMax: 50 };
+  await using server = await RunningServer.start({ args: ['--limits', JSON.stringify(limits)] });
+  const { AccessKeyId, SecretAccessKey } = await newAccount(server);
+  await runClient(server, 'ec2-snapshots-client.py', AccessKeyId, SecretAccessKey);
+});
+
+test('what is too much is refused with the code that EC2 has for it, as the limits are set', async (t) => {
+  if (!(await hasBoto3(t))) return;
+  const limits = {
+    volumeCountMax: 6,
+    snapshotCountMax: 8,
+    pendingSnapshotCountMax: 2,
+    pendingSnapshotsPerVolumeMax: 1,
+    directSnapshotCountMax: 0,
+    pendingCopyCountMax: 0,
+    modificationCountMax: 1,
+  };
+  await using server = await RunningServer.start({ environment: { VARVE_LIMITS: JSON.stringify(limits) } });
+  await runClient(server, 'ec2-limits-client.py');
 });
 
 test('what the newest clients know: copies of volumes, times of copies, blocked public access', async (t) => {
