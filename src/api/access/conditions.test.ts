@@ -163,6 +163,38 @@ test('sizes, parents and owners are conditions', async () => {
   assert.equal(await ec2(child, 'DeleteSnapshot', { SnapshotId: snapshot }), null);
 });
 
+test('a shared snapshot has an owner and a size for policies, and no tags', async () => {
+  await using scene = await AccessScene.open();
+  const [owner, guest] = [await scene.root(), await scene.root()];
+  const snapshot = await snapshotOf(owner, await volumeOf(owner));
+  await scene.world.settle();
+  const tag = { 'ResourceId.1': snapshot, 'Tag.1.Key': 'team', 'Tag.1.Value': 'red' };
+  assert.equal(await ec2(owner, 'CreateTags', tag), null);
+  const makers: Member[] = [];
+  for (const [name, condition] of [
+    ['by-owner', { StringEquals: { 'ec2:Owner': owner.account } }],
+    ['by-tag', { StringEquals: { 'aws:ResourceTag/team': 'red' } }],
+  ] as const) {
+    const onSnapshot = {
+      Effect: 'Allow',
+      Action: 'ec2:CreateVolume',
+      Resource: 'arn:aws:ec2:*::snapshot/*',
+      Condition: condition,
+    };
+    const onVolume = { Effect: 'Allow', Action: 'ec2:CreateVolume', Resource: 'arn:aws:ec2:*:*:volume/*' };
+    makers.push(await scene.user(guest.account, name, [onSnapshot, onVolume]));
+  }
+  const make = (member: Member | undefined): Promise<string | null> => {
+    assert(member !== undefined);
+    return ec2(member, 'CreateVolume', { AvailabilityZone: 'us-east-1a', SnapshotId: snapshot });
+  };
+  assert.equal(await make(makers[0]), DENIED, 'not shared yet: it has no owner that one knows of');
+  const share = { SnapshotId: snapshot, 'CreateVolumePermission.Add.1.UserId': guest.account };
+  assert.equal(await ec2(owner, 'ModifySnapshotAttribute', share), null);
+  assert.equal(await make(makers[0]), null);
+  assert.equal(await make(makers[1]), DENIED);
+});
+
 test('where a request comes from, and when, are conditions; a user name is a variable', async () => {
   await using scene = await AccessScene.open();
   const root = await scene.root();

@@ -1,12 +1,18 @@
-import { parseSnapshotId, parseVolumeId, type RegionName } from '#domain/ids.ts';
+import {
+  type AccountId,
+  parseSnapshotId,
+  parseVolumeId,
+  type RegionName,
+  type SnapshotId,
+  type VolumeId,
+} from '#domain/ids.ts';
 import type { Policy } from '#domain/policy/document.ts';
-import type { AccountId } from '#domain/ids.ts';
-import type { Snapshot } from '#domain/snapshot.ts';
+import { type Snapshot, visibleState } from '#domain/snapshot.ts';
 import type { Tag } from '#domain/tags.ts';
 import type { Scope, Volume } from '#domain/volume.ts';
 import type { ReadTx } from '#meta/meta-store.ts';
 import { lifecyclePolicies } from '#control/lifecycle/policies.ts';
-import { snapshotSeen, volumeSeen } from '#control/lookup.ts';
+import { isIn, isUsableBy } from '#control/lookup.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { findManaged } from './managed.ts';
 import { inAccount, roleArn, ROLES, userArn, USERS } from './records.ts';
@@ -61,12 +67,12 @@ async function findFact(tx: ReadTx, scope: Scope, ref: Ref): Promise<Fact> {
   switch (ref.kind) {
     case 'volume': {
       const id = parseVolumeId(ref.id);
-      return volumeFact(id === null ? null : await volumeSeen(tx, scope, id));
+      return id === null ? NOTHING : await volumeFact(tx, scope, id);
     }
     case 'snapshot': {
       const id = parseSnapshotId(ref.id);
       const place = { account: scope.account, region: ref.region ?? scope.region };
-      return snapshotFact(id === null ? null : await snapshotSeen(tx, place, id));
+      return id === null ? NOTHING : await snapshotFact(tx, place, id);
     }
     case 'named':
       return await namedFact(tx, scope, ref.name);
@@ -100,17 +106,28 @@ async function namedFact(tx: ReadTx, scope: Scope, name: string): Promise<Fact> 
   const holder = await tx.names.find(scope, name);
   if (holder === null) return NOTHING;
   const volume = parseVolumeId(holder);
-  if (volume !== null) return volumeFact(await volumeSeen(tx, scope, volume));
+  if (volume !== null) return await volumeFact(tx, scope, volume);
   const snapshot = parseSnapshotId(holder);
-  return snapshotFact(snapshot === null ? null : await snapshotSeen(tx, scope, snapshot));
+  return snapshot === null ? NOTHING : await snapshotFact(tx, scope, snapshot);
 }
 
-function volumeFact(volume: Volume | null): Fact {
-  return volume === null ? NOTHING : { kind: 'volume', volume };
+/** Also of what lies in the recycle bin, for who wants it back. */
+async function volumeFact(tx: ReadTx, scope: Scope, id: VolumeId): Promise<Fact> {
+  const volume = await tx.volumes.find(id);
+  const isThere = volume !== null && isIn(scope, volume) && !volume.draft && volume.state !== 'deleting';
+  return isThere ? { kind: 'volume', volume } : NOTHING;
 }
 
-function snapshotFact(snapshot: Snapshot | null): Fact {
-  return snapshot === null ? NOTHING : { kind: 'snapshot', snapshot };
+/** The same; and of what another account shares with this one, all but its tags, which are the owner's. */
+async function snapshotFact(tx: ReadTx, scope: Scope, id: SnapshotId): Promise<Fact> {
+  const snapshot = await tx.snapshots.find(id);
+  if (snapshot === null || snapshot.region !== scope.region) return NOTHING;
+  if (snapshot.account === scope.account) {
+    const isThere = snapshot.state !== 'cutting' && snapshot.state !== 'deleting';
+    return isThere ? { kind: 'snapshot', snapshot } : NOTHING;
+  }
+  const isShared = visibleState(snapshot) !== null && (await isUsableBy(tx, snapshot, scope.account));
+  return isShared ? { kind: 'snapshot', snapshot: { ...snapshot, tags: {} } } : NOTHING;
 }
 
 function tagList(tags: Readonly<Record<string, string>>): readonly Tag[] {
