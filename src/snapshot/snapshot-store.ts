@@ -11,7 +11,7 @@ export interface ChunkChange {
   readonly index: number;
   /** Null: zeros, whatever was there before. */
   readonly source: ChunkSource | null;
-  /** Which blocks of 4 KiB may differ from the base: all that do, and perhaps others; block b is bit b % 32 of word b / 32. Null or missing: not known. */
+  /** Which blocks of 4 KiB may differ from the base, or from zeros where that has nothing or there is none: all that do, and perhaps others; block b is bit b % 32 of word b / 32. Null or missing: not known. */
   readonly changedBlocks?: Uint32Array | null;
 }
 
@@ -135,6 +135,8 @@ export interface SnapshotStore extends AsyncDisposable {
     countMax: number,
     end?: number,
   ): Promise<Page<ListedChunk>>;
+  /** Object keys of the packs in which everything lies now that the root needs; a collection may move it. The root as in `readChunk`. */
+  packsOf(account: AccountId, root: TreeRoot, signal: AbortSignal): Promise<ReadonlySet<string>>;
   /** Chunks that differ, from `start` on. Costs what differs, not what the snapshots hold. Both of one account. `first` null: everything in `second`. */
   changedBlocks(
     first: SnapshotId | null,
