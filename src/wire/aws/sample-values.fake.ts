@@ -89,7 +89,7 @@ export class SampleValues {
   #aggregate(member: Member, depth: number): unknown {
     const shape = shapeOf(this.#model, member.type);
     if (shape.kind === 'structure') return this.structure(member.type, depth);
-    const count = 1 + this.#random.below(3);
+    const count = Math.min(Math.max(1 + this.#random.below(3), member.min ?? 1), member.max ?? 3);
     if (shape.kind === 'list') return Array.from({ length: count }, () => this.#member(shape.item, depth));
     return Object.fromEntries(
       Array.from({ length: count }, () => [this.#text(shape.key), this.#member(shape.value, depth)]),
