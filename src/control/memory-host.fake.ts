@@ -28,6 +28,8 @@ type Content = Map<number, Uint8Array>;
 interface MemoryVolume {
   readonly spec: VolumeSpec;
   sizeBytes: number;
+  /** What it reads through to, also when the snapshot is gone. */
+  readonly origin: Content | null;
   content: Content;
   epoch: Epoch;
   readonly changedIn: Map<number, Epoch>;
@@ -166,6 +168,7 @@ export class MemoryHost implements VolumeHost {
     this.volumes.set(spec.volume, {
       spec,
       sizeBytes: spec.sizeBytes,
+      origin: origin === null ? null : new Map(origin.content),
       content: new Map(origin?.content),
       epoch: 1,
       changedIn: new Map(),
@@ -267,8 +270,7 @@ export class MemoryHost implements VolumeHost {
     const cut = volume.cuts.get(job.cut);
     if (cut === undefined) throw new VolumeHostError('internal', `no cut ${job.cut}`);
     const base = job.base === null ? null : this.#snapshot(job.base.snapshot);
-    const origin = volume.spec.origin === null ? null : (this.snapshots.get(volume.spec.origin)?.content ?? null);
-    const content: Content = new Map(base?.content ?? origin);
+    const content: Content = new Map(base?.content ?? volume.origin);
     const sinceEpoch = job.base?.epoch ?? 0;
     const changed = [...cut.changedIn].filter(([, epoch]) => epoch > sinceEpoch && epoch <= cut.epoch);
     // The first await: from here on the upload can be held, failed and aborted.
