@@ -7,6 +7,7 @@ import type { Random } from '#base/random.ts';
 import { FsStore } from '#chunk/fs-store.ts';
 import { MASTER_KEY_DEFAULT, type MasterKeySource, openMasterKey } from '#chunk/master-key-source.ts';
 import type { ObjectStore } from '#chunk/object-store.ts';
+import { PackCache } from '#chunk/pack-cache.ts';
 import type { S3Location } from '#chunk/s3-location.ts';
 import { openS3Store } from '#chunk/s3-open.ts';
 import { ThreadSealPool } from '#chunk/thread-seal-pool.ts';
@@ -19,6 +20,8 @@ import { VolumeKeys } from '#volume/volume-key.ts';
 
 /** Threads that seal at once: one a processor. They give way to those that serve NBD. */
 const SEAL_THREADS_MAX = 8;
+/** Five snapshots of some size, and not the whole of most disks. */
+const WARM_BYTES_MAX = 64 * 1024 ** 3;
 /** Threads that open what is read from snapshots. They come and go with the reading. */
 const READ_THREADS_MAX = 4;
 
@@ -37,6 +40,8 @@ export async function composeHost(
     readonly hydration?: HydrationSettings;
     /** Whether the data files of new volumes are encrypted. */
     readonly encryptVolumes?: boolean;
+    /** What is kept of a bucket for fast restores, at most, in bytes. */
+    readonly warmBytesMax?: number;
     /** Where the master key is. */
     readonly masterKey?: MasterKeySource;
     readonly clock: Clock;
@@ -47,7 +52,8 @@ export async function composeHost(
 ): Promise<LocalVolumeHost> {
   const { dataDirectory, s3 = null, hydration = HYDRATION_DEFAULT, clock, random, log } = options;
   const bucket = s3 === null ? null : await openS3Store({ location: s3, environment: process.env, clock, random, log });
-  const objects = scope.use(bucket ?? (await FsStore.open(join(dataDirectory, 'objects'))));
+  const cache = bucket === null ? null : await openPackCache(bucket, dataDirectory, scope, options.warmBytesMax);
+  const objects = scope.use(cache ?? (await FsStore.open(join(dataDirectory, 'objects'))));
   const masterKey = await openMasterKey(options.masterKey ?? MASTER_KEY_DEFAULT, {
     dataDirectory,
     environment: process.env,
@@ -76,6 +82,7 @@ export async function composeHost(
     await LocalVolumeHost.open({
       volumesDirectory: join(dataDirectory, 'volumes'),
       tracesDirectory: join(dataDirectory, 'traces'),
+      packCache: cache,
       hydration,
       socketDirectory: options.socketDirectory,
       store,
@@ -91,6 +98,17 @@ export async function composeHost(
   // Before the host closes: what waits for a store that is away would hold it up.
   scope.defer(() => bucket?.hurry());
   return host;
+}
+
+/** What is fetched ahead of need is beside the volumes. Takes over the bucket. */
+async function openPackCache(
+  objects: ObjectStore,
+  dataDirectory: string,
+  scope: AsyncDisposableStack,
+  bytesMax = WARM_BYTES_MAX,
+): Promise<PackCache> {
+  const nearby = scope.use(await FsStore.open(join(dataDirectory, 'warm', 'objects')));
+  return await PackCache.open({ objects, nearby, bytesMax });
 }
 
 /** Where objects are stored already, a new key would only hide that they cannot be read any more. */

@@ -46,6 +46,8 @@ export function faultyHost(host: VolumeHost, faults: Faults): VolumeHost {
     progress: () => faults.around('progress', () => host.progress()),
     release: (volume, cut) => faults.around('release', () => host.release(volume, cut)),
     openSnapshot: (snapshot) => faults.around('openSnapshot', () => host.openSnapshot(snapshot)),
+    warmSnapshot: (snapshot) => faults.around('warmSnapshot', () => host.warmSnapshot(snapshot)),
+    coolSnapshot: (snapshot) => faults.around('coolSnapshot', () => host.coolSnapshot(snapshot)),
     issueGrant: (...all) => faults.around('issueGrant', () => host.issueGrant(...all)),
     clients: () => faults.around('clients', () => host.clients()),
     grants: (exportId) => faults.around('grants', () => host.grants(exportId)),

@@ -20,6 +20,7 @@ import {
   VolumeHostError,
   type VolumeSpec,
   type VolumeStatus,
+  type WarmStatus,
 } from '#volume/host.ts';
 
 /** Content by chunk index; what is not there is zeros. Values are never changed, so a cut is a copy of the map. */
@@ -364,7 +365,23 @@ export class MemoryHost implements VolumeHost {
     this.#endUploads((one) => one === upload, 'aborted');
     await upload?.done.catch(() => {});
     this.snapshots.delete(snapshot);
+  /** Whether snapshots that are to be warm are so by the next time that somebody asks. */
+  warms = true;
+  readonly warm = new Set<SnapshotId>();
+
+  async warmSnapshot(snapshot: SnapshotId): Promise<WarmStatus> {
+    this.#snapshot(snapshot);
+    const isWarm = this.warm.has(snapshot);
+    if (this.warms) this.warm.add(snapshot);
+    return { isWarm, trouble: this.warms ? null : 'there is no room' };
   }
+
+  async coolSnapshot(snapshot: SnapshotId): Promise<void> {
+    this.warm.delete(snapshot);
+  }
+
+  }
+    this.warm.delete(snapshot);
 
   /** A chunk takes its own size in the store, once whatever needs it; nodes and manifests take nothing. */
   async snapshotSizes(snapshots: readonly SnapshotId[]): Promise<readonly SnapshotSize[]> {

@@ -31,6 +31,7 @@ import type {
   SnapshotStore,
   SnapshotWrite,
 } from './snapshot-store.ts';
+import { packsOfTree } from './tree-packs.ts';
 import { diffTrees, walkTree } from './tree-walk.ts';
 import { emptyRoot, findChunk, type TreeRoot } from './tree.ts';
 import { writeSnapshot } from './write-snapshot.ts';
@@ -199,6 +200,10 @@ class ObjectSnapshotStore implements SnapshotStore {
   ): Promise<Page<ListedChunk>> {
     const { found, next } = await takePage(walkTree(this.#chunks, account, root, start), countMax, end);
     return { blocks: found.map(({ index, key }) => ({ index, key: key.toString('hex') })), next };
+  }
+
+  async packsOf(account: AccountId, root: TreeRoot, signal: AbortSignal): Promise<ReadonlySet<string>> {
+    return await this.#run(signal, (either) => packsOfTree(this.#chunks, account, root, either));
   }
 
   async changedBlocks(

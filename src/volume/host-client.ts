@@ -74,6 +74,14 @@ export class HostClient implements VolumeHost {
     return opened;
   }
 
+  async warmSnapshot(snapshot: SnapshotId) {
+    return (await this.#connection()).call(VERBS.warmSnapshot, { snapshot });
+  }
+
+  async coolSnapshot(snapshot: SnapshotId): Promise<void> {
+    await (await this.#connection()).call(VERBS.coolSnapshot, { snapshot });
+  }
+
   async clients() {
     return (await this.#connection()).call(VERBS.clients, {});
   }

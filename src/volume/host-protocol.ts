@@ -18,6 +18,7 @@ import type {
   VolumeHostErrorKind,
   VolumeSpec,
   VolumeStatus,
+  WarmStatus,
 } from './host.ts';
 import {
   accountId,
@@ -239,6 +240,16 @@ export const VERBS = {
     'clients',
     READS,
     record({}),
+  warmSnapshot: verb(
+    'warmSnapshot',
+    CHANGES,
+    record({ snapshot: snapshotId }),
+    record<WarmStatus>({ isWarm: flag, trouble: nullable(text) }),
+    (host, p) => host.warmSnapshot(p.snapshot),
+  ),
+  coolSnapshot: verb('coolSnapshot', CHANGES, record({ snapshot: snapshotId }), nothing, (host, p) =>
+    host.coolSnapshot(p.snapshot),
+  ),
     record<NbdClients>({ connectionCount: count, exportCount: count }),
     (host) => host.clients(),
   ),

@@ -41,6 +41,8 @@ function hostWith(verbs: Partial<VolumeHost>): VolumeHost {
     progress: absent,
     release: absent,
     openSnapshot: absent,
+    warmSnapshot: absent,
+    coolSnapshot: absent,
     clients: absent,
     issueGrant: absent,
     grants: absent,

@@ -171,6 +171,13 @@ export interface NbdAccess {
 
 /** Who is connected over NBD, by whatever way. */
 export interface NbdClients {
+/** Whether all that a snapshot holds is ready where volumes are. */
+export interface WarmStatus {
+  readonly isWarm: boolean;
+  /** Why it was not made so at the last try, which is repeated; null: there was none, or nothing is in the way. */
+  readonly trouble: string | null;
+}
+
   readonly connectionCount: number;
   /** Volumes and snapshots that are open over them. */
   readonly exportCount: number;
@@ -240,6 +247,13 @@ export interface VolumeHost extends AsyncDisposable {
   /** Grants that can be used now: of one export, or (null) all. */
   grants(exportId: VolumeId | SnapshotId | null): Promise<readonly NbdGrant[]>;
   /** Ends a grant: cuts who came in by it, and lets nobody in any more, also after a crash. False: there was none. */
+  /**
+   * Makes a completed snapshot ready, so that what is made from it waits for no bucket: all of it was fetched and verified,
+   * and stays so, also across restarts. Begins, or goes on, and answers at once; asked again, it tells.
+   */
+  warmSnapshot(snapshot: SnapshotId): Promise<WarmStatus>;
+  /** The snapshot need not be ready any more. Its deletion has the same effect. */
+  coolSnapshot(snapshot: SnapshotId): Promise<void>;
   revokeGrant(grantId: string): Promise<boolean>;
   /** Removes the manifest: the commit point of a deletion. Volumes restored from it keep what they read through. */
   deleteSnapshot(snapshot: SnapshotId): Promise<void>;

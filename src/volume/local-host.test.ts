@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 
 import { systemClock } from '#base/clock.ts';
 import { silentLog } from '#base/log.ts';
@@ -20,7 +21,7 @@ import { HostConnection } from './host-connection.ts';
 import { type Hello, HOST_PROTOCOL_VERSION } from './host-protocol.ts';
 import { HostServer } from './host-server.ts';
 import { PlainNbdClient } from './host-nbd.fake.ts';
-import { account, openVolume, randomChunk, snapshotOf } from './host-under-test.suite.ts';
+import { account, openVolume, randomChunk, rejectsAs, snapshotOf } from './host-under-test.suite.ts';
 import { volumeHostSuite } from './host.suite.ts';
 import { decodeVolumeRecord } from './volume-file.ts';
 import { VolumeKeys } from './volume-key.ts';
@@ -69,6 +70,29 @@ volumeHostSuite('through the seam', async (t) => {
     await server[Symbol.asyncDispose]();
   });
   return { host: new HostClient({ connection: async () => connection, log: silentLog }), dataDirectory };
+});
+
+test('a snapshot is made ready when somebody asks for it, until it is let go or deleted', async (t) => {
+  const { host, dataDirectory } = await local(t);
+  const { volume } = await openVolume(host);
+  await host.writeBlock(volume, 1, 0, randomChunk());
+  const { snapshot } = await snapshotOf(host, volume);
+  const untilWarm = async (): Promise<void> => {
+    for (let status = await host.warmSnapshot(snapshot); !status.isWarm; status = await host.warmSnapshot(snapshot)) {
+      assert.equal(status.trouble, null);
+      await setImmediate();
+    }
+  };
+  const kept = (): readonly string[] => readdirSync(join(dataDirectory, 'warm', 'snapshots'));
+  await untilWarm();
+  assert.deepEqual(kept(), [`${snapshot}.json`]);
+  await host.coolSnapshot(snapshot);
+  await host.coolSnapshot(snapshot);
+  assert.deepEqual(kept(), []);
+  await untilWarm();
+  await host.deleteSnapshot(snapshot);
+  assert.deepEqual(kept(), []);
+  await rejectsAs('snapshot-not-found', host.warmSnapshot(snapshot));
 });
 
 test('nothing that a client writes to an encrypted volume is in its files, and another master key does not open it', async (t) => {

@@ -3,6 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 
 import { assert, present } from '#base/assert.ts';
 import type { Clock } from '#base/clock.ts';
+import type { PackCache } from '#chunk/pack-cache.ts';
 import { KeyLock } from '#base/key-lock.ts';
 import type { Log } from '#base/log.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
@@ -30,6 +31,7 @@ import {
   VolumeHostError,
   type VolumeSpec,
   type VolumeStatus,
+  type WarmStatus,
 } from './host.ts';
 import { asHostErrors } from './host-errors.ts';
 import { type HydrationSettings, Hydrations } from './hydrations.ts';
@@ -45,12 +47,15 @@ import type { VolumeRecord } from './volume-file.ts';
 import { nodeVolumeFiles, type VolumeFiles } from './volume-files.ts';
 import type { VolumeKeys } from './volume-key.ts';
 import { VolumeStore } from './volume-store.ts';
+import { WarmSnapshots } from './warm-snapshots.ts';
 
 export interface LocalVolumeHostOptions {
   /** Where volumes are; made if it is not there. */
   readonly volumesDirectory: string;
   /** Where it is kept in which order snapshots are read; made when there is something to keep; by default `traces` beside the volumes. */
   readonly tracesDirectory?: string;
+  /** Of the bucket that `store` is in; null or missing: the store is nearby itself. */
+  readonly packCache?: PackCache | null;
   /** By default chunks of restored volumes come only when they are read. */
   readonly hydration?: HydrationSettings;
   /** Where the sockets go; exists. */
@@ -93,6 +98,7 @@ export class LocalVolumeHost implements VolumeHost {
   readonly #copies: Copies;
   readonly #hydrations: Hydrations;
   readonly #restored: RestoredVolumes;
+  readonly #warm: WarmSnapshots;
   readonly #lock = new KeyLock();
   readonly #open = new Map<VolumeId, VolumeDevice>();
   /** Calls that are being served, those that wait for their turn included; none of them rejects. */
@@ -105,8 +111,9 @@ export class LocalVolumeHost implements VolumeHost {
   readonly #closing = new AbortController();
   #stopping: Promise<void> | null = null;
 
-  private constructor(options: LocalVolumeHostOptions, volumes: VolumeStore) {
+  private constructor(options: LocalVolumeHostOptions, volumes: VolumeStore, warm: WarmSnapshots) {
     this.#volumes = volumes;
+    this.#warm = warm;
     this.#store = options.store;
     this.#log = options.log;
     this.#grants = options.grants;
@@ -142,7 +149,11 @@ export class LocalVolumeHost implements VolumeHost {
   }
 
   static async open(options: LocalVolumeHostOptions): Promise<LocalVolumeHost> {
-    const host = new LocalVolumeHost(options, await VolumeStore.open(options.volumesDirectory));
+    const volumes = await VolumeStore.open(options.volumesDirectory);
+    const { store, packCache: cache = null, log } = options;
+    const directory = join(dirname(options.volumesDirectory), 'warm', 'snapshots');
+    const warm = await WarmSnapshots.open({ directory, store, cache, log });
+    const host = new LocalVolumeHost(options, volumes, warm);
     if (options.nbdTcp !== null) await host.#listen(options.nbdTcp);
     return host;
   }
@@ -309,6 +320,14 @@ export class LocalVolumeHost implements VolumeHost {
     return this.#exports.clients();
   }
 
+  async warmSnapshot(snapshot: SnapshotId): Promise<WarmStatus> {
+    return await this.#serving(`make ${snapshot} ready`, () => this.#warm.warm(snapshot));
+  }
+
+  async coolSnapshot(snapshot: SnapshotId): Promise<void> {
+    await this.#serving(`let ${snapshot} go`, () => this.#warm.cool(snapshot));
+  }
+
   async issueGrant(exportId: VolumeId | SnapshotId, ttlMs: number | null): Promise<NbdAccess> {
     return await this.#serving(`issue a credential for ${exportId}`, async () => {
       if (this.#tcp === null) {
@@ -350,6 +369,7 @@ export class LocalVolumeHost implements VolumeHost {
 
   async snapshotSizes(snapshots: readonly SnapshotId[]): Promise<readonly SnapshotSize[]> {
     return await this.#serving('sizes of snapshots', async () => {
+      await this.#warm.cool(snapshot);
       const volumes: VolumeRoot[] = [];
       for (const volume of await this.#volumes.list()) {
         const record = await this.#recordOf(volume);
@@ -401,7 +421,10 @@ export class LocalVolumeHost implements VolumeHost {
       this.#lock.run('collect', async () => {
         const needed = await this.#originsOf(volumes);
         const extraRoots = async (): Promise<readonly AccountRoot[]> => [...needed, ...(await this.#originsOnDisk())];
-        return await this.#store.collect({ extraRoots, signal: AbortSignal.any([signal, this.#closing.signal]) });
+        const either = AbortSignal.any([signal, this.#closing.signal]);
+        const report = await this.#store.collect({ extraRoots, signal: either });
+        if (report.deletedChunks > 0) this.#warm.refresh();
+        return report;
       }),
     );
   }
@@ -426,6 +449,7 @@ export class LocalVolumeHost implements VolumeHost {
     const closed = await Promise.allSettled(
       [...this.#open.keys()].map((volume) =>
         this.#lock.run(volume, async () => {
+    await this.#warm[Symbol.asyncDispose]();
           const device = this.#open.get(volume);
           if (device !== undefined) await this.#close(device);
         }),

@@ -1,0 +1,240 @@
+import { readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { writeFileAtomic } from '#base/atomic-file.ts';
+import { describeError, type Log } from '#base/log.ts';
+import { makeDirectory } from '#base/make-directory.ts';
+import { TaskGroup } from '#base/task-group.ts';
+import { READ_COUNT_MAX } from '#chunk/chunk-reader.ts';
+import { snapshotNotFound, StoreError, throwIfAborted } from '#chunk/errors.ts';
+import type { PackCache } from '#chunk/pack-cache.ts';
+import { parseSnapshotId, type SnapshotId } from '#domain/ids.ts';
+import type { HeldSnapshot, SnapshotStore } from '#snapshot/snapshot-store.ts';
+
+import type { WarmStatus } from './host.ts';
+
+/** Packs that are fetched at once for one snapshot: each is a wait, and 16 MiB of memory. */
+const FETCHES_MAX = 3;
+/** Snapshots that are made warm at once. */
+const WARMINGS_MAX = 2;
+const PAGE_CHUNKS = 256;
+
+interface Warmed {
+  /** Packs that are kept for it; none where the store is nearby. */
+  readonly packs: readonly string[];
+  /** All of it was fetched, and read. */
+  readonly isWhole: boolean;
+}
+
+interface Warming {
+  readonly abort: AbortController;
+  readonly ended: Promise<void>;
+}
+
+type Store = Pick<SnapshotStore, 'read' | 'hold' | 'listRoot' | 'readChunks' | 'packsOf'>;
+
+/**
+ * Snapshots that are kept ready, so that what is made from them waits for no bucket:
+ *
+ *   (nothing) → warm → packs written down → fetched → every chunk read and verified → warm → cool → (nothing)
+ *
+ * What was fetched is found again after any end (docs/formats/warm.md). A collection moves records to other packs, so that
+ * snapshots that were warm are looked through after it. A pack whose copy rotted is fetched again at the next `warm`.
+ */
+export class WarmSnapshots implements AsyncDisposable {
+  readonly #directory: string;
+  readonly #store: Store;
+  readonly #cache: PackCache | null;
+  readonly #log: Log;
+  readonly #warmed = new Map<SnapshotId, Warmed>();
+  readonly #warming = new Map<SnapshotId, Warming>();
+  readonly #troubles = new Map<SnapshotId, string>();
+  readonly #places = new TaskGroup({ limit: WARMINGS_MAX });
+  #isClosing = false;
+
+  private constructor(options: WarmSnapshotsOptions) {
+    this.#directory = options.directory;
+    this.#store = options.store;
+    this.#cache = options.cache;
+    this.#log = options.log;
+  }
+
+  static async open(options: WarmSnapshotsOptions): Promise<WarmSnapshots> {
+    const warm = new WarmSnapshots(options);
+    await makeDirectory(options.directory);
+    for (const name of await readdir(options.directory)) {
+      const snapshot = parseSnapshotId(name.replace(/\.json$/, ''));
+      const path = join(options.directory, name);
+      const warmed = snapshot === null ? null : parseWarmed(await readFile(path, 'utf8'));
+      if (snapshot !== null && warmed !== null) warm.#warmed.set(snapshot, warmed);
+      else await rm(path, { force: true });
+    }
+    await warm.#dropUnneeded();
+    warm.refresh(); // The last collection may have been followed by nothing.
+    return warm;
+  }
+
+  /** Begins to make it warm, or goes on, and answers at once how it is. Throws 'snapshot-not-found'. */
+  async warm(snapshot: SnapshotId): Promise<WarmStatus> {
+    const warmed = this.#warmed.get(snapshot);
+    const isWarm =
+      warmed !== undefined && warmed.isWhole && warmed.packs.every((pack) => this.#cache?.has(pack) ?? true);
+    if (isWarm) return { isWarm: true, trouble: null };
+    const trouble = this.#troubles.get(snapshot) ?? null;
+    if (!this.#warming.has(snapshot)) {
+      if ((await this.#store.read(snapshot)) === null) throw snapshotNotFound(snapshot);
+      this.#begin(snapshot);
+    }
+    return { isWarm: false, trouble };
+  }
+
+  /** It need not be ready any more; no error when it was not. */
+  async cool(snapshot: SnapshotId): Promise<void> {
+    await this.#end(snapshot);
+    this.#troubles.delete(snapshot);
+    if (!this.#warmed.delete(snapshot)) return;
+    await rm(this.#pathOf(snapshot), { force: true });
+    await this.#dropUnneeded();
+  }
+
+  /** A collection may have moved what they hold. */
+  refresh(): void {
+    if (this.#cache === null) return;
+    for (const [snapshot, { isWhole }] of this.#warmed) if (isWhole) this.#begin(snapshot);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosing = true;
+    await Promise.all([...this.#warming.keys()].map((snapshot) => this.#end(snapshot)));
+  }
+
+  #begin(snapshot: SnapshotId): void {
+    if (this.#isClosing || this.#warming.has(snapshot)) return;
+    const abort = new AbortController();
+    const done = Promise.withResolvers<void>();
+    this.#warming.set(snapshot, { abort, ended: done.promise });
+    const leave = (): void => done.resolve(); // While it waits for its turn it touches nothing.
+    abort.signal.addEventListener('abort', leave);
+    void this.#places.add(async () => {
+      abort.signal.removeEventListener('abort', leave);
+      if (abort.signal.aborted) return;
+      try {
+        await this.#make(snapshot, abort.signal);
+        this.#troubles.delete(snapshot);
+      } catch (error) {
+        if (!abort.signal.aborted) {
+          this.#troubles.set(snapshot, describeError(error));
+          this.#log.warn('snapshot.warm', { snapshot, error });
+        }
+      } finally {
+        this.#warming.delete(snapshot);
+        done.resolve();
+      }
+    });
+  }
+
+  async #end(snapshot: SnapshotId): Promise<void> {
+    const warming = this.#warming.get(snapshot);
+    if (warming === undefined) return;
+    warming.abort.abort(new StoreError('aborted', `${snapshot} need not be warm any more`));
+    await warming.ended;
+    this.#warming.delete(snapshot);
+  }
+
+  async #make(snapshot: SnapshotId, signal: AbortSignal): Promise<void> {
+    throwIfAborted(signal);
+    using held = await this.#store.hold(snapshot);
+    const before = this.#warmed.get(snapshot);
+    const packs = this.#cache === null ? [] : await this.#keepPacks(snapshot, this.#cache, held, signal);
+    // What only moved was verified by who moved it.
+    const isVerified = before !== undefined && (await this.#wasVerified(snapshot));
+    if (!isVerified) await this.#verify(held, signal);
+    throwIfAborted(signal);
+    await this.#remember(snapshot, { packs, isWhole: true });
+    this.#log.info('snapshot.warm', { snapshot, packs: packs.length });
+    await this.#dropUnneeded();
+  }
+
+  /** Its file says so, whatever has been looked through since. */
+  async #wasVerified(snapshot: SnapshotId): Promise<boolean> {
+    const text = await readFile(this.#pathOf(snapshot), 'utf8').catch(() => '');
+    return parseWarmed(text)?.isWhole === true;
+  }
+
+  /** Collections that run meanwhile move records: it is looked again until nothing is missing. */
+  async #keepPacks(
+    snapshot: SnapshotId,
+    cache: PackCache,
+    held: HeldSnapshot,
+    signal: AbortSignal,
+  ): Promise<readonly string[]> {
+    for (;;) {
+      const packs = [...(await this.#store.packsOf(held.account, held.root, signal))];
+      const missing = packs.filter((pack) => !cache.has(pack));
+      if (missing.length === 0) return packs;
+      // Before they come, so that who drops what nobody needs leaves them.
+      const known = this.#warmed.get(snapshot)?.packs ?? [];
+      this.#warmed.set(snapshot, { packs: [...new Set([...known, ...packs])], isWhole: false });
+      if (!(await this.#wasVerified(snapshot))) await this.#remember(snapshot, { packs, isWhole: false });
+      await using fetches = new TaskGroup({ limit: FETCHES_MAX });
+      for (const pack of missing) {
+        throwIfAborted(signal);
+        await fetches.add(async () => await cache.keep(pack));
+      }
+      await fetches.drain();
+    }
+  }
+
+  /** Reads every chunk behind all others: what is damaged is known now, and what the system has in memory is warm, too. */
+  async #verify({ account, root }: HeldSnapshot, signal: AbortSignal): Promise<void> {
+    for (let start: number | null = 0; start !== null;) {
+      const { blocks, next }: Awaited<ReturnType<Store['listRoot']>> = await this.#store.listRoot(
+        account,
+        root,
+        start,
+        PAGE_CHUNKS,
+      );
+      for (let at = 0; at < blocks.length; at += READ_COUNT_MAX) {
+        throwIfAborted(signal);
+        const wanted = blocks.slice(at, at + READ_COUNT_MAX).map(({ index }) => ({ index, place: null }));
+        await Promise.all(this.#store.readChunks(account, root, wanted, { background: true, signal }));
+      }
+      start = next;
+    }
+  }
+
+  async #remember(snapshot: SnapshotId, warmed: Warmed): Promise<void> {
+    await writeFileAtomic(this.#pathOf(snapshot), JSON.stringify(warmed));
+    this.#warmed.set(snapshot, warmed);
+  }
+
+  async #dropUnneeded(): Promise<void> {
+    if (this.#cache === null) return;
+    const needed = new Set([...this.#warmed.values()].flatMap(({ packs }) => packs));
+    for (const pack of [...this.#cache.packs()]) if (!needed.has(pack)) await this.#cache.drop(pack);
+  }
+
+  #pathOf(snapshot: SnapshotId): string {
+    return join(this.#directory, `${snapshot}.json`);
+  }
+}
+
+export interface WarmSnapshotsOptions {
+  /** Where it is written down; made if it is not there. */
+  readonly directory: string;
+  readonly store: Store;
+  /** Null: the store is nearby itself. */
+  readonly cache: PackCache | null;
+  readonly log: Log;
+}
+
+/** Null for what a crash, or somebody else, left. */
+function parseWarmed(text: string): Warmed | null {
+  try {
+    const { packs, isWhole } = JSON.parse(text) as { readonly packs?: unknown; readonly isWhole?: unknown };
+    if (!Array.isArray(packs) || typeof isWhole !== 'boolean') return null;
+    return packs.every((pack) => typeof pack === 'string') ? { packs, isWhole } : null;
+  } catch {
+    return null;
+  }
+}
