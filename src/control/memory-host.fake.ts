@@ -380,8 +380,13 @@ export class MemoryHost implements VolumeHost {
     this.warm.delete(snapshot);
   }
 
-  }
+  async deleteSnapshot(snapshot: SnapshotId): Promise<void> {
     this.warm.delete(snapshot);
+    const upload = this.#uploads.get(snapshot);
+    this.#endUploads((one) => one === upload, 'aborted');
+    await upload?.done.catch(() => {});
+    this.snapshots.delete(snapshot);
+  }
 
   /** A chunk takes its own size in the store, once whatever needs it; nodes and manifests take nothing. */
   async snapshotSizes(snapshots: readonly SnapshotId[]): Promise<readonly SnapshotSize[]> {

@@ -236,10 +236,6 @@ export const VERBS = {
   openSnapshot: verb('openSnapshot', READS, record({ snapshot: snapshotId }), socket, (host, p) =>
     host.openSnapshot(p.snapshot),
   ),
-  clients: verb(
-    'clients',
-    READS,
-    record({}),
   warmSnapshot: verb(
     'warmSnapshot',
     CHANGES,
@@ -250,6 +246,10 @@ export const VERBS = {
   coolSnapshot: verb('coolSnapshot', CHANGES, record({ snapshot: snapshotId }), nothing, (host, p) =>
     host.coolSnapshot(p.snapshot),
   ),
+  clients: verb(
+    'clients',
+    READS,
+    record({}),
     record<NbdClients>({ connectionCount: count, exportCount: count }),
     (host) => host.clients(),
   ),

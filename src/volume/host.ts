@@ -240,13 +240,6 @@ export interface VolumeHost extends AsyncDisposable {
   release(volume: VolumeId, cut: CutId): Promise<void>;
   /** Serves a completed snapshot read-only over NBD. */
   openSnapshot(snapshot: SnapshotId): Promise<{ readonly socketPath: string }>;
-  /** Of all volumes and snapshots. */
-  clients(): Promise<NbdClients>;
-  /** Lets who gets the answer open one volume or snapshot over TCP, for `ttlMs` or (null) until it is revoked; durable. Refuses, as `internal`, when the host does not listen on TCP. */
-  issueGrant(exportId: VolumeId | SnapshotId, ttlMs: number | null): Promise<NbdAccess>;
-  /** Grants that can be used now: of one export, or (null) all. */
-  grants(exportId: VolumeId | SnapshotId | null): Promise<readonly NbdGrant[]>;
-  /** Ends a grant: cuts who came in by it, and lets nobody in any more, also after a crash. False: there was none. */
   /**
    * Makes a completed snapshot ready, so that what is made from it waits for no bucket: all of it was fetched and verified,
    * and stays so, also across restarts. Begins, or goes on, and answers at once; asked again, it tells.
@@ -254,6 +247,13 @@ export interface VolumeHost extends AsyncDisposable {
   warmSnapshot(snapshot: SnapshotId): Promise<WarmStatus>;
   /** The snapshot need not be ready any more. Its deletion has the same effect. */
   coolSnapshot(snapshot: SnapshotId): Promise<void>;
+  /** Of all volumes and snapshots. */
+  clients(): Promise<NbdClients>;
+  /** Lets who gets the answer open one volume or snapshot over TCP, for `ttlMs` or (null) until it is revoked; durable. Refuses, as `internal`, when the host does not listen on TCP. */
+  issueGrant(exportId: VolumeId | SnapshotId, ttlMs: number | null): Promise<NbdAccess>;
+  /** Grants that can be used now: of one export, or (null) all. */
+  grants(exportId: VolumeId | SnapshotId | null): Promise<readonly NbdGrant[]>;
+  /** Ends a grant: cuts who came in by it, and lets nobody in any more, also after a crash. False: there was none. */
   revokeGrant(grantId: string): Promise<boolean>;
   /** Removes the manifest: the commit point of a deletion. Volumes restored from it keep what they read through. */
   deleteSnapshot(snapshot: SnapshotId): Promise<void>;

@@ -315,17 +315,17 @@ export class LocalVolumeHost implements VolumeHost {
     });
   }
 
-  async clients(): Promise<NbdClients> {
-    this.#assertServing();
-    return this.#exports.clients();
-  }
-
   async warmSnapshot(snapshot: SnapshotId): Promise<WarmStatus> {
     return await this.#serving(`make ${snapshot} ready`, () => this.#warm.warm(snapshot));
   }
 
   async coolSnapshot(snapshot: SnapshotId): Promise<void> {
     await this.#serving(`let ${snapshot} go`, () => this.#warm.cool(snapshot));
+  }
+
+  async clients(): Promise<NbdClients> {
+    this.#assertServing();
+    return this.#exports.clients();
   }
 
   async issueGrant(exportId: VolumeId | SnapshotId, ttlMs: number | null): Promise<NbdAccess> {
@@ -364,12 +364,12 @@ export class LocalVolumeHost implements VolumeHost {
       await this.#store.deleteManifest(snapshot);
       await this.#snapshots.close(snapshot);
       await this.#restored.forget(snapshot);
+      await this.#warm.cool(snapshot);
     });
   }
 
   async snapshotSizes(snapshots: readonly SnapshotId[]): Promise<readonly SnapshotSize[]> {
     return await this.#serving('sizes of snapshots', async () => {
-      await this.#warm.cool(snapshot);
       const volumes: VolumeRoot[] = [];
       for (const volume of await this.#volumes.list()) {
         const record = await this.#recordOf(volume);
@@ -444,12 +444,12 @@ export class LocalVolumeHost implements VolumeHost {
     ending.use(this.#snapshots);
     await this.#uploads[Symbol.asyncDispose]();
     await this.#copies[Symbol.asyncDispose]();
+    await this.#warm[Symbol.asyncDispose]();
     // Nobody begins any more; who is at work on a directory or the store ends before they are let go of.
     await Promise.all(this.#calls);
     const closed = await Promise.allSettled(
       [...this.#open.keys()].map((volume) =>
         this.#lock.run(volume, async () => {
-    await this.#warm[Symbol.asyncDispose]();
           const device = this.#open.get(volume);
           if (device !== undefined) await this.#close(device);
         }),
