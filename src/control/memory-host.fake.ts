@@ -360,11 +360,6 @@ export class MemoryHost implements VolumeHost {
     return { socketPath: socketOf(snapshot) };
   }
 
-  async deleteSnapshot(snapshot: SnapshotId): Promise<void> {
-    const upload = this.#uploads.get(snapshot);
-    this.#endUploads((one) => one === upload, 'aborted');
-    await upload?.done.catch(() => {});
-    this.snapshots.delete(snapshot);
   /** Whether snapshots that are to be warm are so by the next time that somebody asks. */
   warms = true;
   readonly warm = new Set<SnapshotId>();

@@ -169,8 +169,6 @@ export interface NbdAccess {
   readonly port: number;
 }
 
-/** Who is connected over NBD, by whatever way. */
-export interface NbdClients {
 /** Whether all that a snapshot holds is ready where volumes are. */
 export interface WarmStatus {
   readonly isWarm: boolean;
@@ -178,6 +176,8 @@ export interface WarmStatus {
   readonly trouble: string | null;
 }
 
+/** Who is connected over NBD, by whatever way. */
+export interface NbdClients {
   readonly connectionCount: number;
   /** Volumes and snapshots that are open over them. */
   readonly exportCount: number;
