@@ -169,7 +169,7 @@ class World {
       await this.#check();
       this.#arm();
       for (let step = 10 + this.#random.below(50); step > 0 && !this.#isDead; step -= 1) await this.#step();
-      if (this.#random.below(2) === 0) await this.#finish();
+      if (this.#random.below(4) > 0) await this.#finish();
       await this.#end();
       this.#counts.lives += 1;
     }
