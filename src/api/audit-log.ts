@@ -82,7 +82,8 @@ export class AuditLog implements Audit, AsyncDisposable {
         this.#lost = 0;
       }
       try {
-        await this.#append(Buffer.from(lines.join('')));
+        // What a full disk took of the last line stays; it must not run into the next one.
+        await this.#append(Buffer.from(`${this.#isFailing ? '\n' : ''}${lines.join('')}`));
         this.#isFailing = false;
       } catch (error) {
         this.#lost += lines.length;
