@@ -11,6 +11,7 @@ import { snapshotIn, volumeIn } from './lookup.ts';
 import { binOf } from './recycle-bin.ts';
 import { refuseLocked } from './snapshot-locks.ts';
 import { endOperations, startOperations } from './operations.ts';
+import { isKeyDestroyed } from './open-volume.ts';
 import type { ControlPorts } from './ports.ts';
 
 /*
@@ -271,6 +272,7 @@ export async function releaseCut(ports: ControlPorts, snapshot: Snapshot): Promi
   try {
     await onOpenVolume(ports, volume, () => ports.host.release(snapshot.volume, snapshot.cut));
   } catch (error) {
-    if (!isHostError(error, 'volume-not-found')) throw error;
+    // What cannot be opened any more is never read again; its slots go with it.
+    if (!isHostError(error, 'volume-not-found') && !isKeyDestroyed(error)) throw error;
   }
 }

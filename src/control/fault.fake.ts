@@ -35,7 +35,7 @@ export class Faults {
 export function faultyHost(host: VolumeHost, faults: Faults): VolumeHost {
   return {
     create: (spec) => faults.around('create', () => host.create(spec)),
-    open: (volume, generation) => faults.around('open', () => host.open(volume, generation)),
+    open: (...all) => faults.around('open', () => host.open(...all)),
     close: (volume, generation) => faults.around('close', () => host.close(volume, generation)),
     grow: (volume, sizeBytes) => faults.around('grow', () => host.grow(volume, sizeBytes)),
     destroy: (volume) => faults.around('destroy', () => host.destroy(volume)),

@@ -1,6 +1,6 @@
 import type { Volume } from '#domain/volume.ts';
 import { VolumeHostError, type VolumeHostErrorKind } from '#volume/host.ts';
-import type { ControlPorts } from './ports.ts';
+import { type OpenPorts, openVolume } from './open-volume.ts';
 
 /** Whether an error is the host's, of one of these kinds. */
 export function isHostError(error: unknown, ...kinds: readonly VolumeHostErrorKind[]): error is VolumeHostError {
@@ -12,7 +12,7 @@ export function isHostError(error: unknown, ...kinds: readonly VolumeHostErrorKi
  * another; what is asked for now does not wait its turn. `work` may run twice: every verb of the host may be repeated.
  */
 export async function onOpenVolume<R>(
-  ports: Pick<ControlPorts, 'host'>,
+  ports: OpenPorts,
   volume: Volume,
   work: () => Promise<R>,
 ): Promise<R> {
@@ -20,7 +20,7 @@ export async function onOpenVolume<R>(
     return await work();
   } catch (error) {
     if (!isHostError(error, 'unavailable')) throw error;
-    await ports.host.open(volume.id, volume.generation);
+    await openVolume(ports, volume);
     return await work();
   }
 }

@@ -180,8 +180,13 @@ export class MemoryHost implements VolumeHost {
     });
   }
 
-  async open(volume: VolumeId, generation: Generation): Promise<{ readonly socketPath: string }> {
+  async open(
+    volume: VolumeId,
+    generation: Generation,
+    dataKey: string | null = null,
+  ): Promise<{ readonly socketPath: string }> {
     const found = this.#onDisk(volume);
+    if ((found.spec.dataKey ?? null) !== dataKey) throw new VolumeHostError('damaged', `${volume}: another data key`);
     if (found.generation !== null && found.generation > generation) throw new VolumeHostError('fenced', volume);
     if (found.failure !== null) found.clientCount = 0;
     found.failure = null;

@@ -3,6 +3,7 @@ import { parseSnapshotId, parseVolumeId } from '#domain/ids.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
 import type { Volume } from '#domain/volume.ts';
 import type { NbdAccess, NbdGrant } from '#volume/host.ts';
+import { openVolume } from './open-volume.ts';
 import type { ControlPorts } from './ports.ts';
 
 /** Where a volume or snapshot is served over NBD. */
@@ -29,7 +30,7 @@ export async function addressOf(ports: ControlPorts, nameOrId: string): Promise<
   const resource = await servableOf(ports, nameOrId);
   if (isVolume(resource)) {
     // Open already, except in the moments after a start of the volume host; the same generation changes nothing.
-    const { socketPath } = await ports.host.open(resource.id, resource.generation);
+    const { socketPath } = await openVolume(ports, resource);
     return { exportName: resource.id, socketPath, readOnly: false };
   }
   const { socketPath } = await ports.host.openSnapshot(resource.id);

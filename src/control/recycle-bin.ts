@@ -6,6 +6,7 @@ import type { Scope, Volume } from '#domain/volume.ts';
 import type { ReadTx } from '#meta/meta-store.ts';
 import { eachOnce, isIn } from './lookup.ts';
 import { readPage, slicePage } from './pages.ts';
+import { openVolume } from './open-volume.ts';
 import type { ControlPorts } from './ports.ts';
 import { retentionOf } from './retention-rules.ts';
 
@@ -126,7 +127,7 @@ export async function recoverVolume(ports: ControlPorts, scope: Scope, id: Volum
     return changed;
   });
   try {
-    await ports.host.open(id, volume.generation);
+    await openVolume(ports, volume);
   } catch (error) {
     // It is out of the bin, as the record says, and opened like every other as soon as that is possible.
     ports.log.warn('volume.open', { volume: id, error });

@@ -7,6 +7,7 @@ import type { Face, Scope, Volume } from '#domain/volume.ts';
 import { giveUpSnapshot } from './deletion.ts';
 import { isHostError } from './host-failure.ts';
 import { eachOnce, volumeIn } from './lookup.ts';
+import { openVolume } from './open-volume.ts';
 import type { ControlPorts } from './ports.ts';
 import { planSnapshot } from './snapshots.ts';
 
@@ -108,7 +109,7 @@ async function cutSet(
       await ports.meta.read((tx) => eachOnce(volumes, (volume) => volumeIn(tx, volume, volume.id)));
     }
     if (!isHostError(error, 'unavailable')) throw error;
-    for (const { id, generation } of volumes) await ports.host.open(id, generation);
+    for (const volume of volumes) await openVolume(ports, volume);
     return await attempt();
   }
 }

@@ -2,6 +2,7 @@ import { present } from '#base/assert.ts';
 import { isHostError, onOpenVolume } from './host-failure.ts';
 import { releaseCut, retireDraft, uploadIntent } from './deletion.ts';
 import { endOperations } from './operations.ts';
+import { isKeyDestroyed } from './open-volume.ts';
 import type { ControlPorts } from './ports.ts';
 import { lockStarted } from './snapshot-locks.ts';
 import { cutVolume } from './snapshots.ts';
@@ -70,6 +71,7 @@ async function sayWhy(ports: ControlPorts, id: SnapshotId, error: unknown): Prom
 }
 
 function isRetryable(error: unknown): boolean {
+  if (isKeyDestroyed(error)) return false;
   // What is not the host's (the metadata, say) may be better next time; a snapshot is lost only when its data are.
   if (!(error instanceof VolumeHostError)) return true;
   return error.retryable || error.kind === 'aborted';

@@ -6,6 +6,7 @@ import type { VolumeStatus } from '#volume/host.ts';
 import { isHostError } from './host-failure.ts';
 import { eachOnce, volumeIn } from './lookup.ts';
 import { readPage, slicePage } from './pages.ts';
+import { openVolume } from './open-volume.ts';
 import type { ControlPorts } from './ports.ts';
 
 /** What is known of a volume's health. */
@@ -75,7 +76,7 @@ export async function enableIo(ports: ControlPorts, scope: Scope, id: VolumeId):
   const volume = await ports.meta.read((tx) => volumeIn(tx, scope, id));
   if (volume.state === 'creating') refuse({ kind: 'wrong-state', resource: 'volume', id, state: volume.state });
   try {
-    await ports.host.open(id, volume.generation);
+    await openVolume(ports, volume);
   } catch (error) {
     if (!isHostError(error, 'volume-not-found', 'damaged')) throw error;
     ports.log.error('volume.lost', { volume: id, error });

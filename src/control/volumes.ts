@@ -21,6 +21,7 @@ import { eachOnce, isVolumeId, type Ref, snapshotUsable, volumeIn, volumeNamed, 
 import type { Caller } from './kms/access.ts';
 import { encryptionCall, type EncryptionAsked, encryptionOfVolume, NOTHING_ASKED } from './kms/volume-encryption.ts';
 import { endOperations, operationsOf, startOperations } from './operations.ts';
+import { withDataKey } from './open-volume.ts';
 import { mergedRows, readPage, slicePage } from './pages.ts';
 import type { ControlPorts } from './ports.ts';
 import { copyOf } from './snapshot-copies.ts';
@@ -261,15 +262,18 @@ async function recordCreation(
 
 /** Makes the volume's directory and opens it; both may have happened before. */
 export async function makeOnHost(ports: ControlPorts, volume: Volume): Promise<void> {
-  await ports.host.create({
-    volume: volume.id,
-    account: volume.account,
-    sizeBytes: gibToBytes(volume.sizeGib),
-    origin: volume.staging ?? volume.origin,
-    hydrationBytesPerSecond:
-      volume.initializationRateMibps === null ? null : volume.initializationRateMibps * 1024 ** 2,
+  await withDataKey(ports, volume, async (dataKey) => {
+    await ports.host.create({
+      volume: volume.id,
+      account: volume.account,
+      sizeBytes: gibToBytes(volume.sizeGib),
+      origin: volume.staging ?? volume.origin,
+      hydrationBytesPerSecond:
+        volume.initializationRateMibps === null ? null : volume.initializationRateMibps * 1024 ** 2,
+      dataKey,
+    });
+    await ports.host.open(volume.id, volume.generation, dataKey);
   });
-  await ports.host.open(volume.id, volume.generation);
 }
 
 /** The state alone: what else changed meanwhile (tags) stays. */

@@ -21,8 +21,8 @@ export class HostClient implements VolumeHost {
     await (await this.#connection()).call(VERBS.create, spec);
   }
 
-  async open(volume: VolumeId, generation: Generation) {
-    const opened = await (await this.#connection()).call(VERBS.open, { volume, generation });
+  async open(volume: VolumeId, generation: Generation, dataKey: string | null = null) {
+    const opened = await (await this.#connection()).call(VERBS.open, { volume, generation, dataKey });
     this.#log.info('volume.open', { volume, generation, uri: nbdUri(volume, opened.socketPath) });
     return opened;
   }

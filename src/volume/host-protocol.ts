@@ -51,7 +51,7 @@ import {
  * Answers come in any order. `hello` and the verb `stop` keep their form in every version, so that any control can
  * replace any host. `stop` and `configure` are the process's, not the VolumeHost's: see HostServer. Raise HOST_PROTOCOL_VERSION with every other change of form or meaning.
  */
-export const HOST_PROTOCOL_VERSION = 7;
+export const HOST_PROTOCOL_VERSION = 8;
 
 export interface Hello {
   readonly varve: 'volume-host' | 'control';
@@ -153,6 +153,7 @@ const uploadJob = record<UploadJob>({
 const uploadResult = record<UploadResult>({ fullBytes: count, changedBytes: count, storedBytes: count });
 const socket = record({ socketPath: text });
 const volumeAndGeneration = record({ volume: volumeId, generation: count });
+const dataKey: Decode<string | null> = (value, path) => (value === undefined ? null : nullable(text)(value, path));
 const blockAt = record({ snapshot: snapshotId, index: count });
 const page = <T extends object>(block: Decode<T>) => record({ blocks: list(block), next: nullable(count) });
 const snapshotBlock = record<SnapshotBlock>({ index: count, key: text });
@@ -168,11 +169,14 @@ export const VERBS = {
       sizeBytes: count,
       origin: nullable(snapshotId),
       hydrationBytesPerSecond: (value, path) => (value === undefined ? null : nullable(count)(value, path)),
+      dataKey,
     }),
     nothing,
     (host, spec) => host.create(spec),
   ),
-  open: verb('open', CHANGES, volumeAndGeneration, socket, (host, p) => host.open(p.volume, p.generation)),
+  open: verb('open', CHANGES, record({ volume: volumeId, generation: count, dataKey }), socket, (host, p) =>
+    host.open(p.volume, p.generation, p.dataKey),
+  ),
   close: verb('close', CHANGES, volumeAndGeneration, nothing, (host, p) => host.close(p.volume, p.generation)),
   grow: verb('grow', CHANGES, record({ volume: volumeId, sizeBytes: count }), nothing, (host, p) =>
     host.grow(p.volume, p.sizeBytes),

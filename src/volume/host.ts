@@ -10,6 +10,8 @@ export interface VolumeSpec {
   readonly origin: SnapshotId | null;
   /** At most so much of the origin is fetched in the background, whatever the host is set to, and without waiting for others; null or missing: as the host is set. */
   readonly hydrationBytesPerSecond?: number | null;
+  /** 32 bytes in base64, without which the volume is never opened: its data file is encrypted. Null or missing: as the host is set. */
+  readonly dataKey?: string | null;
 }
 
 /** What the manifest of a snapshot says beside its chunks; enough to find and restore it from the object store alone. */
@@ -217,7 +219,12 @@ export interface VolumeHost extends AsyncDisposable {
   /** Makes the volume's directory; durable. Nothing happens when it is there already. */
   create(spec: VolumeSpec): Promise<void>;
   /** Recovers the volume and serves it over NBD. Fences every older generation first; the same generation again answers the same socket, and recovers a volume that failed. */
-  open(volume: VolumeId, generation: Generation): Promise<{ readonly socketPath: string }>;
+  open(
+    volume: VolumeId,
+    generation: Generation,
+    /** As at its creation; kept in memory while it is open. `damaged` when it is another one. */
+    dataKey?: string | null,
+  ): Promise<{ readonly socketPath: string }>;
   /** Stops serving, flushes. Older generations than the one open are ignored. */
   close(volume: VolumeId, generation: Generation): Promise<void>;
   /** Makes an open volume larger, a whole number of chunks; clients see it when they connect again. Not larger than it is already: nothing happens. */

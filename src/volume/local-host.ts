@@ -45,7 +45,7 @@ import { Uploads } from './upload.ts';
 import { VolumeDevice } from './volume-device.ts';
 import type { VolumeRecord } from './volume-file.ts';
 import { nodeVolumeFiles, type VolumeFiles } from './volume-files.ts';
-import type { VolumeKeys } from './volume-key.ts';
+import { dataKeyOf, type VolumeKeys } from './volume-key.ts';
 import { VolumeStore } from './volume-store.ts';
 import { WarmSnapshots } from './warm-snapshots.ts';
 
@@ -172,7 +172,8 @@ export class LocalVolumeHost implements VolumeHost {
       if (await this.#volumes.has(spec.volume)) return;
       const { volume, account, sizeBytes, hydrationBytesPerSecond = null } = spec;
       const path = this.#volumes.pathOf(volume);
-      const sealedKey = this.#encryptVolumes ? this.#keys.make(volume) : null;
+      const dataKey = dataKeyOf(spec.dataKey);
+      const sealedKey = dataKey !== null || this.#encryptVolumes ? this.#keys.make(volume, dataKey) : null;
       if (spec.origin === null) {
         await VolumeDevice.create(path, { volume, account, sizeBytes, origin: null, sealedKey }, this.#files);
         return;
@@ -187,7 +188,11 @@ export class LocalVolumeHost implements VolumeHost {
     });
   }
 
-  async open(volume: VolumeId, generation: Generation): Promise<{ readonly socketPath: string }> {
+  async open(
+    volume: VolumeId,
+    generation: Generation,
+    dataKey: string | null = null,
+  ): Promise<{ readonly socketPath: string }> {
     return await this.#alone(volume, `open ${volume}`, async () => {
       const current = this.#open.get(volume);
       if (current !== undefined) {
@@ -200,7 +205,7 @@ export class LocalVolumeHost implements VolumeHost {
       const device = await VolumeDevice.open(this.#volumes.pathOf(volume), {
         generation,
         files: this.#files,
-        openKey: (id, sealed) => this.#keys.open(id, sealed),
+        openKey: (id, sealed) => this.#keys.open(id, sealed, dataKeyOf(dataKey)),
         fetchOrigin: (index) => this.#fetchOrigin(device, index),
         readOrigin: (wanted, how) => this.#store.readChunks(device.account, rootOf(device), wanted, how),
         originPresence: (start, end) => this.#originPresence(device, start, end),

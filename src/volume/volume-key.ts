@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv } from 'node:crypto';
+import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto';
 
 import type { Random } from '#base/random.ts';
 import { SECTOR_KEY_BYTES } from '#base/sector-cipher.ts';
@@ -10,11 +10,13 @@ import { VolumeHostError } from './host.ts';
 const CIPHER = 'aes-256-gcm';
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
+const DATA_KEY_BYTES = 32;
 
 /**
  * The keys of encrypted volumes. Each volume has one of its own, random; `volume.json` holds it sealed (AES-256-GCM under a
  * key derived from the master key, bound to the volume's id). Without the master key the data file is noise; and what a
- * removed volume leaves on a disk is noise too, once its `volume.json` is gone.
+ * removed volume leaves on a disk is noise too, once its `volume.json` is gone. A volume that has a data key is sealed under
+ * both: it is noise also to who has the master key, once nobody has the data key any more.
  */
 export class VolumeKeys {
   readonly #sealKey: Buffer;
@@ -25,19 +27,19 @@ export class VolumeKeys {
     this.#random = options.random;
   }
 
-  /** A new key, sealed: nonce, ciphertext and tag, in base64. */
-  make(volume: VolumeId): string {
+  /** A new key, sealed: nonce, ciphertext and tag, in base64. `dataKey`: 32 bytes. */
+  make(volume: VolumeId, dataKey: Uint8Array | null = null): string {
     const nonce = this.#random.bytes(NONCE_BYTES);
-    const cipher = createCipheriv(CIPHER, this.#sealKey, nonce).setAAD(Buffer.from(volume));
+    const cipher = createCipheriv(CIPHER, this.#sealKeyUnder(dataKey), nonce).setAAD(Buffer.from(volume));
     const sealed = [nonce, cipher.update(this.#random.bytes(SECTOR_KEY_BYTES)), cipher.final(), cipher.getAuthTag()];
     return Buffer.concat(sealed).toString('base64');
   }
 
-  /** Throws VolumeHostError `damaged` when it was not sealed for this volume with this master key. */
-  open(volume: VolumeId, sealed: string): Buffer {
+  /** Throws VolumeHostError `damaged` when it was not sealed for this volume with this master key and this data key. */
+  open(volume: VolumeId, sealed: string, dataKey: Uint8Array | null = null): Buffer {
     const bytes = Buffer.from(sealed, 'base64');
     if (bytes.length !== NONCE_BYTES + SECTOR_KEY_BYTES + TAG_BYTES) throw wrongKey(volume, null);
-    const decipher = createDecipheriv(CIPHER, this.#sealKey, bytes.subarray(0, NONCE_BYTES));
+    const decipher = createDecipheriv(CIPHER, this.#sealKeyUnder(dataKey), bytes.subarray(0, NONCE_BYTES));
     decipher.setAAD(Buffer.from(volume)).setAuthTag(bytes.subarray(-TAG_BYTES));
     const key = decipher.update(bytes.subarray(NONCE_BYTES, -TAG_BYTES));
     try {
@@ -47,9 +49,22 @@ export class VolumeKeys {
     }
     return key;
   }
+
+  #sealKeyUnder(dataKey: Uint8Array | null): Buffer {
+    if (dataKey === null) return this.#sealKey;
+    return Buffer.from(hkdfSync('sha256', dataKey, this.#sealKey, 'varve 1 volume key under a data key', 32));
+  }
+}
+
+/** Of a request, in base64. Throws VolumeHostError when it is no data key. */
+export function dataKeyOf(text: string | null | undefined): Buffer | null {
+  if (text === null || text === undefined) return null;
+  const bytes = Buffer.from(text, 'base64');
+  if (bytes.length !== DATA_KEY_BYTES) throw new VolumeHostError('internal', 'a data key has 32 bytes');
+  return bytes;
 }
 
 function wrongKey(volume: VolumeId, cause: unknown): VolumeHostError {
-  const what = 'its key in volume.json does not open with this installation’s master key';
+  const what = 'its key in volume.json does not open with this installation’s master key, or its data key is another one';
   return new VolumeHostError('damaged', `volume ${volume}: ${what}`, { cause });
 }

@@ -173,6 +173,7 @@ async function answerGrants(ports: ControlPorts, method: string, query: URLSearc
 function inWords(failure: Failure): string {
   if (failure.kind === 'not-found') return `there is no disk, volume or snapshot "${failure.id}"`;
   if (failure.kind === 'wrong-state') return `${failure.id} cannot be served now: it is ${failure.state}`;
+  if (failure.kind === 'key-unusable') return `its KMS key ${failure.key} cannot be used: ${failure.problem}`;
   return `refused: ${failure.kind}`;
 }
 

@@ -62,7 +62,10 @@ export async function openDataKey(call: KmsCall, encryption: Encryption): Promis
  * The data key of a record for the server itself, which serves what was made by who was allowed to: only the state of the key
  * decides. Refuses: key-unusable (disabled, pending deletion or import, destroyed).
  */
-export async function openDataKeyUnasked(ports: ControlPorts, encryption: Encryption): Promise<Buffer> {
+export async function openDataKeyUnasked(
+  ports: Pick<ControlPorts, 'meta' | 'clock' | 'vault'>,
+  encryption: Encryption,
+): Promise<Buffer> {
   return await inDomainWords(encryption.keyArn, () =>
     openUnasked(ports, sealedBytes(encryption), contextOf(encryption.dataKeyId)),
   );

@@ -193,9 +193,11 @@ export async function openFor(
   return await openWith(ports, tx, key, { parsed, context: request.context });
 }
 
+type OpeningPorts = Pick<ControlPorts, 'meta' | 'clock' | 'vault'>;
+
 /** Opens for the server itself: only the state of the key decides. Refuses: ciphertext, ciphertext-unseen, disabled, key-state. */
 export async function openUnasked(
-  ports: ControlPorts,
+  ports: OpeningPorts,
   ciphertext: Uint8Array,
   context: EncryptionContext,
 ): Promise<Buffer> {
@@ -208,7 +210,7 @@ export async function openUnasked(
 }
 
 async function openWith(
-  ports: ControlPorts,
+  ports: OpeningPorts,
   tx: ReadTx,
   key: KmsKey,
   { parsed, context }: { readonly parsed: Ciphertext; readonly context: EncryptionContext },

@@ -1,7 +1,9 @@
 import { TaskGroup } from '#base/task-group.ts';
 import { isHostError } from '#control/host-failure.ts';
+import { openVolume } from '#control/open-volume.ts';
 import { growOnHost } from '#control/volume-modifications.ts';
 import type { ControlPorts } from '#control/ports.ts';
+import { DomainError } from '#domain/errors.ts';
 import type { VolumeId } from '#domain/ids.ts';
 import type { Volume, VolumeState } from '#domain/volume.ts';
 import type { VolumeStatus } from '#volume/host.ts';
@@ -24,7 +26,7 @@ export function openVolumes(ports: ControlPorts): Task {
     // Being deleted; or never made.
     if (ports.intents.has(volume.id) || volume.staging !== null) return;
     try {
-      await ports.host.open(volume.id, volume.generation);
+      await openVolume(ports, volume);
       await setState(ports, volume.id, 'error', 'available');
       if (isGrowing(volume)) await growOnHost(ports, volume);
       tally.done();
@@ -32,6 +34,10 @@ export function openVolumes(ports: ControlPorts): Task {
       if (isHostError(error, 'volume-not-found', 'damaged')) {
         ports.log.error('volume.lost', { volume: volume.id, error });
         await setState(ports, volume.id, 'available', 'error');
+        tally.remaining();
+      } else if (error instanceof DomainError) {
+        // Its KMS key is disabled, or gone: opened when that is enabled again.
+        ports.log.warn('volume.key', { volume: volume.id, failure: error.failure });
         tally.remaining();
       } else {
         ports.log.warn('volume.open', { volume: volume.id, error });
