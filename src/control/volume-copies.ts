@@ -1,4 +1,5 @@
 import { assert, present } from '#base/assert.ts';
+import type { Encryption } from '#domain/encryption.ts';
 import { refuse } from '#domain/errors.ts';
 import { cutIdOf, newSnapshotId, newVolumeId, type SnapshotId, type VolumeId } from '#domain/ids.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
@@ -11,6 +12,8 @@ import { type FoundAgain, once } from './creation.ts';
 import { giveUpSnapshot, giveUpVolume } from './deletion.ts';
 import { isHostError } from './host-failure.ts';
 import { findTokenResult, recordToken, type TokenUse } from './idempotency.ts';
+import type { Caller } from './kms/access.ts';
+import { encryptionCall, type EncryptionAsked, encryptionOfVolume, NOTHING_ASKED } from './kms/volume-encryption.ts';
 import { isVolumeId, volumeIn } from './lookup.ts';
 import type { ControlPorts } from './ports.ts';
 import { cutVolume, planSnapshot } from './snapshots.ts';
@@ -29,13 +32,17 @@ export interface CopyVolume {
   readonly iops: number | null;
   readonly throughputMibps: number | null;
   readonly multiAttach: boolean | null;
+  /** What the request says about encryption; missing: nothing. A copy of what is encrypted always is. */
+  readonly encryption?: EncryptionAsked;
+  /** Who asks, for the use of the key; null or missing: the account itself. */
+  readonly caller?: Caller | null;
   readonly tags: readonly Tag[];
   readonly token: string | null;
 }
 
 /**
  * Resolves with the copy, which is `creating`, once the instant is fixed: what was acknowledged before the call is in it.
- * Refuses: not-found, wrong-state, invalid-value, missing, limit, snapshot-rate, token-mismatch.
+ * Refuses: not-found, wrong-state, invalid-value, missing, limit, snapshot-rate, token-mismatch, key-unusable.
  */
 export async function copyVolume(ports: ControlPorts, scope: Scope, request: CopyVolume): Promise<Volume> {
   const { volume } = await once<VolumeId, { readonly volume: Volume }>(ports, {
@@ -54,8 +61,10 @@ async function beginCopy(
   request: CopyVolume,
 ): Promise<{ readonly volume: Volume } | FoundAgain<VolumeId>> {
   const stagingId = newSnapshotId(ports.random);
+  // Before the record is made: the key is asked for outside of its transaction.
+  const encryption = await encryptionFor(ports, scope, request);
   return await ports.intents.run(stagingId, async () => {
-    const begun = await ports.meta.transact((tx) => record(ports, tx, scope, { id, stagingId }, request));
+    const begun = await ports.meta.transact((tx) => record(ports, tx, scope, { id, stagingId, encryption }, request));
     if ('again' in begun) return begun;
     const { volume, source, staging } = begun;
     try {
@@ -79,6 +88,12 @@ async function beginCopy(
   });
 }
 
+async function encryptionFor(ports: ControlPorts, scope: Scope, request: CopyVolume): Promise<Encryption | null> {
+  const source = await ports.meta.read((tx) => volumeIn(tx, scope, request.source));
+  const call = encryptionCall(ports, scope, request.caller ?? null);
+  return await encryptionOfVolume(call, request.encryption ?? NOTHING_ASKED, source);
+}
+
 interface Begun {
   readonly volume: Volume;
   readonly source: Volume;
@@ -89,10 +104,14 @@ async function record(
   ports: ControlPorts,
   tx: Tx,
   scope: Scope,
-  { id, stagingId }: { readonly id: VolumeId; readonly stagingId: SnapshotId },
+  {
+    id,
+    stagingId,
+    encryption,
+  }: { readonly id: VolumeId; readonly stagingId: SnapshotId; readonly encryption: Encryption | null },
   request: CopyVolume,
 ): Promise<Begun | FoundAgain<VolumeId>> {
-  const { token, ...rest } = request;
+  const { token, caller: _caller, ...rest } = request;
   const use: TokenUse = { purpose: 'copy-volume', token, request: rest };
   const again = await findTokenResult(tx, scope, use);
   if (again !== null) {
@@ -115,7 +134,7 @@ async function record(
     generation: 1,
     lineage: source.lineage,
     ...NO_VOLUME_DETAILS,
-    encryption: source.encryption,
+    encryption,
     productCodes: source.productCodes,
     sourceVolume: source.id,
     staging: stagingId,

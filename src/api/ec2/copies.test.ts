@@ -142,6 +142,27 @@ test('a volume is copied as it is at one instant', async () => {
   await scene.ec2('DeleteVolume', { VolumeId });
 });
 
+test('a copy of a volume is encrypted when its source is, or when it is asked for', async () => {
+  await using scene = await Scene.open();
+  const copyOf = async (SourceVolumeId: string, input: object = {}) => {
+    const { Volumes: [made] = [] } = await scene.ec2('CopyVolumes', { SourceVolumeId, ...input });
+    await scene.upload();
+    const { Volumes: [copy] = [] } = await scene.ec2('DescribeVolumes', { VolumeIds: [made?.VolumeId ?? ''] });
+    assert.equal(copy?.State, 'available');
+    const id = present(parseVolumeId(made?.VolumeId ?? ''), 'a volume');
+    assert.deepEqual(scene.world.host.read(id, 3), new Uint8Array(CHUNK_BYTES).fill(7));
+    return [copy?.Encrypted, copy?.KmsKeyId];
+  };
+  const plain = await volumeOf(scene);
+  assert.deepEqual(await copyOf(plain), [false, undefined]);
+  const [isEncrypted, keyId] = await copyOf(plain, { Encrypted: true });
+  assert.equal(isEncrypted, true);
+  assert.match(String(keyId), /^arn:aws:kms:/);
+  const sealed = await volumeOf(scene, { Encrypted: true });
+  assert.deepEqual(await copyOf(sealed), [true, keyId]);
+  assert.deepEqual(await copyOf(sealed, { Encrypted: false }), [true, keyId]);
+});
+
 test('what CopyVolumes refuses', async () => {
   await using scene = await Scene.open();
   const SourceVolumeId = await volumeOf(scene, { Size: 10 });

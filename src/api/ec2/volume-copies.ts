@@ -1,4 +1,5 @@
 import type { Handler } from '#api/handler.ts';
+import { kmsCallOf } from '#api/kms/calls.ts';
 import { copyVolume } from '#control/volume-copies.ts';
 import { findVolume } from '#control/volumes.ts';
 import { refuse } from '#domain/errors.ts';
@@ -7,7 +8,7 @@ import { parseVolumeType, VOLUME_TYPES } from '#domain/volume-type.ts';
 import type { InputOf, OutputOf } from '#wire/aws/operations.ts';
 import { clientToken } from './client-token.ts';
 import { endDryRun } from './dry-run.ts';
-import { invalidCombination, invalidValue, unsupportedRequest } from './errors.ts';
+import { invalidCombination, invalidValue } from './errors.ts';
 import { requireVolumeId } from './ids.ts';
 import { parseTagSpecifications } from './tag-rules.ts';
 import { checkPositive, parseVolumeShape } from './volume-rules.ts';
@@ -20,7 +21,9 @@ export const copyVolumes: Handler<CopyVolumesRequest, OutputOf<'ec2', 'CopyVolum
   const source = requireVolumeId(request.SourceVolumeId, 'SourceVolumeId');
   const tags = parseTagSpecifications(request.TagSpecifications, 'volume');
   const token = clientToken(request.ClientToken, context);
-  refuseEncryption(request);
+  if (request.KmsKeyId !== undefined && request.Encrypted !== true) {
+    throw invalidCombination('The parameter KmsKeyId requires the parameter Encrypted to be set.');
+  }
   const volume = await findVolume(ports, scope, source);
   if (volume.state !== 'available')
     refuse({ kind: 'wrong-state', resource: 'volume', id: source, state: volume.state });
@@ -53,15 +56,10 @@ export const copyVolumes: Handler<CopyVolumesRequest, OutputOf<'ec2', 'CopyVolum
     iops: iops ?? null,
     throughputMibps: throughput ?? null,
     multiAttach: multiAttach ?? null,
+    encryption: { isEncrypted: request.Encrypted === true, key: request.KmsKeyId ?? null },
+    caller: kmsCallOf(context).caller,
     tags,
     token,
   });
   return { Volumes: [createdVolumeView(copy)] };
 };
-
-function refuseEncryption(request: CopyVolumesRequest): void {
-  if (request.KmsKeyId !== undefined && request.Encrypted !== true) {
-    throw invalidCombination('The parameter KmsKeyId requires the parameter Encrypted to be set.');
-  }
-  if (request.Encrypted === true) throw unsupportedRequest('Encrypted volumes are not supported by this server yet.');
-}
