@@ -13,6 +13,7 @@ import { BATCH_COUNT_MAX, type SealPool } from '#chunk/seal-pool.ts';
 import { UnsealThreads } from '#chunk/unseal-threads.ts';
 import type { AccountId, SnapshotId } from '#domain/ids.ts';
 
+import { archivedChunks, deleteArchive, readArchive, storedBytes, writeArchive } from './archive.ts';
 import { collect, type CollectPorts } from './collector.ts';
 import { Holds } from './holds.ts';
 import { ChunkSpool, spooledChunks } from './chunk-spool.ts';
@@ -21,6 +22,7 @@ import type { Manifest } from './manifest.ts';
 import { type ChunkRead, readChunks, type ReadChunksOptions, type WantedChunk } from './read-chunks.ts';
 import { Sizes, type SnapshotSize, type StoreSize, type VolumeRoot } from './sizes.ts';
 import type {
+  ArchiveOptions,
   ChangedChunk,
   Collection,
   CollectReport,
@@ -130,15 +132,45 @@ class ObjectSnapshotStore implements SnapshotStore {
     if (held.account === label.account) {
       return await this.write({ ...job, base: held.root, changes: { count: 0, items: [] } });
     }
-    await using spool = await ChunkSpool.open({
-      path: join(this.#spoolDirectory, label.snapshot),
+    await using spool = await this.#openSpool(label.snapshot);
+    const parts = { chunks: this.#chunks, reader: this.#reader, spool };
+    const items = { [Symbol.asyncIterator]: () => spooledChunks(parts, held, signal) };
+    return await this.write({ ...job, base: null, changes: { count: held.root.presentCount, items } });
+  }
+
+  async archive(snapshot: SnapshotId, { signal, onProgress }: ArchiveOptions): Promise<number> {
+    return await this.#run(signal, (either) =>
+      this.#lock.run(`archive ${snapshot}`, async () => {
+        const there = await readArchive(this.#chunks, snapshot);
+        if (there !== null) return storedBytes(there);
+        using held = await this.hold(snapshot);
+        const ports = { chunks: this.#chunks, reader: this.#reader };
+        return await writeArchive(ports, held.manifest, { signal: either, onProgress });
+      }),
+    );
+  }
+
+  async unarchive(snapshot: SnapshotId, { signal, onProgress }: ArchiveOptions): Promise<Manifest> {
+    const archive = await readArchive(this.#chunks, snapshot);
+    if (archive === null) throw snapshotNotFound(snapshot);
+    const { label, root } = archive.manifest;
+    await using spool = await this.#openSpool(`archive-${snapshot}`);
+    const items = { [Symbol.asyncIterator]: () => archivedChunks(this.#chunks, archive, spool, signal) };
+    const changes = { count: root.presentCount, items };
+    return await this.write({ label, base: null, keepZeroChunks: true, changes, signal, onProgress });
+  }
+
+  async deleteArchive(snapshot: SnapshotId): Promise<void> {
+    await this.#lock.run(`archive ${snapshot}`, () => deleteArchive(this.#chunks, snapshot));
+  }
+
+  #openSpool(name: string): Promise<ChunkSpool> {
+    return ChunkSpool.open({
+      path: join(this.#spoolDirectory, name),
       // Those that are being sealed, the one that is taken, and the one that is being filled.
       slotCount: (this.#pool.batchesInFlightMax + 2) * BATCH_COUNT_MAX,
       random: this.#chunks.random,
     });
-    const parts = { chunks: this.#chunks, reader: this.#reader, spool };
-    const items = { [Symbol.asyncIterator]: () => spooledChunks(parts, held, signal) };
-    return await this.write({ ...job, base: null, changes: { count: held.root.presentCount, items } });
   }
 
   read(snapshot: SnapshotId): Promise<Manifest | null> {

@@ -45,6 +45,11 @@ export interface SnapshotCopy {
   readonly onProgress: (progress: { readonly doneCount: number; readonly totalCount: number }) => void;
 }
 
+export interface ArchiveOptions {
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: { readonly doneCount: number; readonly totalCount: number }) => void;
+}
+
 /** While it is held, what the snapshot holds is not collected, even when its manifest is deleted. */
 export interface HeldSnapshot extends AccountRoot, Disposable {
   readonly manifest: Manifest;
@@ -101,6 +106,15 @@ export interface SnapshotStore extends AsyncDisposable {
    * `write`. Throws 'snapshot-not-found' when the source is not there.
    */
   copy(job: SnapshotCopy): Promise<Manifest>;
+  /**
+   * Writes the snapshot into the archive, where it is whole by itself, and answers what it takes there, in bytes; at once
+   * when it is there already. The snapshot stays as it is. Throws 'snapshot-not-found'.
+   */
+  archive(snapshot: SnapshotId, options: ArchiveOptions): Promise<number>;
+  /** Makes the snapshot again of its archive, which stays; at once when the snapshot is there. Throws 'snapshot-not-found' when there is no archive. */
+  unarchive(snapshot: SnapshotId, options: ArchiveOptions): Promise<Manifest>;
+  /** Removes an archive, also one that was not written to its end. No error when there is none. */
+  deleteArchive(snapshot: SnapshotId): Promise<void>;
   /** The manifest, verified; null when there is none. */
   read(snapshot: SnapshotId): Promise<Manifest | null>;
   /** All completed snapshots, in the order of their ids. */

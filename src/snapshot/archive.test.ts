@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+import { silentLog } from '#base/log.ts';
+import { SeededRandom } from '#base/random.ts';
+import { scratchDirectory } from '#base/scratch-directory.fixture.ts';
+import { VirtualClock } from '#base/virtual-clock.ts';
+import { TEST_MASTER_KEY } from '#chunk/chunk-store.fixture.ts';
+import { StoreError } from '#chunk/errors.ts';
+import { InlineSealPool } from '#chunk/inline-seal-pool.ts';
+import { MemoryStore } from '#chunk/memory-store.ts';
+import type { SnapshotId } from '#domain/ids.ts';
+
+import { openSnapshotStore } from './object-snapshot-store.ts';
+import { ContentFile, contentNumber, snapshotId, testWrite } from './snapshot-store.fixture.ts';
+import type { ArchiveOptions, SnapshotStore } from './snapshot-store.ts';
+
+const content = new ContentFile(20);
+const [first, second] = [snapshotId(1), snapshotId(2)];
+const never = new AbortController().signal;
+const quiet: ArchiveOptions = { signal: never, onProgress: () => {} };
+
+async function open(objects: MemoryStore): Promise<SnapshotStore> {
+  const random = new SeededRandom(11);
+  return await openSnapshotStore({
+    objects,
+    indexPath: ':memory:',
+    masterKey: TEST_MASTER_KEY,
+    random,
+    log: silentLog,
+    clock: new VirtualClock(),
+    spoolDirectory: join(scratchDirectory('archive'), 'spool'),
+    pool: new InlineSealPool({ masterKey: TEST_MASTER_KEY, random }),
+  });
+}
+
+/** More chunks than a part has, some of zeros, one at the end. */
+const changes = new Map([...Array.from({ length: 90 }, (_, at) => [2 * at, at % 20] as const), [299, 3] as const]);
+
+async function write(store: SnapshotStore, snapshot: SnapshotId): Promise<void> {
+  await store.write(testWrite(content, { snapshot, chunkCount: 300, changes, keepZeroChunks: true }));
+}
+
+async function numbersOf(store: SnapshotStore, snapshot: SnapshotId): Promise<ReadonlyMap<number, number>> {
+  using held = await store.hold(snapshot);
+  const numbers = new Map<number, number>();
+  for (const { index } of (await store.listBlocks(snapshot, 0, 1000)).blocks) {
+    const chunk = await store.readChunk(held.account, held.root, index);
+    assert.ok(chunk !== null);
+    numbers.set(index, contentNumber(chunk.bytes));
+  }
+  return numbers;
+}
+
+async function collect(store: SnapshotStore): Promise<void> {
+  await store.collect({ extraRoots: () => [], signal: never });
+}
+
+async function keysUnder(objects: MemoryStore, prefix: string): Promise<readonly string[]> {
+  return (await Array.fromAsync(objects.list(prefix))).map(({ key }) => key);
+}
+
+test('a snapshot moves into the archive, its chunks leave the store, and it comes back as it was', async () => {
+  const objects = new MemoryStore();
+  await using store = await open(objects);
+  await write(store, first);
+  const before = await store.read(first);
+  const progress: number[] = [];
+  const bytes = await store.archive(first, { signal: never, onProgress: ({ doneCount }) => progress.push(doneCount) });
+  assert.ok(bytes > 0);
+  assert.deepEqual([progress.length, progress.at(-1)], [3, changes.size]);
+  assert.equal(await store.archive(first, quiet), bytes, 'it is there already');
+  assert.deepEqual(await numbersOf(store, first), changes, 'and the snapshot stays');
+
+  await store.deleteManifest(first);
+  await collect(store);
+  assert.deepEqual(await keysUnder(objects, 'packs/'), [], 'the store needs none of its chunks');
+  assert.equal(await store.read(first), null);
+
+  const back = await store.unarchive(first, quiet);
+  assert.deepEqual([back.label, back.fullBytes], [before?.label, before?.fullBytes]);
+  assert.deepEqual(await numbersOf(store, first), changes);
+  await store.deleteArchive(first);
+  assert.deepEqual(await keysUnder(objects, 'archive/'), []);
+  assert.deepEqual(await numbersOf(store, first), changes);
+});
+
+test('what comes back shares its chunks with what is there', async () => {
+  const objects = new MemoryStore();
+  await using store = await open(objects);
+  await write(store, first);
+  await write(store, second);
+  await store.archive(first, quiet);
+  await store.deleteManifest(first);
+  const size = async () => (await Array.fromAsync(objects.list('packs/'))).reduce((sum, one) => sum + one.sizeBytes, 0);
+  const before = await size();
+  await store.unarchive(first, quiet);
+  assert.equal(await size(), before);
+  const keys = async (snapshot: SnapshotId) => (await store.listBlocks(snapshot, 0, 1000)).blocks;
+  assert.deepEqual(await keys(first), await keys(second));
+});
+
+test('an archive that was not written to its end is none; it is written again, and removed whole', async () => {
+  const objects = new MemoryStore();
+  await using store = await open(objects);
+  await write(store, first);
+  const abort = new AbortController();
+  await assert.rejects(
+    store.archive(first, { signal: abort.signal, onProgress: () => abort.abort(new StoreError('aborted', 'enough')) }),
+    (error) => error instanceof StoreError && error.kind === 'aborted',
+  );
+  assert.equal((await keysUnder(objects, 'archive/')).length, 1);
+  await assert.rejects(
+    store.unarchive(first, quiet),
+    (error) => error instanceof StoreError && error.kind === 'snapshot-not-found',
+  );
+  await store.archive(first, quiet);
+  assert.equal((await keysUnder(objects, 'archive/')).length, 4);
+  await store.deleteArchive(first);
+  await store.deleteArchive(first);
+  assert.deepEqual(await keysUnder(objects, 'archive/'), []);
+  await assert.rejects(
+    store.archive(second, quiet),
+    (error) => error instanceof StoreError && error.kind === 'snapshot-not-found',
+  );
+});
+
+test('a flipped bit or a lost part of an archive is damage that is named, and nothing is made of it', async () => {
+  const objects = new MemoryStore();
+  await using store = await open(objects);
+  await write(store, first);
+  await store.archive(first, quiet);
+  await store.deleteManifest(first);
+  for (const key of await keysUnder(objects, 'archive/')) {
+    const whole = (await objects.get(key)) ?? Buffer.alloc(0);
+    for (const at of [0, 13, whole.length >> 1, whole.length - 2]) {
+      const flipped = Buffer.from(whole);
+      flipped.writeUInt8(flipped.readUInt8(at) ^ 1, at);
+      await objects.put(key, [flipped]);
+      await assert.rejects(
+        store.unarchive(first, quiet),
+        (error) => error instanceof StoreError && error.kind === 'damaged',
+        key,
+      );
+      assert.equal(await store.read(first), null);
+    }
+    await objects.put(key, [whole]);
+  }
+  await objects.delete(`archive/${first}/00000001`);
+  await assert.rejects(store.unarchive(first, quiet), /00000001: a part of the archive is missing/);
+});
