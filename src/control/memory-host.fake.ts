@@ -70,6 +70,7 @@ export class MemoryHost implements VolumeHost {
   /** What `status` says of volumes; of others that they were made from nothing. */
   readonly hydrations = new Map<VolumeId, HydrationStatus>();
   readonly snapshots = new Map<SnapshotId, MemorySnapshot>();
+  readonly archives = new Map<SnapshotId, MemorySnapshot>();
   readonly #grants = new Map<string, NbdGrant>();
   readonly #uploads = new Map<SnapshotId, MemoryUpload>();
   #uploadFailure: VolumeHostError | null = null;
@@ -323,6 +324,24 @@ export class MemoryHost implements VolumeHost {
     const fullBytes = from.content.size * CHUNK_BYTES;
     const changedBytes = isShared ? 0 : fullBytes;
     return { fullBytes, changedBytes, storedBytes: Math.ceil(changedBytes / 2) };
+  }
+
+  async archiveSnapshot(snapshot: SnapshotId, signal: AbortSignal): Promise<number> {
+    signal.throwIfAborted();
+    const archived = this.archives.get(snapshot) ?? this.#snapshot(snapshot);
+    this.archives.set(snapshot, archived);
+    return Math.ceil((archived.content.size * CHUNK_BYTES) / 4);
+  }
+
+  async unarchiveSnapshot(snapshot: SnapshotId, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const archived = this.archives.get(snapshot);
+    if (archived === undefined) throw new VolumeHostError('snapshot-not-found', `there is no archive of ${snapshot}`);
+    this.snapshots.set(snapshot, archived);
+  }
+
+  async deleteArchive(snapshot: SnapshotId): Promise<void> {
+    this.archives.delete(snapshot);
   }
 
   async #gate(signal: AbortSignal): Promise<void> {

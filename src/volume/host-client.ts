@@ -98,6 +98,18 @@ export class HostClient implements VolumeHost {
     return (await this.#connection()).call(VERBS.revokeGrant, { grantId });
   }
 
+  async archiveSnapshot(snapshot: SnapshotId, signal: AbortSignal) {
+    return (await this.#connection()).call(VERBS.archiveSnapshot, { snapshot }, { signal });
+  }
+
+  async unarchiveSnapshot(snapshot: SnapshotId, signal: AbortSignal): Promise<void> {
+    await (await this.#connection()).call(VERBS.unarchiveSnapshot, { snapshot }, { signal });
+  }
+
+  async deleteArchive(snapshot: SnapshotId): Promise<void> {
+    await (await this.#connection()).call(VERBS.deleteArchive, { snapshot });
+  }
+
   async deleteSnapshot(snapshot: SnapshotId): Promise<void> {
     await (await this.#connection()).call(VERBS.deleteSnapshot, { snapshot });
   }

@@ -234,6 +234,15 @@ export const VERBS = {
     table(snapshotId, record<UploadProgress>({ doneBytes: count, totalBytes: count })),
     (host) => host.progress(),
   ),
+  archiveSnapshot: verb('archiveSnapshot', READS, record({ snapshot: snapshotId }), count, (host, p, signal) =>
+    host.archiveSnapshot(p.snapshot, signal),
+  ),
+  unarchiveSnapshot: verb('unarchiveSnapshot', READS, record({ snapshot: snapshotId }), nothing, (host, p, signal) =>
+    host.unarchiveSnapshot(p.snapshot, signal),
+  ),
+  deleteArchive: verb('deleteArchive', CHANGES, record({ snapshot: snapshotId }), nothing, (host, p) =>
+    host.deleteArchive(p.snapshot),
+  ),
   release: verb('release', CHANGES, record({ volume: volumeId, cut: cutId }), nothing, (host, p) =>
     host.release(p.volume, p.cut),
   ),

@@ -27,7 +27,13 @@ export interface HostSettings {
 /** What a living host takes up without a restart: nothing of it disturbs a client. */
 export type LiveSettings = Pick<Required<HostSettings>, 'nbdTcp' | 'encryptVolumes' | 'hydration'>;
 
-const SETTINGS = ['nbdTcp', 's3', 'encryptVolumes', 'hydration', 'masterKey'] as const satisfies readonly (keyof HostSettings)[];
+const SETTINGS = [
+  'nbdTcp',
+  's3',
+  'encryptVolumes',
+  'hydration',
+  'masterKey',
+] as const satisfies readonly (keyof HostSettings)[];
 
 const location: Decode<S3Location> = record<S3Location>({
   bucket: text,

@@ -87,6 +87,25 @@ export function volumeHostSuite(name: string, start: (t: TestContext) => Promise
     await rejectsAs('volume-not-found', host.grow(newVolume(), SIZE));
   });
 
+  fact('a snapshot goes into the archive, and comes back when it is gone', async ({ host }) => {
+    const { volume } = await openVolume(host);
+    const bytes = randomChunk();
+    await host.writeBlock(volume, 1, 3, bytes);
+    const { snapshot } = await snapshotOf(host, volume);
+    await rejectsAs('snapshot-not-found', host.unarchiveSnapshot(snapshot, never));
+    await rejectsAs('snapshot-not-found', host.archiveSnapshot(newSnapshot(), never));
+    const stored = await host.archiveSnapshot(snapshot, never);
+    assert.ok(stored > 0);
+    assert.equal(await host.archiveSnapshot(snapshot, never), stored);
+    await host.deleteSnapshot(snapshot);
+    await rejectsAs('snapshot-not-found', host.readBlock(snapshot, 3));
+    await host.unarchiveSnapshot(snapshot, never);
+    assert.deepEqual(Buffer.from((await host.readBlock(snapshot, 3))?.bytes ?? []), Buffer.from(bytes));
+    await host.deleteArchive(snapshot);
+    await host.deleteArchive(snapshot);
+    await rejectsAs('snapshot-not-found', host.unarchiveSnapshot(snapshot, never));
+  });
+
   fact('a snapshot is copied within its account, and to another one', async ({ host }) => {
     const { volume } = await openVolume(host);
     const bytes = randomChunk();

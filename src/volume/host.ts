@@ -243,6 +243,12 @@ export interface VolumeHost extends AsyncDisposable {
   copySnapshot(job: CopyJob, signal: AbortSignal): Promise<UploadResult>;
   /** Of the uploads and copies that run now. */
   progress(): Promise<Readonly<Record<SnapshotId, UploadProgress>>>;
+  /** Writes a completed snapshot into the archive, where it shares nothing; the snapshot stays. Answers what it takes there, in bytes; at once when it is there. `progress` tells how far it is. */
+  archiveSnapshot(snapshot: SnapshotId, signal: AbortSignal): Promise<number>;
+  /** Makes a snapshot again of its archive, which stays; at once when the snapshot is there. Refuses: snapshot-not-found, when there is no archive. */
+  unarchiveSnapshot(snapshot: SnapshotId, signal: AbortSignal): Promise<void>;
+  /** No error when there is none. */
+  deleteArchive(snapshot: SnapshotId): Promise<void>;
   /** The cut is not needed any more (uploaded, or given up): its slots can be used again. Ends an upload of it first. */
   release(volume: VolumeId, cut: CutId): Promise<void>;
   /** Serves a completed snapshot read-only over NBD. */

@@ -15,6 +15,7 @@ import type { TreeRoot } from '#snapshot/tree.ts';
 
 import { AccessTraces } from './access-traces.ts';
 import { presentChunks, type PresentChunks } from './chunk-presence.ts';
+import { Archives } from './archives.ts';
 import { Copies } from './copies.ts';
 import {
   type CollectReport,
@@ -95,6 +96,7 @@ export class LocalVolumeHost implements VolumeHost {
   readonly #exports: NbdExportTable;
   readonly #snapshots: SnapshotExports;
   readonly #uploads: Uploads;
+  readonly #archives: Archives;
   readonly #copies: Copies;
   readonly #hydrations: Hydrations;
   readonly #restored: RestoredVolumes;
@@ -144,6 +146,7 @@ export class LocalVolumeHost implements VolumeHost {
         log,
       }),
     });
+    this.#archives = new Archives(options.store);
     this.#copies = new Copies(options.store);
     this.#uploads = new Uploads({ store: options.store, deviceOf: (volume) => this.#deviceOf(volume) });
   }
@@ -298,7 +301,21 @@ export class LocalVolumeHost implements VolumeHost {
   }
 
   async progress(): Promise<Readonly<Record<SnapshotId, UploadProgress>>> {
-    return { ...this.#uploads.progress(), ...this.#copies.progress() };
+    return { ...this.#uploads.progress(), ...this.#copies.progress(), ...this.#archives.progress() };
+  }
+
+  async archiveSnapshot(snapshot: SnapshotId, signal: AbortSignal): Promise<number> {
+    this.#assertServing();
+    return await this.#archives.archive(snapshot, signal);
+  }
+
+  async unarchiveSnapshot(snapshot: SnapshotId, signal: AbortSignal): Promise<void> {
+    this.#assertServing();
+    await this.#archives.unarchive(snapshot, signal);
+  }
+
+  async deleteArchive(snapshot: SnapshotId): Promise<void> {
+    await this.#serving(`delete the archive of ${snapshot}`, () => this.#store.deleteArchive(snapshot));
   }
 
   async release(volume: VolumeId, cut: CutId): Promise<void> {
@@ -448,6 +465,7 @@ export class LocalVolumeHost implements VolumeHost {
     ending.use(this.#exports);
     ending.use(this.#snapshots);
     await this.#uploads[Symbol.asyncDispose]();
+    await this.#archives[Symbol.asyncDispose]();
     await this.#copies[Symbol.asyncDispose]();
     await this.#warm[Symbol.asyncDispose]();
     // Nobody begins any more; who is at work on a directory or the store ends before they are let go of.
