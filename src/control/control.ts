@@ -17,6 +17,7 @@ import { finishIntents } from './tasks/finish-intents.ts';
 import { openVolumes } from './tasks/open-volumes.ts';
 import { prune } from './tasks/prune.ts';
 import { TendKeys } from './tasks/tend-keys.ts';
+import { tendTiers } from './tasks/tend-tiers.ts';
 import { runPolicies } from './tasks/run-policies.ts';
 import type { Task, TaskReport, TaskState } from './tasks/task.ts';
 import { UploadSnapshots } from './tasks/upload-snapshots.ts';
@@ -87,5 +88,6 @@ function tasksOf(ports: ControlPorts): readonly Task[] {
     new TendKeys(ports),
     runPolicies(ports),
     emptyBin(ports),
+    tendTiers(ports),
   ];
 }

@@ -2,6 +2,7 @@ import { refuse } from '#domain/errors.ts';
 import type { SnapshotId, VolumeId } from '#domain/ids.ts';
 import type { Operation } from '#domain/operation.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
+import { hasArchive } from '#domain/snapshot-tier.ts';
 import type { Scope, Volume } from '#domain/volume.ts';
 import type { ReadTx, Tx } from '#meta/meta-store.ts';
 import type { Deleted } from './delete-once.ts';
@@ -242,6 +243,9 @@ export async function retireSnapshot(
 /** Brings a `deleting` snapshot to its end: manifest, cut, record. Answers the operations that ended by it. */
 export async function finishSnapshot(ports: ControlPorts, snapshot: Snapshot): Promise<readonly Operation[]> {
   const { id } = snapshot;
+  // Whoever moves it may be about to put something; the task `finish-deletions` comes back.
+  if (ports.intents.has(tierIntent(id))) throw new Error('the snapshot is on its way into the archive or out of it');
+  if (hasArchive(snapshot.tier)) await ports.host.deleteArchive(id);
   // An upload that began before the record said `deleting` must be over before the manifest is removed for good.
   const upload = uploadIntent(id);
   if (ports.intents.has(upload)) {
@@ -258,6 +262,11 @@ export async function finishSnapshot(ports: ControlPorts, snapshot: Snapshot): P
   ports.wake('collect-chunks');
   ports.wake('finish-deletions'); // A deleted volume may have waited for this snapshot.
   return ended;
+}
+
+/** The intent of who moves a snapshot into the archive or out of it. */
+export function tierIntent(id: SnapshotId): string {
+  return `tier:${id}`;
 }
 
 /** The intent of who uploads a snapshot; beside its own, which a deletion has. */

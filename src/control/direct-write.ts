@@ -23,7 +23,7 @@ import {
   encryptionOfVolume,
   NOTHING_ASKED,
 } from './kms/volume-encryption.ts';
-import { isVolumeId, snapshotBegun, snapshotIn } from './lookup.ts';
+import { isVolumeId, refuseUnusable, snapshotBegun, snapshotIn } from './lookup.ts';
 import type { ControlPorts } from './ports.ts';
 import { checkSnapshotCount } from './snapshots.ts';
 import { makeOnHost, setVolumeState } from './volumes.ts';
@@ -171,9 +171,7 @@ function checkStart(request: StartSnapshot, parent: Snapshot | null): void {
     refuse({ kind: 'invalid-value', field: 'timeout', reason: `${min} to ${max} minutes` });
   }
   if (parent === null) return;
-  if (parent.state !== 'completed') {
-    refuse({ kind: 'wrong-state', resource: 'snapshot', id: parent.id, state: parent.state });
-  }
+  refuseUnusable(parent);
   if (sizeGib < parent.volumeSizeGib) {
     refuse({ kind: 'invalid-value', field: 'size', reason: `the parent has ${parent.volumeSizeGib} GiB` });
   }

@@ -8,7 +8,7 @@ import { blockTokenMaker, checkBlockToken } from './block-token.ts';
 import { checkBlockIndex } from './block-index.ts';
 import type { Caller } from './kms/access.ts';
 import { checkUse, encryptionCall } from './kms/volume-encryption.ts';
-import { snapshotReadable } from './lookup.ts';
+import { refuseUnusable, snapshotReadable } from './lookup.ts';
 import { makePageToken, readPageToken } from './page-token.ts';
 import type { ControlPorts } from './ports.ts';
 
@@ -38,7 +38,7 @@ export async function listBlocks(
   request: ListBlocks,
 ): Promise<BlockList> {
   const snapshot = await ports.meta.read((tx) => snapshotReadable(tx, scope, id));
-  checkCompleted(snapshot);
+  refuseUnusable(snapshot);
   const list = `blocks ${id}`;
   const start = startOf(ports, scope, list, request, snapshot);
   const page = await ports.host.listBlocks(id, start, request.countMax);
@@ -80,8 +80,8 @@ export async function changedBlocks(
     first: await snapshotReadable(tx, scope, first),
     second: await snapshotReadable(tx, scope, second),
   }));
-  checkCompleted(snapshots.first);
-  checkCompleted(snapshots.second);
+  refuseUnusable(snapshots.first);
+  refuseUnusable(snapshots.second);
   if (!isRelated(snapshots.first, snapshots.second)) refuse({ kind: 'unrelated-snapshots', first, second });
   const list = `changed blocks ${first} ${second}`;
   const start = startOf(ports, scope, list, request, snapshots.second);
@@ -114,7 +114,7 @@ export async function getBlock(
   caller: Caller | null = null,
 ): Promise<{ readonly bytes: Uint8Array; readonly sha256Base64: string }> {
   const snapshot = await ports.meta.read((tx) => snapshotReadable(tx, scope, id));
-  checkCompleted(snapshot);
+  refuseUnusable(snapshot);
   await checkUse(encryptionCall(ports, scope, caller), snapshot.encryption);
   checkBlockIndex(snapshot, index);
   const key = checkBlockToken(ports, scope, { snapshot: id, index }, token);
@@ -127,11 +127,6 @@ export async function getBlock(
 /** Of one length, whatever is compared. */
 function keyDigest(key: string): Buffer {
   return createHash('sha256').update(key).digest();
-}
-
-function checkCompleted(snapshot: Snapshot): void {
-  if (snapshot.state === 'completed') return;
-  refuse({ kind: 'wrong-state', resource: 'snapshot', id: snapshot.id, state: snapshot.state });
 }
 
 function startOf(ports: ControlPorts, scope: Scope, list: string, request: ListBlocks, snapshot: Snapshot): number {

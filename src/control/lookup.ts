@@ -1,6 +1,6 @@
 import { refuse } from '#domain/errors.ts';
 import type { RegionName, SnapshotId, VolumeId } from '#domain/ids.ts';
-import { mayUse, type Snapshot, visibleState } from '#domain/snapshot.ts';
+import { hindrance, mayUse, type Snapshot, visibleState } from '#domain/snapshot.ts';
 import type { Scope, Volume } from '#domain/volume.ts';
 import type { ReadTx } from '#meta/meta-store.ts';
 import { publicSharingOf } from './public-sharing.ts';
@@ -64,6 +64,12 @@ export async function isUsableBy(tx: ReadTx, snapshot: Snapshot, account: Scope[
   if (!mayUse(snapshot, account)) return false;
   if (snapshot.account === account || snapshot.sharedWith.includes(account)) return true;
   return (await publicSharingOf(tx, snapshot)) !== 'block-all-sharing';
+}
+
+/** Refuses: wrong-state, of one that is not completed, or in the archive. */
+export function refuseUnusable(snapshot: Snapshot): void {
+  const state = hindrance(snapshot);
+  if (state !== null) refuse({ kind: 'wrong-state', resource: 'snapshot', id: snapshot.id, state });
 }
 
 /** A resource as a client says it: by its id, or by its Lightsail name. */

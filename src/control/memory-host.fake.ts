@@ -335,6 +335,7 @@ export class MemoryHost implements VolumeHost {
 
   async unarchiveSnapshot(snapshot: SnapshotId, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
+    if (this.snapshots.has(snapshot)) return;
     const archived = this.archives.get(snapshot);
     if (archived === undefined) throw new VolumeHostError('snapshot-not-found', `there is no archive of ${snapshot}`);
     this.snapshots.set(snapshot, archived);

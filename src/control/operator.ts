@@ -3,6 +3,7 @@ import { parseSnapshotId, parseVolumeId } from '#domain/ids.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
 import type { Volume } from '#domain/volume.ts';
 import type { NbdAccess, NbdGrant } from '#volume/host.ts';
+import { refuseUnusable } from './lookup.ts';
 import { openVolume } from './open-volume.ts';
 import type { ControlPorts } from './ports.ts';
 
@@ -59,9 +60,7 @@ async function servableOf(ports: ControlPorts, nameOrId: string): Promise<Volume
     if (resource.draft || resource.state !== 'available') {
       refuse({ kind: 'wrong-state', resource: 'volume', id: resource.id, state: resource.state });
     }
-  } else if (resource.state !== 'completed') {
-    refuse({ kind: 'wrong-state', resource: 'snapshot', id: resource.id, state: resource.state });
-  }
+  } else refuseUnusable(resource);
   return resource;
 }
 

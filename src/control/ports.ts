@@ -19,7 +19,8 @@ export type TaskName =
   | 'prune'
   | 'tend-keys'
   | 'run-policies'
-  | 'empty-bin';
+  | 'empty-bin'
+  | 'tend-tiers';
 
 /** What use cases stand on. `makeControl` makes it. */
 export interface ControlPorts {

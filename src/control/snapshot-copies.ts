@@ -10,7 +10,7 @@ import { type FoundAgain, once } from './creation.ts';
 import { findTokenResult, recordToken, type TokenUse } from './idempotency.ts';
 import type { Caller } from './kms/access.ts';
 import { encryptionCall, type EncryptionAsked, encryptionOfCopy, NOTHING_ASKED } from './kms/volume-encryption.ts';
-import { isSnapshotId, snapshotBegun, snapshotUsable } from './lookup.ts';
+import { isSnapshotId, refuseUnusable, snapshotBegun, snapshotUsable } from './lookup.ts';
 import type { ControlPorts } from './ports.ts';
 import { checkSnapshotCount } from './snapshots.ts';
 
@@ -127,7 +127,7 @@ async function sourceOf(
   { source: id, sourceRegion: region }: Pick<CopySnapshot, 'source' | 'sourceRegion'>,
 ): Promise<Snapshot> {
   const source = await snapshotUsable(tx, { account, region }, id);
-  if (source.state !== 'completed') refuse({ kind: 'wrong-state', resource: 'snapshot', id, state: source.state });
+  refuseUnusable(source);
   return source;
 }
 

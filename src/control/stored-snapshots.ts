@@ -1,5 +1,6 @@
 import { gibToBytes } from '#domain/geometry.ts';
 import type { SnapshotId } from '#domain/ids.ts';
+import { isInArchive } from '#domain/snapshot-tier.ts';
 import type { SnapshotState } from '#domain/snapshot.ts';
 import type { Sequence } from '#meta/meta-store.ts';
 import type { ControlPorts } from './ports.ts';
@@ -19,7 +20,11 @@ export async function storedSnapshots(
   const rows = await ports.meta.read((tx) => tx.snapshots.inState(STORED, { after, countMax: COUNT_PER_PAGE }));
   const last = rows.at(-1);
   return {
-    snapshots: rows.map(({ record }) => ({ id: record.id, sizeBytes: gibToBytes(record.volumeSizeGib) })),
+    snapshots: rows
+      .map(({ record }) => record)
+      // In the archive there is no manifest.
+      .filter(({ tier }) => !isInArchive(tier))
+      .map(({ id, volumeSizeGib }) => ({ id, sizeBytes: gibToBytes(volumeSizeGib) })),
     next: last === undefined || rows.length < COUNT_PER_PAGE ? null : last.sequence,
   };
 }

@@ -9,8 +9,12 @@ import { cutVolume } from './snapshots.ts';
 import { gibToBytes } from '#domain/geometry.ts';
 import type { Epoch, SnapshotId } from '#domain/ids.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
+import { isInArchive } from '#domain/snapshot-tier.ts';
 import type { Volume } from '#domain/volume.ts';
 import { type SnapshotLabel, type UploadJob, type UploadResult, VolumeHostError } from '#volume/host.ts';
+
+/** Of the newest snapshots of a volume, so many are looked at for one that is not in the archive. */
+const BASES_MAX = 32;
 
 /** What one attempt at a snapshot's upload ended in. */
 export type UploadEnd = 'ended' | 'retry';
@@ -110,7 +114,8 @@ async function uploadFrom(
 
 /** The newest completed cut of the volume before this one. */
 async function baseOf(ports: ControlPorts, snapshot: Snapshot, epoch: Epoch): Promise<UploadJob['base']> {
-  const [base] = await ports.meta.read((tx) => tx.snapshots.ofVolume(snapshot.volume, 'completed', epoch, 1));
+  const newest = await ports.meta.read((tx) => tx.snapshots.ofVolume(snapshot.volume, 'completed', epoch, BASES_MAX));
+  const base = newest.find(({ tier }) => !isInArchive(tier));
   return base === undefined || base.epoch === null ? null : { snapshot: base.id, epoch: base.epoch };
 }
 

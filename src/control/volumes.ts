@@ -17,7 +17,16 @@ import { type Deleted, deleteOnce, type DeleteRequest } from './delete-once.ts';
 import { giveUpVolume, retireVolume } from './deletion.ts';
 import { isHostError } from './host-failure.ts';
 import { findTokenResult, recordToken, type TokenUse } from './idempotency.ts';
-import { eachOnce, isVolumeId, type Ref, snapshotUsable, volumeIn, volumeNamed, volumeOf } from './lookup.ts';
+import {
+  eachOnce,
+  isVolumeId,
+  type Ref,
+  refuseUnusable,
+  snapshotUsable,
+  volumeIn,
+  volumeNamed,
+  volumeOf,
+} from './lookup.ts';
 import type { Caller } from './kms/access.ts';
 import { encryptionCall, type EncryptionAsked, encryptionOfVolume, NOTHING_ASKED } from './kms/volume-encryption.ts';
 import { endOperations, operationsOf, startOperations } from './operations.ts';
@@ -161,9 +170,7 @@ async function planNewVolume(
   if (request.name !== null) checkName(request.name, 'name');
   const tags = tagsOf(TAG_RULES[request.face], request.tags, ports.limitsOf(scope.account).tagCountMax);
   const origin = request.origin === null ? null : await snapshotUsable(tx, scope, request.origin);
-  if (origin !== null && origin.state !== 'completed') {
-    refuse({ kind: 'wrong-state', resource: 'snapshot', id: origin.id, state: origin.state });
-  }
+  if (origin !== null) refuseUnusable(origin);
   const sizeGib = request.sizeGib ?? origin?.volumeSizeGib ?? refuse({ kind: 'missing', field: 'size' });
   if (origin !== null && sizeGib < origin.volumeSizeGib) {
     const reason = `the snapshot ${origin.id} has ${origin.volumeSizeGib} GiB, and a volume is not smaller than its snapshot`;

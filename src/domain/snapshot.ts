@@ -1,6 +1,7 @@
 import type { Encryption } from './encryption.ts';
 import type { AccountId, CutId, Epoch, Lineage, RegionName, SnapshotId, VolumeId } from './ids.ts';
 import type { Binned } from './recycle-bin.ts';
+import { isInArchive, type SnapshotTier } from './snapshot-tier.ts';
 import type { SnapshotLock } from './snapshot-lock.ts';
 import type { Face, Scope, Tags } from './volume.ts';
 
@@ -30,6 +31,8 @@ export interface SnapshotDetails {
   readonly isStaging: boolean;
   /** Null: nobody ever locked it. */
   readonly lock: SnapshotLock | null;
+  /** Null: it never was in the archive. */
+  readonly tier: SnapshotTier | null;
   /** Of a `recoverable` one. */
   readonly bin: Binned | null;
 }
@@ -42,6 +45,7 @@ export const NO_SNAPSHOT_DETAILS: SnapshotDetails = {
   completionDurationMinutes: null,
   isStaging: false,
   lock: null,
+  tier: null,
   bin: null,
 };
 
@@ -98,4 +102,10 @@ export type VisibleSnapshotState = 'pending' | 'completed' | 'error' | 'recoveri
 export function visibleState(snapshot: Snapshot): VisibleSnapshotState | null {
   const { state, isStaging } = snapshot;
   return isStaging || state === 'cutting' || state === 'deleting' || state === 'recoverable' ? null : state;
+}
+
+/** Why a snapshot cannot be read or made into a volume, as the state that it is in; null: it can. */
+export function hindrance({ state, tier }: Pick<Snapshot, 'state' | 'tier'>): string | null {
+  if (state !== 'completed') return state;
+  return isInArchive(tier) ? 'archived' : null;
 }

@@ -66,7 +66,7 @@ test('a body that is asked for when the one before has just ended is not forgott
   const { db, commits } = await open();
   for (let n = 0; n < 200; n += 1) {
     await commits.run(put(`k${n}`), { isRead: false });
-    for (let turn = 0; turn < n % 8; turn += 1) await null;
+    for (let turn = 0; turn < n % 8; turn += 1) await Promise.resolve();
   }
   assert.equal((await keys(db)).length, 200);
   await db.destroy();

@@ -32,6 +32,7 @@ export interface ReadTx {
     | 'find'
     | 'list'
     | 'inState'
+    | 'tiered'
     | 'ofVolume'
     | 'unreleased'
     | 'count'
@@ -149,6 +150,8 @@ export interface SnapshotTable {
   find(id: SnapshotId): Promise<Snapshot | null>;
   list(filter: ListFilter & { readonly search?: SnapshotSearch | null }, page: Page): Promise<readonly Row<Snapshot>[]>;
   inState(states: readonly SnapshotState[], page: Page): Promise<readonly Row<Snapshot>[]>;
+  /** Of all accounts: those that are or were in the archive, or are on their way there. */
+  tiered(page: Page): Promise<readonly Row<Snapshot>[]>;
   /** Of one volume in one state, the newest cut first; with `beforeEpoch`, only older cuts. Ones not cut yet come last. */
   ofVolume(
     volume: VolumeId,

@@ -41,6 +41,18 @@ export function snapshotTable(db: Kysely<Tables>): SnapshotTable {
       return rows.map(numbered);
     },
 
+    tiered: async (page: Page) => {
+      const rows = await db
+        .selectFrom('snapshots')
+        .selectAll()
+        .where(sql<boolean>`json_extract(details, '$.tier') is not null`)
+        .where('sequence', '>', page.after)
+        .orderBy('sequence')
+        .limit(page.countMax)
+        .execute();
+      return rows.map(numbered);
+    },
+
     ofVolume: async (volume, state, beforeEpoch, countMax) => {
       let query = db.selectFrom('snapshots').selectAll().where('volume', '=', volume).where('state', '=', state);
       // Gone soon: nothing is to be an increment of it.

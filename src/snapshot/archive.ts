@@ -41,7 +41,7 @@ export interface ArchivePorts {
 
 export type ArchiveProgress = (progress: { readonly doneCount: number; readonly totalCount: number }) => void;
 
-/** Slow to write, small, and as fast to read as any. */
+/** Slow to write, small, and read as fast as what is compressed less. */
 const COMPRESSION_LEVEL = 12;
 const compress = promisify(zstdCompress);
 const decompress = promisify(zstdDecompress);

@@ -151,6 +151,8 @@ class ObjectSnapshotStore implements SnapshotStore {
   }
 
   async unarchive(snapshot: SnapshotId, { signal, onProgress }: ArchiveOptions): Promise<Manifest> {
+    const there = await this.#manifests.read(snapshot);
+    if (there !== null) return there;
     const archive = await readArchive(this.#chunks, snapshot);
     if (archive === null) throw snapshotNotFound(snapshot);
     const { label, root } = archive.manifest;

@@ -92,7 +92,7 @@ export function volumeHostSuite(name: string, start: (t: TestContext) => Promise
     const bytes = randomChunk();
     await host.writeBlock(volume, 1, 3, bytes);
     const { snapshot } = await snapshotOf(host, volume);
-    await rejectsAs('snapshot-not-found', host.unarchiveSnapshot(snapshot, never));
+    await rejectsAs('snapshot-not-found', host.unarchiveSnapshot(newSnapshot(), never));
     await rejectsAs('snapshot-not-found', host.archiveSnapshot(newSnapshot(), never));
     const stored = await host.archiveSnapshot(snapshot, never);
     assert.ok(stored > 0);
@@ -103,6 +103,8 @@ export function volumeHostSuite(name: string, start: (t: TestContext) => Promise
     assert.deepEqual(Buffer.from((await host.readBlock(snapshot, 3))?.bytes ?? []), Buffer.from(bytes));
     await host.deleteArchive(snapshot);
     await host.deleteArchive(snapshot);
+    await host.unarchiveSnapshot(snapshot, never); // It is there.
+    await host.deleteSnapshot(snapshot);
     await rejectsAs('snapshot-not-found', host.unarchiveSnapshot(snapshot, never));
   });
 

@@ -148,3 +148,66 @@ test('what a rule keeps goes to the bin, and comes back', async (t) => {
     'InvalidSnapshot.NotFound',
   );
 });
+
+test('an archived snapshot must be restored before it is used, and comes back with its data', async (t) => {
+  if (!requireTool(t, 'aws')) return;
+  const { snapshot } = await completedSnapshot();
+  interface Statuses {
+    readonly SnapshotTierStatuses: readonly {
+      readonly StorageTier: string;
+      readonly LastTieringOperationStatus?: string;
+    }[];
+  }
+  const until = async (operation: string): Promise<void> => {
+    for (let tries = 0; tries < 100; tries += 1) {
+      const words = ['describe-snapshot-tier-status', '--filters', `Name=snapshot-id,Values=${snapshot}`];
+      const [status] = (await ec2<Statuses>(...words)).SnapshotTierStatuses;
+      if (status?.LastTieringOperationStatus === operation) return;
+      await systemClock.sleep(100);
+    }
+    throw new Error(`the snapshot never came to ${operation}`);
+  };
+  const volume = ['create-volume', '--availability-zone', 'us-east-1a', '--snapshot-id', snapshot];
+  assert.equal(
+    await refused('restore-snapshot-tier', '--snapshot-id', snapshot, '--permanent-restore'),
+    'IncorrectState',
+  );
+  await ec2('modify-snapshot-tier', '--snapshot-id', snapshot, '--storage-tier', 'archive');
+  await until('archival-completed');
+  const described = await ec2<{
+    readonly Snapshots: readonly { readonly StorageTier: string; readonly State: string }[];
+  }>('describe-snapshots', '--filters', 'Name=storage-tier,Values=archive', '--owner-ids', 'self');
+  assert.deepEqual(
+    described.Snapshots.map(({ StorageTier, State }) => [StorageTier, State]),
+    [['archive', 'completed']],
+  );
+  assert.equal(await refused(...volume), 'IncorrectState');
+  assert.equal(await refused('restore-snapshot-tier', '--snapshot-id', snapshot), 'MissingParameter');
+  assert.equal(
+    await refused(
+      'restore-snapshot-tier',
+      '--snapshot-id',
+      snapshot,
+      '--permanent-restore',
+      '--temporary-restore-days',
+      '1',
+    ),
+    'InvalidParameterCombination',
+  );
+  assert.equal(
+    await refused('restore-snapshot-tier', '--snapshot-id', snapshot, '--temporary-restore-days', '181'),
+    'InvalidParameterValue',
+  );
+  await ec2('restore-snapshot-tier', '--snapshot-id', snapshot, '--temporary-restore-days', '3');
+  await until('temporary-restore-completed');
+  const [shown] = (
+    await ec2<{ readonly Snapshots: readonly Record<string, unknown>[] }>(
+      'describe-snapshots',
+      '--snapshot-ids',
+      snapshot,
+    )
+  ).Snapshots;
+  assert.equal(shown?.['StorageTier'], 'standard');
+  assert.match(String(shown?.['RestoreExpiryTime']), /^20/);
+  assert.match((await ec2<{ readonly VolumeId: string }>(...volume)).VolumeId, /^vol-/);
+});

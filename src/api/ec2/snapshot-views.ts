@@ -1,5 +1,6 @@
 import { present } from '#base/assert.ts';
 import { COPIED_VOLUME_ID } from '#domain/ids.ts';
+import { isInArchive } from '#domain/snapshot-tier.ts';
 import { visibleState, type Snapshot, type VisibleSnapshotState } from '#domain/snapshot.ts';
 import type { OutputOf } from '#wire/aws/operations.ts';
 import type { FilterTable, FilterTexts } from './filters.ts';
@@ -17,7 +18,8 @@ export function snapshotView(snapshot: Snapshot): SnapshotView {
     ...commonView(snapshot),
     State: stateOf(snapshot),
     Progress: progressOf(snapshot),
-    StorageTier: 'standard',
+    StorageTier: storageTierOf(snapshot),
+    ...restoreExpiry(snapshot),
     ...(snapshot.encryption === null ? {} : { DataEncryptionKeyId: snapshot.encryption.dataKeyId }),
     ...(snapshot.stateMessage === null ? {} : { StateMessage: snapshot.stateMessage }),
     ...(snapshot.completedAtMs === null ? {} : { CompletionTime: new Date(snapshot.completedAtMs) }),
@@ -38,6 +40,17 @@ function commonView(snapshot: Snapshot): SnapshotView {
     VolumeId: volumeIdOf(snapshot),
     VolumeSize: snapshot.volumeSizeGib,
   };
+}
+
+/** `standard`: it can be used as it is. */
+export function storageTierOf({ tier }: Snapshot): 'standard' | 'archive' {
+  return isInArchive(tier) ? 'archive' : 'standard';
+}
+
+/** Only while it is restored for some days. */
+export function restoreExpiry({ tier }: Snapshot): { readonly RestoreExpiryTime?: Date } {
+  const expiresAtMs = tier?.state === 'restored-for-days' ? tier.restoreExpiresAtMs : null;
+  return expiresAtMs === null ? {} : { RestoreExpiryTime: new Date(expiresAtMs) };
 }
 
 /** Only copies were transferred. */
@@ -75,7 +88,7 @@ export const snapshotFilters: FilterTable<Snapshot> = {
     ['snapshot-id', (snapshot) => [snapshot.id]],
     ['start-time', (snapshot) => [new Date(snapshot.startedAtMs).toISOString()]],
     ['status', (snapshot) => [stateOf(snapshot)]],
-    ['storage-tier', () => ['standard']],
+    ['storage-tier', (snapshot) => [storageTierOf(snapshot)]],
     ['tag-key', (snapshot) => Object.keys(snapshot.tags)],
     ['transfer-type', (snapshot) => [transferOf(snapshot).TransferType ?? []].flat()],
     ['volume-id', (snapshot) => [volumeIdOf(snapshot)]],

@@ -3,6 +3,7 @@ import { kmsCallOf } from '#api/kms/calls.ts';
 import { findUsableSnapshot } from '#control/snapshots.ts';
 import * as control from '#control/volumes.ts';
 import { refuse } from '#domain/errors.ts';
+import { hindrance } from '#domain/snapshot.ts';
 import { findZone, zonesOf } from '#domain/region.ts';
 import type { InputOf, OutputOf } from '#wire/aws/operations.ts';
 import { clientToken } from './client-token.ts';
@@ -27,9 +28,8 @@ export const createVolume: Handler<CreateVolumeRequest, OutputOf<'ec2', 'CreateV
   const originId = request.SnapshotId === undefined ? null : requireSnapshotId(request.SnapshotId);
   if (originId === null && request.Size === undefined) throw missingParameter('size/snapshot');
   const origin = originId === null ? null : await findUsableSnapshot(ports, scope, originId);
-  if (origin !== null && origin.state !== 'completed') {
-    refuse({ kind: 'wrong-state', resource: 'snapshot', id: origin.id, state: origin.state });
-  }
+  const state = origin === null ? null : hindrance(origin);
+  if (origin !== null && state !== null) refuse({ kind: 'wrong-state', resource: 'snapshot', id: origin.id, state });
   const shape = parseVolumeShape(request, origin);
   checkInitializationRate(request.VolumeInitializationRate, origin);
   endDryRun(request);
