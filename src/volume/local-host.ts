@@ -39,6 +39,7 @@ import { type HydrationSettings, Hydrations } from './hydrations.ts';
 import type { LiveSettings, NbdTcp } from './host-settings.ts';
 import { NbdExportTable } from './nbd-export-table.ts';
 import type { NbdGrants } from './nbd-grants.ts';
+import { NbdTcpAccess } from './nbd-tcp-access.ts';
 import { nbdUri } from './nbd-uri.ts';
 import { RestoredVolumes } from './restored-volumes.ts';
 import { SnapshotExports } from './snapshot-exports.ts';
@@ -105,11 +106,9 @@ export class LocalVolumeHost implements VolumeHost {
   readonly #open = new Map<VolumeId, VolumeDevice>();
   /** Calls that are being served, those that wait for their turn included; none of them rejects. */
   readonly #calls = new Set<Promise<void>>();
-  readonly #grants: NbdGrants;
+  readonly #tcp: NbdTcpAccess;
   readonly #keys: VolumeKeys;
   #encryptVolumes: boolean;
-  /** Where it listens, with the port that it got. */
-  #tcp: NbdTcp | null = null;
   readonly #closing = new AbortController();
   #stopping: Promise<void> | null = null;
 
@@ -118,7 +117,6 @@ export class LocalVolumeHost implements VolumeHost {
     this.#warm = warm;
     this.#store = options.store;
     this.#log = options.log;
-    this.#grants = options.grants;
     this.#keys = options.keys;
     this.#encryptVolumes = options.encryptVolumes;
     this.#files = options.files ?? nodeVolumeFiles;
@@ -130,6 +128,7 @@ export class LocalVolumeHost implements VolumeHost {
         await this.openSnapshot(snapshot);
       },
     });
+    this.#tcp = new NbdTcpAccess({ exports: this.#exports, grants: options.grants, log: options.log });
     this.#snapshots = new SnapshotExports({
       store: options.store,
       log: options.log,
@@ -157,14 +156,14 @@ export class LocalVolumeHost implements VolumeHost {
     const directory = join(dirname(options.volumesDirectory), 'warm', 'snapshots');
     const warm = await WarmSnapshots.open({ directory, store, cache, log });
     const host = new LocalVolumeHost(options, volumes, warm);
-    if (options.nbdTcp !== null) await host.#listen(options.nbdTcp);
+    if (options.nbdTcp !== null) await host.#tcp.listen(options.nbdTcp);
     return host;
   }
 
   /** Takes up what differs and needs no restart; clients notice nothing. Listens on TCP where it did not; else `nbdTcp` changes nothing. */
   async configure(settings: LiveSettings): Promise<void> {
     await this.#serving('take up settings', async () => {
-      if (this.#tcp === null && settings.nbdTcp !== null) await this.#listen(settings.nbdTcp);
+      if (!this.#tcp.isListening && settings.nbdTcp !== null) await this.#tcp.listen(settings.nbdTcp);
       this.#encryptVolumes = settings.encryptVolumes;
       this.#hydrations.setRate(settings.hydration);
     });
@@ -251,7 +250,7 @@ export class LocalVolumeHost implements VolumeHost {
       const clientCount = this.#exports.clientCount(volume);
       if (clientCount > 0) throw new VolumeHostError('in-use', `${clientCount} NBD clients use volume ${volume}`);
       if (device !== undefined) await this.#close(device);
-      await this.#grants.forget(volume);
+      await this.#tcp.forget(volume);
       await this.#volumes.remove(volume);
     });
   }
@@ -351,38 +350,22 @@ export class LocalVolumeHost implements VolumeHost {
   }
 
   async issueGrant(exportId: VolumeId | SnapshotId, ttlMs: number | null): Promise<NbdAccess> {
-    return await this.#serving(`issue a credential for ${exportId}`, async () => {
-      if (this.#tcp === null) {
-        throw new VolumeHostError(
-          'internal',
-          'NBD is not served over TCP; start the server with --nbd-tcp [HOST:]PORT',
-        );
-      }
-      const { grant, key } = await this.#grants.issue(exportId, ttlMs);
-      this.#log.info('nbd.grant', { grant: grant.id, expiresAtMs: grant.expiresAtMs });
-      return { grant, key: key.toString('hex'), ...this.#tcp };
-    });
+    return await this.#serving(`issue a credential for ${exportId}`, () => this.#tcp.issue(exportId, ttlMs));
   }
 
   async grants(exportId: VolumeId | SnapshotId | null): Promise<readonly NbdGrant[]> {
-    return this.#grants.list(exportId);
+    return this.#tcp.list(exportId);
   }
 
   async revokeGrant(grantId: string): Promise<boolean> {
-    return await this.#serving('revoke a credential', async () => {
-      const revoking = this.#grants.revoke(grantId); // Nobody gets in by it from here on.
-      this.#exports.disconnect(grantId);
-      const found = await revoking;
-      if (found) this.#log.info('nbd.revoke', { grant: grantId });
-      return found;
-    });
+    return await this.#serving('revoke a credential', () => this.#tcp.revoke(grantId));
   }
 
   async deleteSnapshot(snapshot: SnapshotId): Promise<void> {
     await this.#serving(`delete ${snapshot}`, async () => {
       await this.#uploads.abortSnapshot(snapshot);
       await this.#copies.abortSnapshot(snapshot);
-      await this.#grants.forget(snapshot);
+      await this.#tcp.forget(snapshot);
       await this.#store.deleteManifest(snapshot);
       await this.#snapshots.close(snapshot);
       await this.#restored.forget(snapshot);
@@ -480,16 +463,6 @@ export class LocalVolumeHost implements VolumeHost {
     );
     const failed = closed.filter((one) => one.status === 'rejected').map((one): unknown => one.reason);
     if (failed.length > 0) throw new AggregateError(failed, `${failed.length} volumes did not close in order`);
-  }
-
-  async #listen(address: NbdTcp): Promise<void> {
-    const port = await this.#exports.listenTcp(address, this.#grants).catch((error: unknown) => {
-      throw new VolumeHostError('internal', `NBD cannot be served over TCP on ${address.host}, port ${address.port}`, {
-        cause: error,
-      });
-    });
-    this.#tcp = { host: address.host, port };
-    this.#log.info('nbd.listen', { ...this.#tcp });
   }
 
   async #close(device: VolumeDevice): Promise<void> {
