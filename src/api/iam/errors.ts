@@ -53,6 +53,12 @@ export function identityErrorOf(failure: IdentityFailure): AwsError {
       };
     case 'too-long':
       return { code: 'ValidationError', message: failure.reason, status: 400 };
+    case 'too-large':
+      return {
+        code: 'PackedPolicyTooLarge',
+        message: `Packed size of session policies and tags consumes ${failure.percent}% of allotted space.`,
+        status: 400,
+      };
     case 'unmodifiable':
       return { code: 'AccessDenied', message: failure.reason, status: 403 };
     default:

@@ -183,6 +183,20 @@ test('what a session asks for is checked', async () => {
   assert.equal(await code({ DurationSeconds: '900' }), null);
   assert.equal(await code({ RoleSessionName: 'a' }), 'ValidationError');
   assert.equal(await code({ RoleSessionName: 'a b' }), 'ValidationError');
+  const tags: Record<string, string> = {};
+  for (let number = 1; number <= 50; number += 1) {
+    tags[`Tags.member.${number}.Key`] = `key-${number}`;
+    tags[`Tags.member.${number}.Value`] = 'x'.repeat(256);
+  }
+  await root.client.form('iam', {
+    Action: 'UpdateAssumeRolePolicy',
+    Version: '2010-05-08',
+    RoleName: 'backup',
+    PolicyDocument: JSON.stringify({
+      Statement: { Effect: 'Allow', Action: 'sts:*', Principal: { AWS: root.account } },
+    }),
+  });
+  assert.equal(await code(tags), 'PackedPolicyTooLarge');
   assert.equal(await code({ Policy: '{' }), 'MalformedPolicyDocument');
   assert.equal(await code({ 'PolicyArns.member.1.arn': 'arn:aws:iam::aws:policy/None' }), 'NoSuchEntity');
 });

@@ -12,7 +12,7 @@ import { defaultDocument, findManaged } from './managed.ts';
 import { ALLOW_ALL, DENY_ALL, storedPolicy } from './policy-cache.ts';
 import { type IdentityRecord, roleArn, type RoleRecord, USER_KEYS, userArn, type UserRecord } from './records.ts';
 import { findRoleByArn } from './roles.ts';
-import { openSession, type SessionClaims } from './session-token.ts';
+import { openSession, type SessionClaims, type SessionHolder } from './session-token.ts';
 import { secretOf, userOfId } from './user-keys.ts';
 
 /** Who makes a request, and everything that has a say about what they may do. */
@@ -75,7 +75,7 @@ async function callerOfSession(tx: ReadTx, claims: SessionClaims): Promise<Calle
       const { role } = known;
       const principal = principalOfRole(account, role, { ...holder, issuedAtMs });
       const policies = await policiesOf(tx, account, role);
-      const session = holder.policies?.map((document) => storedPolicy(document, 'identity')) ?? null;
+      const session = await sessionPolicies(tx, account, holder);
       return found({
         key,
         principal,
@@ -157,6 +157,18 @@ export async function policiesOf(tx: ReadTx, account: AccountId, record: Identit
     boundary: boundary === null ? null : [(await managedPolicy(tx, account, boundary)) ?? DENY_ALL],
     session: null,
   };
+}
+
+/** Null: the session has none. One that is not there any more denies. */
+async function sessionPolicies(
+  tx: ReadTx,
+  account: AccountId,
+  { policy, policyArns }: Extract<SessionHolder, { kind: 'role' }>,
+): Promise<readonly Policy[] | null> {
+  if (policy === null && policyArns.length === 0) return null;
+  const policies = policy === null ? [] : [storedPolicy(policy, 'identity')];
+  for (const arn of policyArns) policies.push((await managedPolicy(tx, account, arn)) ?? DENY_ALL);
+  return policies;
 }
 
 async function managedPolicy(tx: ReadTx, account: AccountId, arn: string): Promise<Policy | null> {

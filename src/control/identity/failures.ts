@@ -14,6 +14,8 @@ export type IdentityFailure =
   | { readonly kind: 'invalid-form'; readonly field: string; readonly value: string; readonly constraint: string }
   /** A session that would last longer than its role allows. */
   | { readonly kind: 'too-long'; readonly reason: string }
+  /** Session policies and tags that do not fit a session token. */
+  | { readonly kind: 'too-large'; readonly percent: number }
   /** Not to be done to this, whoever asks. */
   | { readonly kind: 'unmodifiable'; readonly reason: string };
 

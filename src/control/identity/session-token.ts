@@ -2,6 +2,7 @@ import type { AccountId } from '#domain/ids.ts';
 import { parseAccountId } from '#domain/ids.ts';
 import type { Tags } from '#domain/volume.ts';
 import type { ControlPorts } from '#control/ports.ts';
+import { refuseIdentity } from './failures.ts';
 import { base32, BASE32, newSecret } from './rules.ts';
 import { openJson, sealJson } from './sealed-json.ts';
 
@@ -26,8 +27,10 @@ export type SessionHolder =
       readonly roleArn: string;
       readonly roleId: string;
       readonly sessionName: string;
-      /** Documents of session policies; null: none was given. */
-      readonly policies: readonly string[] | null;
+      /** The document of a session policy; null: none was given. */
+      readonly policy: string | null;
+      /** Managed policies as further session policies: as they are when the session is used. */
+      readonly policyArns: readonly string[];
       readonly tags: Tags;
       readonly sourceIdentity: string | null;
       readonly transitiveTags: readonly string[];
@@ -40,6 +43,10 @@ export interface SessionCredentials {
   readonly expiresAtMs: number;
 }
 
+/** Half of what a request's headers may have together: it comes with every request. */
+const TOKEN_CHARACTERS_MAX = 8192;
+
+/** Refuses: too-large, for session policies and tags that are too long together. */
 export function issueSession(
   ports: ControlPorts,
   account: AccountId,
@@ -56,7 +63,11 @@ export function issueSession(
     expiresAtMs: issuedAtMs + seconds * 1000,
   };
   const { accessKeyId, secretAccessKey, expiresAtMs } = claims;
-  return { accessKeyId, secretAccessKey, sessionToken: sealJson(ports, 'session token', claims), expiresAtMs };
+  const sessionToken = sealJson(ports, 'session token', claims);
+  if (sessionToken.length > TOKEN_CHARACTERS_MAX) {
+    refuseIdentity({ kind: 'too-large', percent: Math.ceil((sessionToken.length / TOKEN_CHARACTERS_MAX) * 100) });
+  }
+  return { accessKeyId, secretAccessKey, sessionToken, expiresAtMs };
 }
 
 /** Null: not a token of this installation. It may have expired. */

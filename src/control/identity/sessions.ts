@@ -5,7 +5,7 @@ import type { Principal } from '#domain/principal.ts';
 import type { Tag } from '#domain/tags.ts';
 import type { Tags } from '#domain/volume.ts';
 import { noEntity, refuseIdentity } from './failures.ts';
-import { defaultDocument, requireManaged } from './managed.ts';
+import { requireManaged } from './managed.ts';
 import { roleArn, type RoleRecord, USER_KEYS } from './records.ts';
 import { findRoleByArn, SESSION_SECONDS_MIN } from './roles.ts';
 import { checkName, mergeTags, requirePolicy } from './rules.ts';
@@ -61,11 +61,10 @@ export async function assumeRole(ports: ControlPorts, caller: Principal, request
     });
   }
   const passed = passedOn(caller, request);
-  const { account, role, documents } = await ports.meta.read(async (tx) => {
+  const { account, role } = await ports.meta.read(async (tx) => {
     const found = (await findRoleByArn(tx, request.roleArn)) ?? noEntity('role', request.roleArn);
-    const managed: string[] = [];
-    for (const arn of policyArns) managed.push(defaultDocument((await requireManaged(tx, found.account, arn)).record));
-    return { ...found, documents: managed };
+    for (const arn of policyArns) await requireManaged(tx, found.account, arn);
+    return found;
   });
   const seconds = request.seconds ?? SECONDS_DEFAULT;
   const isChained = caller.kind === 'role';
@@ -77,13 +76,13 @@ export async function assumeRole(ports: ControlPorts, caller: Principal, request
     refuseIdentity({ kind: 'too-long', reason });
   }
   checkSeconds(seconds, SESSION_SECONDS_MIN, 43_200);
-  const policies = [...(policy === null ? [] : [policy]), ...documents];
   const holder = {
     kind: 'role' as const,
     roleArn: roleArn(account, role),
     roleId: role.id,
     sessionName,
-    policies: policies.length === 0 ? null : policies,
+    policy,
+    policyArns,
     ...passed,
   };
   return { credentials: issueSession(ports, account, holder, seconds), account, role };
