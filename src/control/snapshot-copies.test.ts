@@ -147,6 +147,20 @@ test('what a copy refuses', async () => {
   await assertConsistent(world, scope, [], 'at the end');
 });
 
+test('a token answers the copy that it made, also when the source is gone', async () => {
+  await using world = await World.make();
+  const scope = await world.account();
+  const source = await completedSnapshot(world, scope);
+  const request = copyRequest(source, { token: 'once' });
+  const copy = await copySnapshot(world.ports, scope, request);
+  await world.settle();
+  const fromIt = volumeRequest({ origin: source.id, sizeGib: null, token: 'once' });
+  const { volume } = await createVolume(world.ports, scope, fromIt);
+  await deleteSnapshot(world.ports, scope, source.id, DELETE);
+  assert.equal((await copySnapshot(world.ports, scope, request)).id, copy.id);
+  assert.equal((await createVolume(world.ports, scope, fromIt)).volume.id, volume.id);
+});
+
 test('a pending copy ends when it is deleted, also while it is written', async () => {
   await using world = await World.make();
   const scope = await world.account();

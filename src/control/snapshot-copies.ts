@@ -47,6 +47,9 @@ export async function copySnapshot(ports: ControlPorts, scope: Scope, request: C
   const { snapshot } = await once<SnapshotId, { readonly snapshot: Snapshot }>(ports, {
     newId: () => newSnapshotId(ports.random),
     make: async (id) => {
+      // First: the source may be gone since.
+      const again = await ports.meta.read((tx) => findAgain(tx, scope, request));
+      if (again !== null) return again;
       const encryption = await encryptionFor(ports, scope, request);
       return await ports.meta.transact((tx) => record(ports, tx, scope, id, request, encryption));
     },
@@ -82,13 +85,8 @@ async function record(
   request: CopySnapshot,
   encryption: Encryption | 'unusable' | null,
 ): Promise<{ readonly snapshot: Snapshot } | FoundAgain<SnapshotId>> {
-  const { token, caller: _caller, ...rest } = request;
-  const use: TokenUse = { purpose: 'copy-snapshot', token, request: rest };
-  const again = await findTokenResult(tx, scope, use);
-  if (again !== null) {
-    assert(isSnapshotId(again), 'the token of a snapshot names a snapshot');
-    return { again };
-  }
+  const again = await findAgain(tx, scope, request);
+  if (again !== null) return again;
   const { pendingCopyCountMax, snapshotCountMax, tagCountMax } = ports.limitsOf(scope.account);
   const source = await sourceOf(tx, scope, request);
   const tags = tagsOf(EC2_TAG_RULES, request.tags, tagCountMax);
@@ -108,8 +106,20 @@ async function record(
     tags,
   };
   await tx.snapshots.insert(snapshot);
-  await recordToken(tx, scope, use, id, snapshot.startedAtMs);
+  await recordToken(tx, scope, useOf(request), id, snapshot.startedAtMs);
   return { snapshot };
+}
+
+function useOf({ token, caller: _caller, ...request }: CopySnapshot): TokenUse {
+  return { purpose: 'copy-snapshot', token, request };
+}
+
+/** What the token made before; null: nothing. Refuses: token-mismatch. */
+async function findAgain(tx: ReadTx, scope: Scope, request: CopySnapshot): Promise<FoundAgain<SnapshotId> | null> {
+  const again = await findTokenResult(tx, scope, useOf(request));
+  if (again === null) return null;
+  assert(isSnapshotId(again), 'the token of a snapshot names a snapshot');
+  return { again };
 }
 
 /** What a request that asks only whether it would succeed needs, too. Refuses: not-found, wrong-state. */

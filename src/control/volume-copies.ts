@@ -7,7 +7,7 @@ import { EC2_TAG_RULES, type Tag, tagsOf } from '#domain/tags.ts';
 import { retainedIops, retainedThroughput } from '#domain/volume-modification.ts';
 import { planVolume, VOLUME_TYPES } from '#domain/volume-type.ts';
 import { NO_VOLUME_DETAILS, type Scope, type Volume, type VolumeType } from '#domain/volume.ts';
-import type { Tx } from '#meta/meta-store.ts';
+import type { ReadTx, Tx } from '#meta/meta-store.ts';
 import { type FoundAgain, once } from './creation.ts';
 import { giveUpSnapshot, giveUpVolume } from './deletion.ts';
 import { isHostError } from './host-failure.ts';
@@ -60,6 +60,9 @@ async function beginCopy(
   id: VolumeId,
   request: CopyVolume,
 ): Promise<{ readonly volume: Volume } | FoundAgain<VolumeId>> {
+  // First: the source may be gone since.
+  const again = await ports.meta.read((tx) => findAgain(tx, scope, request));
+  if (again !== null) return again;
   const stagingId = newSnapshotId(ports.random);
   // Before the record is made: the key is asked for outside of its transaction.
   const encryption = await encryptionFor(ports, scope, request);
@@ -111,13 +114,8 @@ async function record(
   }: { readonly id: VolumeId; readonly stagingId: SnapshotId; readonly encryption: Encryption | null },
   request: CopyVolume,
 ): Promise<Begun | FoundAgain<VolumeId>> {
-  const { token, caller: _caller, ...rest } = request;
-  const use: TokenUse = { purpose: 'copy-volume', token, request: rest };
-  const again = await findTokenResult(tx, scope, use);
-  if (again !== null) {
-    assert(isVolumeId(again), 'the token of a volume names a volume');
-    return { again };
-  }
+  const again = await findAgain(tx, scope, request);
+  if (again !== null) return again;
   const source = await volumeIn(tx, scope, request.source);
   const tags = tagsOf(EC2_TAG_RULES, request.tags, ports.limitsOf(scope.account).tagCountMax);
   const volume: Volume = {
@@ -152,8 +150,20 @@ async function record(
   const staging: Snapshot = { ...planned, volumeSizeGib: volume.sizeGib, isStaging: true };
   await tx.snapshots.insert(staging);
   await tx.volumes.insert(volume);
-  await recordToken(tx, scope, use, id, volume.createdAtMs);
+  await recordToken(tx, scope, useOf(request), id, volume.createdAtMs);
   return { volume, source, staging };
+}
+
+function useOf({ token, caller: _caller, ...request }: CopyVolume): TokenUse {
+  return { purpose: 'copy-volume', token, request };
+}
+
+/** What the token made before; null: nothing. Refuses: token-mismatch. */
+async function findAgain(tx: ReadTx, scope: Scope, request: CopyVolume): Promise<FoundAgain<VolumeId> | null> {
+  const again = await findTokenResult(tx, scope, useOf(request));
+  if (again === null) return null;
+  assert(isVolumeId(again), 'the token of a volume names a volume');
+  return { again };
 }
 
 /** The type, IOPS and throughput stay unless others are asked for, as when a volume is modified. */

@@ -263,8 +263,8 @@ test('a token whose first use failed is free for the next', async () => {
   await using world = await World.make();
   const scope = await world.account();
   const request = volumeRequest({ token: 'unlucky' });
-  // The fifth call: after both have asked about encryption and for the token, the first at the host.
-  world.faults.arm(5, 'before');
+  // The seventh call: after both have asked for the token, about encryption, and for the token again, the first at the host.
+  world.faults.arm(7, 'before');
   const [first, second] = await Promise.allSettled([
     createVolume(world.ports, scope, request),
     createVolume(world.ports, scope, request),

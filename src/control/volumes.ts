@@ -11,7 +11,7 @@ import type { Snapshot } from '#domain/snapshot.ts';
 import { TAG_RULES, type Tag, tagsOf } from '#domain/tags.ts';
 import { INITIALIZATION_RATE_MIBPS, LIGHTSAIL_DISK_GIB, planVolume } from '#domain/volume-type.ts';
 import { type Face, NO_VOLUME_DETAILS, type Scope, type Volume, type VolumeType } from '#domain/volume.ts';
-import type { TagSearch, Tx } from '#meta/meta-store.ts';
+import type { ReadTx, TagSearch, Tx } from '#meta/meta-store.ts';
 import { type FoundAgain, once } from './creation.ts';
 import { type Deleted, deleteOnce, type DeleteRequest } from './delete-once.ts';
 import { giveUpVolume, retireVolume } from './deletion.ts';
@@ -100,6 +100,9 @@ async function makeVolume(
   id: VolumeId,
   request: CreateVolume,
 ): Promise<VolumeCreated | FoundAgain<VolumeId>> {
+  // First: what it was made of may be gone since.
+  const again = await ports.meta.read((tx) => findAgain(tx, scope, request));
+  if (again !== null) return again;
   const encryption = await encryptionFor(ports, scope, request);
   const intent = await ports.meta.transact((tx) => recordVolume(ports, tx, scope, id, request, encryption));
   if ('again' in intent) return intent;
@@ -141,21 +144,29 @@ async function recordVolume(
   request: CreateVolume,
   encryption: Encryption | null,
 ): Promise<VolumeCreated | FoundAgain<VolumeId>> {
-  const { token, operation, caller: _caller, ...rest } = request;
-  const use: TokenUse = { purpose: 'create-volume', token, request: rest };
-  const again = await findTokenResult(tx, scope, use);
-  if (again !== null) {
-    assert(isVolumeId(again), 'the token of a volume names a volume');
-    return { again };
-  }
+  const again = await findAgain(tx, scope, request);
+  if (again !== null) return again;
+  const { operation } = request;
   const volume = await planNewVolume(ports, tx, scope, id, request, encryption);
   await checkVolumeLimits(ports, tx, scope, volume.sizeGib);
   if (volume.name !== null && !(await tx.names.claim(scope, volume.name, id))) {
     refuse({ kind: 'name-taken', name: volume.name });
   }
   await tx.volumes.insert(volume);
-  await recordToken(tx, scope, use, id, ports.clock.nowMs());
+  await recordToken(tx, scope, useOf(request), id, ports.clock.nowMs());
   return { volume, operations: await recordCreation(ports, tx, volume, operation) };
+}
+
+function useOf({ token, operation: _operation, caller: _caller, ...request }: CreateVolume): TokenUse {
+  return { purpose: 'create-volume', token, request };
+}
+
+/** What the token made before; null: nothing. Refuses: token-mismatch. */
+async function findAgain(tx: ReadTx, scope: Scope, request: CreateVolume): Promise<FoundAgain<VolumeId> | null> {
+  const again = await findTokenResult(tx, scope, useOf(request));
+  if (again === null) return null;
+  assert(isVolumeId(again), 'the token of a volume names a volume');
+  return { again };
 }
 
 async function planNewVolume(
