@@ -18,6 +18,7 @@ import { openVolumes } from './tasks/open-volumes.ts';
 import { prune } from './tasks/prune.ts';
 import { TendKeys } from './tasks/tend-keys.ts';
 import { tendTiers } from './tasks/tend-tiers.ts';
+import { tendFastRestores } from './tasks/tend-fast-restores.ts';
 import { runPolicies } from './tasks/run-policies.ts';
 import type { Task, TaskReport, TaskState } from './tasks/task.ts';
 import { UploadSnapshots } from './tasks/upload-snapshots.ts';
@@ -70,7 +71,8 @@ export function makeControl(parts: ControlParts): Control {
     run: (task) => driver.run(task),
     tasks: () => driver.states(),
     hostRestarted: () => {
-      for (const name of ['open-volumes', 'upload-snapshots', 'finish-deletions'] as const) driver.wake(name);
+      for (const name of ['open-volumes', 'upload-snapshots', 'finish-deletions', 'tend-fast-restores'] as const)
+        driver.wake(name);
     },
     [Symbol.asyncDispose]: () => driver[Symbol.asyncDispose](),
   };
@@ -87,6 +89,7 @@ function tasksOf(ports: ControlPorts): readonly Task[] {
     prune(ports),
     new TendKeys(ports),
     runPolicies(ports),
+    tendFastRestores(ports),
     emptyBin(ports),
     tendTiers(ports),
   ];

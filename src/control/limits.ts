@@ -16,6 +16,8 @@ export interface Limits {
   readonly directSnapshotCountMax: number;
   /** Copies that are pending in the region to which they are made. */
   readonly pendingCopyCountMax: number;
+  /** Snapshots that are kept ready for fast restores, in a region. */
+  readonly fastRestoreSnapshotCountMax: number;
   /** Modifications of one volume in `modificationWindowMs`. */
   readonly modificationCountMax: number;
   readonly modificationWindowMs: number;
@@ -47,6 +49,7 @@ export const DEFAULT_LIMITS: Limits = {
   snapshotIntervalMsMin: 0,
   directSnapshotCountMax: 100,
   pendingCopyCountMax: 20,
+  fastRestoreSnapshotCountMax: 5,
   modificationCountMax: 4,
   modificationWindowMs: 3_600_000 * 24,
   modifyingMs: 1000,
@@ -72,6 +75,7 @@ export const ACCOUNT_LIMITS = [
   'snapshotIntervalMsMin',
   'directSnapshotCountMax',
   'pendingCopyCountMax',
+  'fastRestoreSnapshotCountMax',
   'modificationCountMax',
   'tagCountMax',
 ] as const satisfies readonly (keyof Limits)[];

@@ -19,6 +19,7 @@ export type TaskName =
   | 'prune'
   | 'tend-keys'
   | 'run-policies'
+  | 'tend-fast-restores'
   | 'empty-bin'
   | 'tend-tiers';
 

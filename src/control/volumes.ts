@@ -15,6 +15,7 @@ import type { ReadTx, TagSearch, Tx } from '#meta/meta-store.ts';
 import { type FoundAgain, once } from './creation.ts';
 import { type Deleted, deleteOnce, type DeleteRequest } from './delete-once.ts';
 import { giveUpVolume, retireVolume } from './deletion.ts';
+import { isFastRestored } from './fast-restores.ts';
 import { isHostError } from './host-failure.ts';
 import { findTokenResult, recordToken, type TokenUse } from './idempotency.ts';
 import {
@@ -43,6 +44,9 @@ import { copyOf } from './snapshot-copies.ts';
  * What fails in 2 or 3, or is found `creating` with no request at work on it, is undone: its client got no answer, asks
  * again, and finds its name and its token free. Deletion runs the other way (deletion.ts).
  */
+
+/** More than any disk takes. */
+const FAST_RESTORE_BYTES_PER_SECOND = 64 * 1024 ** 3;
 
 export interface CreateVolume {
   readonly face: Face;
@@ -207,6 +211,9 @@ async function planNewVolume(
     ...NO_VOLUME_DETAILS,
     encryption,
     initializationRateMibps,
+    // Who asks for a rate gets that one.
+    fastRestored:
+      origin !== null && initializationRateMibps === null && (await isFastRestored(tx, scope, origin.id, request.zone)),
     productCodes: origin?.productCodes ?? [],
     staging: origin === null ? null : await stageForeign(ports, tx, scope, origin, encryption),
     tags,
@@ -286,12 +293,17 @@ export async function makeOnHost(ports: ControlPorts, volume: Volume): Promise<v
       account: volume.account,
       sizeBytes: gibToBytes(volume.sizeGib),
       origin: volume.staging ?? volume.origin,
-      hydrationBytesPerSecond:
-        volume.initializationRateMibps === null ? null : volume.initializationRateMibps * 1024 ** 2,
+      hydrationBytesPerSecond: hydrationRateOf(volume),
       dataKey,
     });
     await ports.host.open(volume.id, volume.generation, dataKey);
   });
+}
+
+/** Null: as the host is set. */
+function hydrationRateOf({ fastRestored, initializationRateMibps }: Volume): number | null {
+  if (fastRestored) return FAST_RESTORE_BYTES_PER_SECOND;
+  return initializationRateMibps === null ? null : initializationRateMibps * 1024 ** 2;
 }
 
 /** The state alone: what else changed meanwhile (tags) stays. */

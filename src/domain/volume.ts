@@ -32,6 +32,8 @@ export interface VolumeDetails {
   readonly productCodes: readonly string[];
   /** MiB/s at which what its snapshot holds is brought in the background, as was asked for; null: as the server is set. */
   readonly initializationRateMibps: number | null;
+  /** Its snapshot was kept ready when it was made: all of it is brought at once, as fast as can be. */
+  readonly fastRestored: boolean;
   /** What it is a copy of (EC2 CopyVolumes); null: it is none. */
   readonly sourceVolume: VolumeId | null;
   /** While it is being made of what its account has not in the store yet: the snapshot that is being stored for it. */
@@ -50,6 +52,7 @@ export const NO_VOLUME_DETAILS: VolumeDetails = {
   encryption: null,
   productCodes: [],
   initializationRateMibps: null,
+  fastRestored: false,
   sourceVolume: null,
   staging: null,
   modification: null,

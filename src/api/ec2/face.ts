@@ -9,6 +9,11 @@ import {
   resetEbsDefaultKmsKeyId,
 } from './encryption-defaults.ts';
 import { mapFailure } from './errors.ts';
+import {
+  describeFastSnapshotRestores,
+  disableFastSnapshotRestores,
+  enableFastSnapshotRestores,
+} from './fast-restores.ts';
 import { describeAvailabilityZones, describeRegions } from './regions.ts';
 import {
   describeSnapshotAttribute,
@@ -55,6 +60,7 @@ export const ec2Face = defineFace({
     DeleteVolume: deleteVolume,
     DescribeAccountAttributes: describeAccountAttributes,
     DescribeAvailabilityZones: describeAvailabilityZones,
+    DescribeFastSnapshotRestores: describeFastSnapshotRestores,
     DescribeLockedSnapshots: describeLockedSnapshots,
     DescribeRegions: describeRegions,
     DescribeSnapshotAttribute: describeSnapshotAttribute,
@@ -66,8 +72,10 @@ export const ec2Face = defineFace({
     DescribeVolumes: describeVolumes,
     DescribeVolumesModifications: describeVolumesModifications,
     DisableEbsEncryptionByDefault: disableEbsEncryptionByDefault,
+    DisableFastSnapshotRestores: disableFastSnapshotRestores,
     DisableSnapshotBlockPublicAccess: disableSnapshotBlockPublicAccess,
     EnableEbsEncryptionByDefault: enableEbsEncryptionByDefault,
+    EnableFastSnapshotRestores: enableFastSnapshotRestores,
     EnableSnapshotBlockPublicAccess: enableSnapshotBlockPublicAccess,
     EnableVolumeIO: enableVolumeIo,
     GetEbsDefaultKmsKeyId: getEbsDefaultKmsKeyId,

@@ -28,6 +28,7 @@ function commonView(volume: Volume): VolumeView {
     ...(zoneId === null ? {} : { AvailabilityZoneId: zoneId }),
     CreateTime: new Date(volume.createdAtMs),
     Encrypted: volume.encryption !== null,
+    ...(volume.fastRestored ? { FastRestored: true } : {}),
     ...(volume.encryption === null ? {} : { KmsKeyId: volume.encryption.keyArn }),
     ...(volume.iops === null ? {} : { Iops: volume.iops }),
     MultiAttachEnabled: volume.multiAttach,
@@ -48,7 +49,7 @@ export function zoneIdOf(volume: Volume): string | null {
   return zonesOf(volume.region).find((zone) => zone.name === volume.zone)?.id ?? null;
 }
 
-/** No volume here is attached to an instance, run by another service, or made from a fast snapshot. */
+/** No volume here is attached to an instance, or run by another service. */
 const NONE: readonly string[] = [];
 const FALSE: readonly string[] = ['false'];
 
@@ -64,7 +65,7 @@ export const volumeFilters: FilterTable<Volume> = {
     ['availability-zone-id', (volume) => [zoneIdOf(volume) ?? '']],
     ['create-time', (volume) => [new Date(volume.createdAtMs).toISOString()]],
     ['encrypted', (volume) => [String(volume.encryption !== null)]],
-    ['fast-restored', () => FALSE],
+    ['fast-restored', ({ fastRestored }) => [String(fastRestored)]],
     ['multi-attach-enabled', (volume) => [String(volume.multiAttach)]],
     ['operator.managed', () => FALSE],
     ['operator.principal', () => NONE],
