@@ -32,7 +32,7 @@ resource "aws_ebs_volume" "data" {
   availability_zone = data.aws_availability_zones.all.names[0]
   size              = var.changed ? 3 : 2
   type              = "gp3"
-  iops              = var.changed ? 4000 : 3000
+  throughput        = var.changed ? 250 : 125
   final_snapshot    = true
   tags              = { Name = "data", backup = var.changed ? "weekly" : "daily" }
 }
