@@ -35,6 +35,18 @@ test('what is wrong is said in a sentence', () => {
   }
 });
 
+test('a resource has as many tags as its account may have', async () => {
+  await using world = await World.make({ tagCountMax: 60 });
+  const scope = await world.account();
+  const tags = Array.from({ length: 61 }, (_, at) => ({ key: `k${at}`, value: '' }));
+  const { volume } = await createVolume(world.ports, scope, volumeRequest({ tags: tags.slice(0, 60) }));
+  assert.equal(Object.keys(volume.tags).length, 60);
+  await assert.rejects(
+    createVolume(world.ports, scope, volumeRequest({ tags })),
+    refusal({ kind: 'limit', limit: 'tags', max: 60 }),
+  );
+});
+
 test('an account has its own limits, and the others those of all', async () => {
   await using world = await World.make({ volumeCountMax: 1, pendingSnapshotsPerVolumeMax: 2 });
   const [some, more] = [await world.account(), await world.account()];

@@ -1,8 +1,8 @@
 import { checkTag, EC2_TAG_RULES, type Tag } from '#domain/tags.ts';
 import { invalidTagKey, invalidValue, missingParameter, tagLimitExceeded } from './errors.ts';
 
-/** AWS's limit of tags on one resource. */
-export const TAGS_MAX = 50;
+/** Of one request. How many a resource has is a limit of its account, by default AWS's 50. */
+export const TAGS_MAX = 1000;
 
 /** A tag as the wire decodes it. */
 export interface TagRequest {
