@@ -8,6 +8,7 @@ import type { Scope } from '#domain/volume.ts';
 import { disableFastRestores, enableFastRestores, listFastRestores } from './fast-restores.ts';
 import { refusal, snapshotRequest, volumeRequest } from './request.fake.ts';
 import { shareSnapshot } from './snapshot-sharing.ts';
+import { archiveSnapshot } from './snapshot-tiers.ts';
 import { createSnapshot, deleteSnapshot } from './snapshots.ts';
 import type { TaskReport } from './tasks/task.ts';
 import { createVolume } from './volumes.ts';
@@ -26,13 +27,13 @@ async function completed(world: World, scope: Scope): Promise<Snapshot> {
 
 /** One activation of the task, with time passing for what it waits for. */
 async function tend(world: World): Promise<TaskReport> {
-  let isOver = false;
   const run = world.control.run('tend-fast-restores');
+  const progress = { isOver: false };
   const over = (): void => {
-    isOver = true;
+    progress.isOver = true;
   };
   void run.then(over, over);
-  for (; !isOver; await nextTurn()) await world.clock.advance(100);
+  for (; !progress.isOver; await nextTurn()) await world.clock.advance(100);
   return await run;
 }
 
@@ -99,7 +100,7 @@ test('one that is not ready any more says so, until it is again', async () => {
   assert.deepEqual(await states(world, scope), [`${ZONE} enabled`]);
 });
 
-test('snapshots that are deleted, binned or not shared any more are let go', async () => {
+test('snapshots that are deleted, archived or not shared any more are let go', async () => {
   await using world = await World.make();
   const [scope, other] = [await world.account(), await world.account()];
   const [deleted, shared] = [await completed(world, scope), await completed(world, scope)];
@@ -117,6 +118,18 @@ test('snapshots that are deleted, binned or not shared any more are let go', asy
     [[`${ZONE} disabled`], [`${ZONE} disabled`]],
   );
   assert.equal(world.host.warm.size, 0);
+
+  const archived = await completed(world, scope);
+  await enableFastRestores(world.ports, scope, { snapshots: [archived.id], zones: ['us-east-1b'] });
+  await tend(world);
+  await archiveSnapshot(world.ports, scope, archived.id);
+  await tend(world);
+  assert.deepEqual((await states(world, scope)).at(-1), 'us-east-1b disabled');
+  const again = await enableFastRestores(world.ports, scope, { snapshots: [archived.id], zones: ['us-east-1b'] });
+  assert.deepEqual(
+    again.unsuccessful.map(({ failure }) => failure),
+    [{ kind: 'wrong-state', resource: 'snapshot', id: archived.id, state: 'archiving' }],
+  );
 });
 
 test('each item that cannot be is refused by itself', async () => {

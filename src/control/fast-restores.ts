@@ -2,7 +2,7 @@ import { DomainError, type Failure, refuse } from '#domain/errors.ts';
 import { type FastRestore, fastRestoreIn, isWanted, newFastRestore } from '#domain/fast-restore.ts';
 import type { SnapshotId } from '#domain/ids.ts';
 import { findZone } from '#domain/region.ts';
-import type { Snapshot } from '#domain/snapshot.ts';
+import { hindrance, type Snapshot } from '#domain/snapshot.ts';
 import type { Scope } from '#domain/volume.ts';
 import type { DocumentKind } from '#meta/document-table.ts';
 import type { ReadTx, Tx } from '#meta/meta-store.ts';
@@ -95,7 +95,8 @@ async function each(
 
 async function enable(ports: ControlPorts, tx: Tx, scope: Scope, id: SnapshotId, zone: string): Promise<FastRestore> {
   const snapshot = await snapshotUsable(tx, scope, id);
-  if (!canBeReady(snapshot)) refuse({ kind: 'wrong-state', resource: 'snapshot', id, state: snapshot.state });
+  const state = unreadyState(snapshot);
+  if (state !== null) refuse({ kind: 'wrong-state', resource: 'snapshot', id, state });
   const record = newFastRestore(id, zone, ports.clock.nowMs());
   const current = await tx.documents.find(fastRestores, scope, fastRestores.idOf(record));
   if (current !== null && isWanted(current)) return current;
@@ -134,9 +135,9 @@ async function wantedIn(tx: ReadTx, scope: Scope): Promise<ReadonlySet<SnapshotI
   }
 }
 
-/** Whether what it holds is where it can be made ready. */
-export function canBeReady(snapshot: Snapshot): boolean {
-  return snapshot.state === 'completed';
+/** The state in which it is not kept ready: not completed, in the archive, or on its way there; null: it may be. */
+export function unreadyState(snapshot: Snapshot): string | null {
+  return hindrance(snapshot) ?? (snapshot.tier?.state === 'archiving' ? 'archiving' : null);
 }
 
 /** Whether a volume that is made now of the snapshot in the zone is a fast one. */

@@ -1,4 +1,4 @@
-import { canBeReady, fastRestores } from '#control/fast-restores.ts';
+import { fastRestores, unreadyState } from '#control/fast-restores.ts';
 import { isUsableBy } from '#control/lookup.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { type FastRestore, fastRestoreIn, isWanted } from '#domain/fast-restore.ts';
@@ -84,7 +84,7 @@ async function expire(ports: ControlPorts, id: SnapshotId, placed: readonly Plac
   const usable = await ports.meta.read(async (tx) => {
     const snapshot = await tx.snapshots.find(id);
     const accounts = new Set<string>();
-    if (snapshot === null || !canBeReady(snapshot)) return accounts;
+    if (snapshot === null || unreadyState(snapshot) !== null) return accounts;
     for (const { account } of placed) if (await isUsableBy(tx, snapshot, account)) accounts.add(account);
     return accounts;
   });
