@@ -5,6 +5,7 @@ import { parseLimitSettings } from './limit-settings.ts';
 import { DEFAULT_LIMITS } from './limits.ts';
 import { refusal, snapshotRequest, volumeRequest } from './request.fake.ts';
 import { createSnapshot } from './snapshots.ts';
+import { modifyVolume } from './volume-modifications.ts';
 import { createVolume } from './volumes.ts';
 import { World } from './world.fake.ts';
 
@@ -45,6 +46,20 @@ test('a resource has as many tags as its account may have', async () => {
     createVolume(world.ports, scope, volumeRequest({ tags })),
     refusal({ kind: 'limit', limit: 'tags', max: 60 }),
   );
+});
+
+test('provisioned IOPS of an account are limited, of new volumes and of modified ones', async () => {
+  await using world = await World.make({ provisionedIopsTotalMax: 1000 });
+  const scope = await world.account();
+  const made = (iops: number) => createVolume(world.ports, scope, volumeRequest({ type: 'io2', sizeGib: 4, iops }));
+  const { volume } = await made(600);
+  await made(300);
+  const tooMany = refusal({ kind: 'limit', limit: 'provisioned-iops', max: 1000 });
+  await assert.rejects(made(101), tooMany);
+  await createVolume(world.ports, scope, volumeRequest({ type: 'gp3', iops: 3000 })); // Has them anyway.
+  const wish = { type: null, sizeGib: null, throughputMibps: null, multiAttach: null };
+  await assert.rejects(modifyVolume(world.ports, scope, volume.id, { ...wish, iops: 701 }), tooMany);
+  await modifyVolume(world.ports, scope, volume.id, { ...wish, iops: 700 });
 });
 
 test('an account has its own limits, and the others those of all', async () => {

@@ -5,6 +5,8 @@ import type { AccountId } from '#domain/ids.ts';
 export interface Limits {
   readonly volumeCountMax: number;
   readonly volumeGibTotalMax: number;
+  /** Of all io1 and io2 volumes; 0: no limit. */
+  readonly provisionedIopsTotalMax: number;
   readonly snapshotCountMax: number;
   /** Of an account in a region, all volumes together. */
   readonly pendingSnapshotCountMax: number;
@@ -42,6 +44,7 @@ export const DEFAULT_LIMITS: Limits = {
   volumeCountMax: 100_000,
   // 50 TiB is AWS's default for one type; a server of one's own has what its disks have.
   volumeGibTotalMax: 1024 * 1024 * 1024,
+  provisionedIopsTotalMax: 0,
   snapshotCountMax: 1_000_000,
   pendingSnapshotCountMax: 1000,
   pendingSnapshotsPerVolumeMax: 0,
@@ -69,6 +72,7 @@ export const DEFAULT_LIMITS: Limits = {
 export const ACCOUNT_LIMITS = [
   'volumeCountMax',
   'volumeGibTotalMax',
+  'provisionedIopsTotalMax',
   'snapshotCountMax',
   'pendingSnapshotCountMax',
   'pendingSnapshotsPerVolumeMax',

@@ -138,7 +138,7 @@ async function record(
     staging: stagingId,
     tags,
   };
-  await checkVolumeLimits(ports, tx, scope, volume.sizeGib);
+  await checkVolumeLimits(ports, tx, scope, volume);
   const planned = await planSnapshot(ports, tx, source, {
     face: 'ec2',
     name: null,

@@ -17,6 +17,7 @@ import { isHostError, onOpenVolume } from './host-failure.ts';
 import { eachOnce, volumeIn } from './lookup.ts';
 import { readPage, slicePage } from './pages.ts';
 import type { ControlPorts } from './ports.ts';
+import { checkProvisionedIops, PROVISIONED } from './volumes.ts';
 
 /*
  * A volume is modified in three steps: the new shape is recorded, the host makes the volume larger, and that it has is
@@ -80,6 +81,7 @@ async function record(
   if ((await tx.volumes.count(scope)).sizeGib + to.sizeGib - from.sizeGib > volumeGibTotalMax) {
     refuse({ kind: 'volume-modification', volume: id, why: 'size-limit', max: volumeGibTotalMax });
   }
+  await checkProvisionedIops(ports, tx, scope, to, PROVISIONED.has(from.type) ? (from.iops ?? 0) : 0);
   const changed: Volume = { ...volume, ...to, modification, modifiedAtMs: [...recentMs, nowMs] };
   await tx.volumes.update(changed);
   return { volume: changed, modification };

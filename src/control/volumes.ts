@@ -9,7 +9,7 @@ import type { Operation } from '#domain/operation.ts';
 import { findZone } from '#domain/region.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
 import { TAG_RULES, type Tag, tagsOf } from '#domain/tags.ts';
-import { INITIALIZATION_RATE_MIBPS, LIGHTSAIL_DISK_GIB, planVolume } from '#domain/volume-type.ts';
+import { INITIALIZATION_RATE_MIBPS, LIGHTSAIL_DISK_GIB, planVolume, type VolumePlan } from '#domain/volume-type.ts';
 import { type Face, NO_VOLUME_DETAILS, type Scope, type Volume, type VolumeType } from '#domain/volume.ts';
 import type { ReadTx, TagSearch, Tx } from '#meta/meta-store.ts';
 import { type FoundAgain, once } from './creation.ts';
@@ -152,7 +152,7 @@ async function recordVolume(
   if (again !== null) return again;
   const { operation } = request;
   const volume = await planNewVolume(ports, tx, scope, id, request, encryption);
-  await checkVolumeLimits(ports, tx, scope, volume.sizeGib);
+  await checkVolumeLimits(ports, tx, scope, volume);
   if (volume.name !== null && !(await tx.names.claim(scope, volume.name, id))) {
     refuse({ kind: 'name-taken', name: volume.name });
   }
@@ -258,13 +258,36 @@ function checkDiskSize(sizeGib: number): void {
 }
 
 /** Refuses: limit. */
-export async function checkVolumeLimits(ports: ControlPorts, tx: Tx, scope: Scope, sizeGib: number): Promise<void> {
+export async function checkVolumeLimits(
+  ports: ControlPorts,
+  tx: Tx,
+  scope: Scope,
+  plan: Pick<VolumePlan, 'type' | 'sizeGib' | 'iops'>,
+): Promise<void> {
   const { volumeCountMax, volumeGibTotalMax } = ports.limitsOf(scope.account);
   const have = await tx.volumes.count(scope);
   if (have.count >= volumeCountMax) refuse({ kind: 'limit', limit: 'volumes', max: volumeCountMax });
-  if (have.sizeGib + sizeGib > volumeGibTotalMax)
+  if (have.sizeGib + plan.sizeGib > volumeGibTotalMax)
     refuse({ kind: 'limit', limit: 'volume-gib', max: volumeGibTotalMax });
+  await checkProvisionedIops(ports, tx, scope, plan, 0);
 }
+
+/** `before`: of the same volume, which counts no more. Refuses: limit. */
+export async function checkProvisionedIops(
+  ports: ControlPorts,
+  tx: Tx,
+  scope: Scope,
+  { type, iops }: Pick<VolumePlan, 'type' | 'iops'>,
+  before: number,
+): Promise<void> {
+  const { provisionedIopsTotalMax: max } = ports.limitsOf(scope.account);
+  if (max === 0 || !PROVISIONED.has(type)) return;
+  const others = (await tx.volumes.provisionedIops(scope)) - before;
+  if (others + (iops ?? 0) > max) refuse({ kind: 'limit', limit: 'provisioned-iops', max });
+}
+
+/** Types whose IOPS are reserved for a volume, and counted. */
+export const PROVISIONED: ReadonlySet<VolumeType> = new Set(['io1', 'io2']);
 
 async function recordCreation(
   ports: ControlPorts,

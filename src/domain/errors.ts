@@ -31,6 +31,7 @@ export type Failure =
       readonly limit:
         | 'volumes'
         | 'volume-gib'
+        | 'provisioned-iops'
         | 'snapshots'
         | 'pending-snapshots-per-volume'
         | 'pending-snapshots'

@@ -26,7 +26,7 @@ export class MetaStoreError extends Error {
 
 export interface ReadTx {
   readonly accounts: Pick<AccountTable, 'find' | 'list' | 'findKey' | 'keysOf'>;
-  readonly volumes: Pick<VolumeTable, 'find' | 'list' | 'inState' | 'count' | 'named'>;
+  readonly volumes: Pick<VolumeTable, 'find' | 'list' | 'inState' | 'count' | 'provisionedIops' | 'named'>;
   readonly snapshots: Pick<
     SnapshotTable,
     | 'find'
@@ -140,6 +140,8 @@ export interface VolumeTable {
   named(name: string): Promise<readonly Volume[]>;
   /** Volumes and their size, drafts and what is being deleted left out. */
   count(scope: Scope): Promise<{ readonly count: number; readonly sizeGib: number }>;
+  /** Of the same, IOPS of io1 and io2 together. Goes through all of them. */
+  provisionedIops(scope: Scope): Promise<number>;
   insert(volume: Volume): Promise<void>;
   /** Replaces the record of the same id, which exists. */
   update(volume: Volume): Promise<void>;

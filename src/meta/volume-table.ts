@@ -70,6 +70,19 @@ export function volumeTable(db: Kysely<Tables>): VolumeTable {
       return { count: row?.count ?? 0, sizeGib: row?.size_gib ?? 0 };
     },
 
+    provisionedIops: async (scope) => {
+      const row = await db
+        .selectFrom('volumes')
+        .select((e) => e.fn.sum<number | null>('iops').as('iops'))
+        .where('account', '=', scope.account)
+        .where('region', '=', scope.region)
+        .where('type', 'in', ['io1', 'io2'])
+        .where('draft', '=', 0)
+        .where('state', '!=', 'deleting')
+        .executeTakeFirstOrThrow();
+      return row.iops ?? 0;
+    },
+
     insert: async (volume) => {
       await db.insertInto('volumes').values(rowOf(volume)).execute();
     },

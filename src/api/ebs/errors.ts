@@ -64,6 +64,7 @@ function limitExceeded({ limit, max }: Extract<Failure, { kind: 'limit' }>): Aws
     case 'snapshots':
     case 'volumes':
     case 'volume-gib':
+    case 'provisioned-iops':
     case 'names':
     case 'resources':
       return {

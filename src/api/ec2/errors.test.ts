@@ -41,6 +41,7 @@ test('limits have the codes that EC2 has for them', () => {
   assert.equal(codeOf({ kind: 'limit', limit: 'pending-snapshots', max: 5 }), 'PendingSnapshotLimitExceeded');
   assert.equal(codeOf({ kind: 'limit', limit: 'snapshots', max: 5 }), 'SnapshotLimitExceeded');
   assert.equal(codeOf({ kind: 'limit', limit: 'volumes', max: 5 }), 'VolumeLimitExceeded');
+  assert.equal(codeOf({ kind: 'limit', limit: 'provisioned-iops', max: 5 }), 'MaxIOPSLimitExceeded');
   assert.equal(codeOf({ kind: 'limit', limit: 'tags', max: 50 }), 'TagLimitExceeded');
 });
 

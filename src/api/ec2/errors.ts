@@ -152,6 +152,8 @@ function limitExceeded(limit: Limit, max: number): AwsError {
       return clientError('VolumeLimitExceeded', `Maximum number of volumes (${max}) exceeded.`);
     case 'volume-gib':
       return clientError('MaxVolumeSizeExceeded', `Maximum storage of volumes (${max} GiB) exceeded.`);
+    case 'provisioned-iops':
+      return clientError('MaxIOPSLimitExceeded', `Maximum provisioned IOPS of volumes (${max}) exceeded.`);
     case 'snapshots':
       return clientError('SnapshotLimitExceeded', `Maximum number of snapshots (${max}) exceeded.`);
     case 'pending-snapshots-per-volume':

@@ -127,6 +127,7 @@ const RESOURCES: Readonly<Record<ResourceKind, string>> = {
 const LIMITS: Readonly<Record<Extract<Failure, { kind: 'limit' }>['limit'], string>> = {
   volumes: 'disks',
   'volume-gib': 'GB of disks',
+  'provisioned-iops': 'provisioned IOPS',
   snapshots: 'snapshots',
   'pending-snapshots-per-volume': 'pending snapshots of a disk',
   'pending-snapshots': 'pending snapshots',
