@@ -5,7 +5,7 @@ import type { Scope, Tags, Volume } from '#domain/volume.ts';
 import { eachRow } from '#control/tasks/each-row.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { createSnapshot } from '#control/snapshots.ts';
-import { managedSnapshots } from './policies.ts';
+import { managedSnapshots, ownTags, scheduleName } from './managed.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -67,17 +67,17 @@ function hasOne(tags: Tags, wanted: readonly Tag[]): boolean {
 async function createOne(ports: ControlPorts, due: Due, volume: Volume): Promise<void> {
   const { scope, policy, index, schedule, dueMs } = due;
   const copied = schedule.copyTags === true ? Object.entries(volume.tags) : [];
-  const ownTags = new Map([
+  const asked = new Map([
     ...copied.filter(([key]) => !key.toLowerCase().startsWith('aws:')),
     ...(schedule.tagsToAdd ?? []).map(({ key, value }) => [key, value] as const),
   ]);
-  const name = schedule.name ?? `Schedule ${index + 1}`;
+  const name = scheduleName(schedule.name, index);
   const { snapshot } = await createSnapshot(ports, scope, {
     face: 'ec2',
     name: null,
     volume: volume.id,
     description: `Created for policy: ${policy.id} schedule: ${name}`,
-    tags: [...ownTags].map(([key, value]) => ({ key, value })),
+    tags: [...asked].map(([key, value]) => ({ key, value })),
     token: `lifecycle ${policy.id} ${index} ${dueMs} ${volume.id}`,
     operation: null,
   });
@@ -85,12 +85,7 @@ async function createOne(ports: ControlPorts, due: Due, volume: Volume): Promise
     const current = await tx.snapshots.find(snapshot.id);
     if (current === null || (await tx.documents.find(managedSnapshots, scope, snapshot.id)) !== null) return;
     // Clients may not set tags of this prefix, so they are set beside the request.
-    const tags = {
-      ...current.tags,
-      'aws:dlm:lifecycle-policy-id': policy.id,
-      'aws:dlm:lifecycle-schedule-name': name,
-      'dlm:managed': 'true',
-    };
+    const tags = { ...current.tags, ...ownTags(policy.id, name) };
     await tx.snapshots.update({ ...current, tags });
     await tx.documents.insert(managedSnapshots, scope, {
       snapshot: snapshot.id,

@@ -3,85 +3,13 @@ import { test } from 'node:test';
 import { DomainError } from '#domain/errors.ts';
 import type { PolicyDetails, Schedule } from '#domain/lifecycle/policy.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
-import type { Scope, Volume } from '#domain/volume.ts';
-import { volumeRequest } from '#control/request.fake.ts';
-import { deleteSnapshot, listSnapshots } from '#control/snapshots.ts';
-import { createVolume, deleteVolume } from '#control/volumes.ts';
-import { World } from '#control/world.fake.ts';
+import { deleteSnapshot } from '#control/snapshots.ts';
+import { deleteVolume } from '#control/volumes.ts';
 import * as policies from './policies.ts';
+import { details, hourly, Setting } from './setting.fake.ts';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
-
-const hourly: Schedule = {
-  name: 'hourly',
-  copyTags: true,
-  tagsToAdd: [{ key: 'made-by', value: 'policy' }],
-  createRule: { interval: 1, intervalUnit: 'HOURS', times: ['00:30'] },
-  retainRule: { count: 3 },
-};
-
-const details: PolicyDetails = {
-  resourceTypes: ['VOLUME'],
-  targetTags: [{ key: 'backup', value: 'yes' }],
-  schedules: [hourly],
-};
-
-/** An account with a policy, whose server works while time passes. */
-class Setting implements AsyncDisposable {
-  readonly world: World;
-  readonly scope: Scope;
-
-  private constructor(world: World, scope: Scope) {
-    this.world = world;
-    this.scope = scope;
-  }
-
-  static async make(): Promise<Setting> {
-    const world = await World.make();
-    return new Setting(world, await world.account());
-  }
-
-  async volume(tags: Record<string, string>): Promise<Volume> {
-    const request = volumeRequest({ tags: Object.entries(tags).map(([key, value]) => ({ key, value })) });
-    const { volume } = await createVolume(this.world.ports, this.scope, request);
-    return volume;
-  }
-
-  async policy(some: Partial<policies.CreatePolicy> = {}): Promise<string> {
-    const { id } = await policies.createPolicy(this.world.ports, this.scope, {
-      description: 'all day',
-      state: 'ENABLED',
-      roleArn: `arn:aws:iam::${this.scope.account}:role/dlm`,
-      details,
-      tags: {},
-      ...some,
-    });
-    return id;
-  }
-
-  async snapshots(): Promise<readonly Snapshot[]> {
-    const { snapshots } = await listSnapshots(this.world.ports, this.scope, {
-      ids: null,
-      face: 'ec2',
-      after: null,
-      countMax: 1000,
-    });
-    return snapshots;
-  }
-
-  /** Time passes, with the task at work, uploads too. */
-  async pass(durationMs: number): Promise<void> {
-    await this.world.clock.advance(durationMs);
-    await this.world.control.run('run-policies');
-    await this.world.control.run('upload-snapshots');
-    await this.world.control.run('run-policies');
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.world[Symbol.asyncDispose]();
-  }
-}
 
 test('a schedule snapshots the volumes that have the tag, once for each time that is due', async () => {
   await using setting = await Setting.make();

@@ -1,15 +1,11 @@
 import { refuse } from '#domain/errors.ts';
 import { checkDetails } from '#domain/lifecycle/check.ts';
-import {
-  type LifecyclePolicy,
-  type ManagedSnapshot,
-  type PolicyDetails,
-  schedulesOf,
-} from '#domain/lifecycle/policy.ts';
+import { type LifecyclePolicy, type PolicyDetails, schedulesOf } from '#domain/lifecycle/policy.ts';
 import type { Scope, Tags } from '#domain/volume.ts';
 import type { DocumentKind } from '#meta/document-table.ts';
 import type { ReadTx, Tx } from '#meta/meta-store.ts';
 import type { ControlPorts } from '#control/ports.ts';
+import { managedCopies, managedSnapshots, ofPolicy } from './managed.ts';
 
 export const lifecyclePolicies: DocumentKind<LifecyclePolicy> = {
   name: 'lifecycle-policy',
@@ -17,18 +13,9 @@ export const lifecyclePolicies: DocumentKind<LifecyclePolicy> = {
   ownerOf: () => null,
 };
 
-/** By their snapshot's id; owned by their policy. */
-export const managedSnapshots: DocumentKind<ManagedSnapshot> = {
-  name: 'managed-snapshot',
-  idOf: ({ snapshot }) => snapshot,
-  ownerOf: ({ policy }) => policy,
-};
-
 /** Policies of one account and region: their service's quota. */
 const POLICY_COUNT_MAX = 100;
 const TAG_COUNT_MAX = 200;
-/** Rows of one part of a list. */
-const BATCH_ROWS = 500;
 
 export interface CreatePolicy {
   readonly description: string;
@@ -150,27 +137,16 @@ export async function changePolicy(
   });
 }
 
-/** Its snapshots stay, and nobody removes them any more. Refuses: not-found. */
+async function forgetAll<R>(tx: Tx, kind: DocumentKind<R>, scope: Scope, policy: string): Promise<void> {
+  for (const one of await ofPolicy(tx, kind, scope, policy)) await tx.documents.remove(kind, scope, kind.idOf(one));
+}
+
+/** Its snapshots and copies stay, and nobody removes them any more. Refuses: not-found. */
 export async function deletePolicy(ports: ControlPorts, scope: Scope, id: string): Promise<void> {
   await ports.meta.transact(async (tx) => {
     await policyIn(tx, scope, id);
     await tx.documents.remove(lifecyclePolicies, scope, id);
-    for (const one of await managedBy(tx, scope, id)) await tx.documents.remove(managedSnapshots, scope, one.snapshot);
+    await forgetAll(tx, managedSnapshots, scope, id);
+    await forgetAll(tx, managedCopies, scope, id);
   });
-}
-
-/** What a policy made and has not removed yet, oldest first. */
-export async function managedBy(
-  tx: Pick<Tx | ReadTx, 'documents'>,
-  scope: Scope,
-  policy: string,
-): Promise<readonly ManagedSnapshot[]> {
-  const all: ManagedSnapshot[] = [];
-  for (let after = 0; ;) {
-    const rows = await tx.documents.list(managedSnapshots, scope, policy, { after, countMax: BATCH_ROWS });
-    all.push(...rows.map(({ record }) => record));
-    const last = rows.at(-1);
-    if (last === undefined || rows.length < BATCH_ROWS) return all;
-    after = last.sequence;
-  }
 }

@@ -1,45 +1,42 @@
 import { DomainError } from '#domain/errors.ts';
-import { type LifecyclePolicy, type ManagedSnapshot, type Schedule, schedulesOf } from '#domain/lifecycle/policy.ts';
+import { type LifecyclePolicy, type Retention, type Schedule, schedulesOf } from '#domain/lifecycle/policy.ts';
 import { afterInterval } from '#domain/lifecycle/schedule.ts';
-import type { Snapshot } from '#domain/snapshot.ts';
 import type { Scope } from '#domain/volume.ts';
-import { visibleState } from '#domain/snapshot.ts';
 import type { ControlPorts } from '#control/ports.ts';
+import { archiveSnapshot } from '#control/snapshot-tiers.ts';
 import { deleteSnapshot } from '#control/snapshots.ts';
-import { managedBy, managedSnapshots } from './policies.ts';
+import { byVolume, findKept, type Kept, managedSnapshots, remember } from './managed.ts';
+import { attempt } from './trouble.ts';
 
-interface Kept {
-  readonly managed: ManagedSnapshot;
-  readonly snapshot: Snapshot;
-}
-
-/** Removes what the schedules of a policy keep no longer; answers how many went. What cannot be removed (locked, in use) stays for another time. */
-export async function removeExpired(ports: ControlPorts, scope: Scope, policy: LifecyclePolicy): Promise<number> {
+/**
+ * Removes what the schedules of a policy keep no longer, or moves it into the archive where a schedule has that, and removes
+ * what was there long enough. What cannot go (locked, in use, `sources` of copies that are being made) stays for another
+ * time. Answers why something did not go into the archive.
+ */
+export async function removeExpired(
+  ports: ControlPorts,
+  scope: Scope,
+  policy: LifecyclePolicy,
+  sources: ReadonlySet<string>,
+): Promise<readonly string[]> {
   const kept = await findKept(ports, scope, policy);
-  let removed = 0;
+  const troubles: string[] = [];
   for (const [index, schedule] of schedulesOf(policy).entries()) {
-    const ofSchedule = kept.filter(({ managed }) => managed.schedule === index);
-    for (const ofVolume of Map.groupBy(ofSchedule, ({ managed }) => managed.volume).values()) {
-      for (const { snapshot } of await expired(ports, scope, policy, schedule, ofVolume)) {
-        if (await remove(ports, scope, snapshot)) removed += 1;
+    for (const ofVolume of byVolume(kept, index)) {
+      const archived = ofVolume.filter(({ managed }) => managed.archivedAtMs !== undefined);
+      for (const one of expiredInArchive(ports, schedule, archived)) await remove(ports, scope, one);
+      const standard = ofVolume.filter(({ managed }) => managed.archivedAtMs === undefined);
+      for (const one of await expired(ports, scope, policy, schedule, standard)) {
+        if (sources.has(one.snapshot.id)) continue;
+        if (schedule.archiveRule === undefined) await remove(ports, scope, one);
+        else {
+          const trouble = await archive(ports, scope, one);
+          if (trouble !== null) troubles.push(trouble);
+        }
       }
     }
   }
-  return removed;
-}
-
-/** What is there, oldest first; what is gone is forgotten. */
-async function findKept(ports: ControlPorts, scope: Scope, policy: LifecyclePolicy): Promise<readonly Kept[]> {
-  return await ports.meta.transact(async (tx) => {
-    const kept: Kept[] = [];
-    for (const managed of await managedBy(tx, scope, policy.id)) {
-      const snapshot = await tx.snapshots.find(managed.snapshot);
-      if (snapshot === null || snapshot.state === 'deleting') {
-        await tx.documents.remove(managedSnapshots, scope, managed.snapshot);
-      } else if (visibleState(snapshot) === 'completed') kept.push({ managed, snapshot });
-    }
-    return kept;
-  });
+  return troubles;
 }
 
 async function expired(
@@ -51,30 +48,57 @@ async function expired(
 ): Promise<readonly Kept[]> {
   const [first] = kept;
   if (retainRule === undefined || first === undefined) return [];
-  const { count, interval, intervalUnit } = retainRule;
   const isVolumeThere = await ports.meta.read(async (tx) => {
     const volume = await tx.volumes.find(first.managed.volume);
     return volume !== null && volume.state !== 'deleting' && volume.account === scope.account;
   });
   // A count keeps what a volume that is gone left behind; an age keeps the last of it, unless told otherwise.
-  if (count !== undefined) return isVolumeThere ? kept.slice(0, Math.max(0, kept.length - count)) : [];
-  if (interval === undefined || intervalUnit === undefined) return [];
-  const nowMs = ports.clock.nowMs();
-  const isOld = ({ snapshot }: Kept): boolean => afterInterval(snapshot.startedAtMs, interval, intervalUnit) <= nowMs;
+  if (retainRule.count !== undefined) return isVolumeThere ? beyond(ports, retainRule, kept, startedAt) : [];
   const candidates = isVolumeThere || policy.details.extendDeletion === true ? kept : kept.slice(0, -1);
-  return candidates.filter(isOld);
+  return beyond(ports, retainRule, candidates, startedAt);
 }
 
-async function remove(ports: ControlPorts, scope: Scope, snapshot: Snapshot): Promise<boolean> {
+function expiredInArchive(ports: ControlPorts, { archiveRule }: Schedule, kept: readonly Kept[]): readonly Kept[] {
+  const rule = archiveRule?.retainRule.retentionArchiveTier;
+  if (rule === undefined) return [];
+  return beyond(ports, rule, kept, ({ managed }) => managed.archivedAtMs ?? 0);
+}
+
+function startedAt({ snapshot }: Kept): number {
+  return snapshot.startedAtMs;
+}
+
+/** Of some, oldest first: all but the newest, or those that are too old. */
+function beyond(
+  ports: ControlPorts,
+  { count, interval, intervalUnit }: Retention,
+  kept: readonly Kept[],
+  sinceMs: (one: Kept) => number,
+): readonly Kept[] {
+  if (count !== undefined) return kept.slice(0, Math.max(0, kept.length - count));
+  if (interval === undefined || intervalUnit === undefined) return [];
+  const nowMs = ports.clock.nowMs();
+  return kept.filter((one) => afterInterval(sinceMs(one), interval, intervalUnit) <= nowMs);
+}
+
+/** One that is in the archive already, or was, was moved by a run that was cut short, or by its user. */
+async function archive(ports: ControlPorts, scope: Scope, { managed, snapshot }: Kept): Promise<string | null> {
+  return await attempt(snapshot.id, async () => {
+    if (snapshot.tier === null) await archiveSnapshot(ports, scope, snapshot.id);
+    const archivedAtMs = ports.clock.nowMs();
+    await remember(ports, scope, managed, (one) => ({ ...one, archivedAtMs }));
+  });
+}
+
+async function remove(ports: ControlPorts, scope: Scope, { snapshot }: Kept): Promise<void> {
   try {
     await deleteSnapshot(ports, scope, snapshot.id, { token: null, operation: null });
   } catch (error) {
     if (!(error instanceof DomainError)) throw error;
     if (error.failure.kind !== 'not-found') {
       ports.log.warn('lifecycle.retain', { snapshot: snapshot.id, failure: error.failure.kind });
-      return false;
+      return;
     }
   }
   await ports.meta.transact((tx) => tx.documents.remove(managedSnapshots, scope, snapshot.id));
-  return true;
 }

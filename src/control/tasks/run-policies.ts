@@ -2,6 +2,8 @@ import { type LifecyclePolicy, schedulesOf } from '#domain/lifecycle/policy.ts';
 import { dueMs } from '#domain/lifecycle/schedule.ts';
 import type { Scope } from '#domain/volume.ts';
 import { createDue } from '#control/lifecycle/create.ts';
+import { tendCopies } from '#control/lifecycle/copies.ts';
+import { followUp } from '#control/lifecycle/follow-up.ts';
 import { changePolicy, lifecyclePolicies } from '#control/lifecycle/policies.ts';
 import { removeExpired } from '#control/lifecycle/retain.ts';
 import type { ControlPorts } from '#control/ports.ts';
@@ -11,7 +13,7 @@ import { Tally, type Task } from './task.ts';
 /**
  * Runs what lifecycle policies ask for. That a schedule was run for a time is recorded when all its snapshots are made, so
  * an interrupted run is repeated (createDue makes nothing twice), and times that passed while no server ran are made up for
- * once, by the latest of them.
+ * once, by the latest of them. What follows the creation is looked at each time, as snapshots complete when they do.
  */
 export function runPolicies(ports: ControlPorts): Task {
   return {
@@ -57,5 +59,11 @@ async function runPolicy(
     );
     tally.done();
   }
-  await removeExpired(ports, scope, policy);
+  const followed = await followUp(ports, scope, policy);
+  const { troubles: copying, sources } = await tendCopies(ports, scope, policy);
+  const archiving = await removeExpired(ports, scope, policy, sources);
+  const trouble = [...followed, ...copying, ...archiving][0] ?? null;
+  if (trouble === (policy.followUpTrouble ?? null)) return;
+  if (trouble !== null) ports.log.warn('lifecycle.follow-up', { policy: policy.id, trouble });
+  await changePolicy(ports, scope, policy.id, (current) => ({ ...current, followUpTrouble: trouble }));
 }

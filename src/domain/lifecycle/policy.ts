@@ -1,4 +1,4 @@
-import type { AccountId, SnapshotId, VolumeId } from '#domain/ids.ts';
+import type { AccountId, RegionName, SnapshotId, VolumeId } from '#domain/ids.ts';
 import type { Tag } from '#domain/tags.ts';
 import type { Tags } from '#domain/volume.ts';
 
@@ -83,6 +83,8 @@ export interface LifecyclePolicy {
   readonly state: 'ENABLED' | 'DISABLED';
   /** Why the last run of a schedule did not do all that it should; null: it did. */
   readonly trouble: string | null;
+  /** Why what follows the creation (copies, shares, fast restores, the archive) is not done yet; null or missing: all is. */
+  readonly followUpTrouble?: string | null;
   readonly roleArn: string;
   readonly details: PolicyDetails;
   readonly tags: Tags;
@@ -101,6 +103,29 @@ export interface ManagedSnapshot {
   readonly schedule: number;
   readonly volume: VolumeId;
   readonly dueMs: number;
+  // What was done for it since, where there was anything to do.
+  /** Rules for copies, by their index, whose copies were asked for. */
+  readonly copied?: readonly number[];
+  /** Rules for sharing that were followed. `endsAtMs` null: it does not end, or has. */
+  readonly shares?: readonly {
+    readonly rule: number;
+    readonly accounts: readonly AccountId[];
+    readonly endsAtMs: number | null;
+  }[];
+  readonly fastRestore?: 'enabled' | 'disabled';
+  /** When it was sent into the archive. */
+  readonly archivedAtMs?: number;
+}
+
+/** A copy that a rule made, and will remove. */
+export interface ManagedCopy {
+  readonly copy: SnapshotId;
+  readonly source: SnapshotId;
+  readonly policy: string;
+  /** Where the copy is. */
+  readonly region: RegionName;
+  /** Null: it stays. */
+  readonly retain: { readonly interval: number; readonly intervalUnit: IntervalUnit } | null;
 }
 
 /** A default policy is one schedule, too. */
