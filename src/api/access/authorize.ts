@@ -1,6 +1,7 @@
 import { findFacts } from '#control/identity/facts.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { type Decision, decide } from '#domain/policy/evaluate.ts';
+import { readings } from '#domain/policy/readings.ts';
 import type { Context } from '#domain/policy/template.ts';
 import type { Principal } from '#domain/principal.ts';
 import type { Scope } from '#domain/volume.ts';
@@ -37,11 +38,17 @@ export async function authorize(
   const resources = [...all].filter((resource) => resource !== '*');
   for (const demand of demands) {
     const { names, policies, keys } = call.access;
-    const context = new Map([...keys, ...demand.keys]);
-    const request = { action: demand.action, resource: demand.resource, principal: names, context };
-    const decision = decide(policies, request, demand.guard);
-    if (decision === 'allowed') continue;
-    return { decision, resources, denied: { demand, explicit: decision === 'explicit-deny', context } };
+    if (names.isRoot && demand.guard === null) continue;
+    const contexts = readings(keys, demand.keys);
+    if (contexts === null) {
+      return { decision: 'implicit-deny', resources, denied: { demand, explicit: false, context: keys } };
+    }
+    for (const context of contexts) {
+      const request = { action: demand.action, resource: demand.resource, principal: names, context };
+      const decision = decide(policies, request, demand.guard);
+      if (decision === 'allowed') continue;
+      return { decision, resources, denied: { demand, explicit: decision === 'explicit-deny', context } };
+    }
   }
   return { decision: 'allowed', resources, denied: null };
 }

@@ -132,6 +132,56 @@ test('aws:RequestTag and aws:TagKeys decide by the tags of the request', async (
   assert.equal(await tag({ note: 'x' }), DENIED);
 });
 
+test('tags that differ in case only are one condition key, and none of them hides another', async () => {
+  await using scene = await AccessScene.open();
+  const root = await scene.root();
+  const volume = await volumeOf(root);
+  const dev = await scene.user(root.account, 'dev', [
+    {
+      Effect: 'Allow',
+      Action: 'ec2:CreateTags',
+      Resource: '*',
+      Condition: { StringEquals: { 'aws:RequestTag/team': 'dev' } },
+    },
+    {
+      Effect: 'Allow',
+      Action: ['ec2:DeleteVolume'],
+      Resource: '*',
+      Condition: { StringEquals: { 'aws:ResourceTag/team': 'dev' } },
+    },
+  ]);
+  const wary = await scene.user(root.account, 'wary', [
+    { Effect: 'Allow', Action: 'ec2:*', Resource: '*' },
+    {
+      Effect: 'Deny',
+      Action: 'ec2:CreateTags',
+      Resource: '*',
+      Condition: { StringEquals: { 'aws:RequestTag/team': 'admin' } },
+    },
+  ]);
+  const pairs: readonly (readonly [string, string])[] = [
+    ['team', 'admin'],
+    ['Team', 'dev'],
+  ];
+  for (const order of [pairs, pairs.toReversed()]) {
+    const parameters: Record<string, string> = { 'ResourceId.1': volume };
+    for (const [index, [key, value]] of order.entries()) {
+      parameters[`Tag.${index + 1}.Key`] = key;
+      parameters[`Tag.${index + 1}.Value`] = value;
+    }
+    assert.equal(await ec2(dev, 'CreateTags', parameters), DENIED);
+    assert.equal(await ec2(wary, 'CreateTags', parameters), DENIED);
+    const tagged = await volumeOf(root, Object.fromEntries(order));
+    assert.equal(await ec2(dev, 'DeleteVolume', { VolumeId: tagged }), DENIED);
+  }
+  const many: Record<string, string> = { 'ResourceId.1': volume };
+  for (let index = 1; index <= 600; index += 1) {
+    many[`Tag.${index}.Key`] = index % 2 === 0 ? 'team' : 'Team';
+    many[`Tag.${index}.Value`] = 'dev';
+  }
+  assert.equal(await ec2(dev, 'CreateTags', many), DENIED);
+});
+
 test('sizes, parents and owners are conditions', async () => {
   await using scene = await AccessScene.open();
   const root = await scene.root();

@@ -85,6 +85,10 @@ test('conditions of a key policy see the encryption context, the service and the
   assert.equal(await sealing(app, key.id, { tenant: 'x' }), 'not refused');
   assert.equal(await sealing(app, key.id, { tenant: 'y' }), 'denied: nothing-allows');
   assert.equal(await sealing(app, key.id), 'denied: nothing-allows');
+  // Its names have no case as condition keys: none hides another.
+  assert.equal(await sealing(app, key.id, { tenant: 'y', Tenant: 'x' }), 'denied: nothing-allows');
+  assert.equal(await sealing(app, key.id, { Tenant: 'x', tenant: 'y' }), 'denied: nothing-allows');
+  assert.equal(await sealing(app, key.id, { Tenant: 'x', tenant: 'x' }), 'not refused');
   await put({ StringEquals: { 'kms:ViaService': 'ec2.us-east-1.amazonaws.com' } });
   assert.equal(await sealing(app, key.id), 'denied: nothing-allows');
   assert.equal(await sealing({ ...app, caller: { ...app.caller, via: 'ec2' } }, key.id), 'not refused');

@@ -12,6 +12,7 @@ import {
   type PolicySet,
   type RequestPrincipal,
 } from '#domain/policy/evaluate.ts';
+import { type ContextKey, readings } from '#domain/policy/readings.ts';
 import type { Context } from '#domain/policy/template.ts';
 import type { Scope } from '#domain/volume.ts';
 import type { ReadTx } from '#meta/meta-store.ts';
@@ -123,40 +124,44 @@ export async function authorize(
   const tokens = use.grantTokens ?? [];
   if (tokens.length > 0) checkGrantTokens(call.ports.vault, tokens);
   const isForeign = key.account !== call.scope.account;
-  const context = await contextOf(call, tx, key, use, alias);
+  const contexts = await contextsOf(call, tx, key, use, alias);
   const isOutOfReach = isForeign && use.isCrossAccount !== true;
-  const decision = isOutOfReach ? 'implicit-deny' : decideOnKey(caller, key, use.action, context);
+  const decision = isOutOfReach ? 'implicit-deny' : decideOnKey(caller, key, use.action, contexts);
   if (decision === 'allowed') return;
   const mayBeGranted =
-    decision === 'implicit-deny' && use.isGrantable === true && sessionAllows(caller, key, use, context);
+    decision === 'implicit-deny' && use.isGrantable === true && sessionAllows(caller, key, use, contexts);
   if (mayBeGranted && (await grantFor(tx, caller, key, use)) !== null) return;
   const by = isForeign ? 'unseen' : decision === 'explicit-deny' ? 'explicit' : 'nothing-allows';
   refuseKms({ kind: 'denied', principal: caller.arn, action: use.action, resource: keyArn(key), by });
 }
 
 /** A session has at most what its policy says, also of what a grant gives its role. */
-function sessionAllows(caller: Caller, key: KmsKey, { action }: KeyUse, context: Context): boolean {
+function sessionAllows(caller: Caller, key: KmsKey, { action }: KeyUse, contexts: readonly Context[]): boolean {
   const { session } = caller.policies;
   if (session === null) return true;
-  const request = { action: `kms:${action}`, resource: keyArn(key), principal: caller.principal, context };
-  return evaluateIdentity(session, request) === 'allow';
+  const request = { action: `kms:${action}`, resource: keyArn(key), principal: caller.principal };
+  return contexts.every((context) => evaluateIdentity(session, { ...request, context }) === 'allow');
 }
 
-/** What policies say, the key's and the caller's. */
+/** What policies say, the key's and the caller's, of all the contexts: a deny of one is a deny, and each must be allowed. */
 export function decideOnKey(
   caller: Caller,
   key: Pick<KmsKey, 'account' | 'region' | 'id' | 'policy'>,
   action: string,
-  context: Context,
+  contexts: readonly Context[],
 ): Decision {
   const parsed = parsePolicy(key.policy, 'resource');
   // Only parsed policies are stored; one that a later program does not understand any more allows nothing.
   if (parsed.kind === 'malformed') return 'explicit-deny';
-  return decide(
-    caller.policies,
-    { action: `kms:${action}`, resource: keyArn(key), principal: caller.principal, context },
-    { account: key.account, policy: parsed.policy },
-  );
+  const request = { action: `kms:${action}`, resource: keyArn(key), principal: caller.principal };
+  const guard = { account: key.account, policy: parsed.policy };
+  return worst(contexts.map((context) => decide(caller.policies, { ...request, context }, guard)));
+}
+
+/** Without any decision nobody knows what a policy would have denied. */
+function worst(decisions: readonly Decision[]): Decision {
+  if (decisions.length === 0 || decisions.includes('explicit-deny')) return 'explicit-deny';
+  return decisions.every((one) => one === 'allowed') ? 'allowed' : 'implicit-deny';
 }
 
 /** The grant that allows it; null: none. */
@@ -178,43 +183,38 @@ export function authorizeAccount(
 ): void {
   const { caller } = call;
   const resource = options.resource ?? '*';
-  const context = new Map([...caller.context, ...callKeys(call), ...(options.keys ?? [])]);
-  const request = { action: `kms:${action}`, resource, principal: caller.principal, context };
-  const decision = decide(caller.policies, request, null);
+  const contexts = readings(caller.context, [...callKeys(call), ...(options.keys ?? [])]) ?? [];
+  const request = { action: `kms:${action}`, resource, principal: caller.principal };
+  const decision = worst(contexts.map((context) => decide(caller.policies, { ...request, context }, null)));
   if (decision === 'allowed') return;
   const by = decision === 'explicit-deny' ? 'explicit' : 'nothing-allows';
   refuseKms({ kind: 'denied', principal: caller.arn, action, resource, by });
 }
 
-export async function contextOf(
+/** Empty when there are too many to be decided on. */
+export async function contextsOf(
   call: KmsCall,
   tx: ReadTx,
   key: KmsKey,
   use: KeyUse,
   alias: string | null,
-): Promise<Context> {
-  const context = new Map<string, readonly string[]>([
-    ...call.caller.context,
+): Promise<readonly Context[]> {
+  const names = (await ofOwner(tx, aliasKind, key, key.id)).map(({ name }) => name);
+  const encryption = Object.entries(use.context ?? {});
+  const keys: ContextKey[] = [
     ...callKeys(call),
     ['kms:keyorigin', [key.origin === 'generated' ? 'AWS_KMS' : 'EXTERNAL']],
     ['kms:keyspec', ['SYMMETRIC_DEFAULT']],
     ['kms:keyusage', ['ENCRYPT_DECRYPT']],
     ['kms:multiregion', ['false']],
     ...(use.keys ?? []),
-  ]);
-  for (const [name, value] of Object.entries(key.tags)) context.set(`aws:resourcetag/${name.toLowerCase()}`, [value]);
-  if (alias !== null) context.set('kms:requestalias', [alias]);
-  const names = (await ofOwner(tx, aliasKind, key, key.id)).map(({ name }) => name);
-  if (names.length > 0) context.set('kms:resourcealiases', names);
-  const encryption = Object.entries(use.context ?? {});
-  for (const [name, value] of encryption) context.set(`kms:encryptioncontext:${name.toLowerCase()}`, [value]);
-  if (encryption.length > 0) {
-    context.set(
-      'kms:encryptioncontextkeys',
-      encryption.map(([name]) => name),
-    );
-  }
-  return context;
+    ...Object.entries(key.tags).map(([name, value]) => [`aws:resourcetag/${name.toLowerCase()}`, [value]] as const),
+    ...encryption.map(([name, value]) => [`kms:encryptioncontext:${name.toLowerCase()}`, [value]] as const),
+  ];
+  if (alias !== null) keys.push(['kms:requestalias', [alias]]);
+  if (names.length > 0) keys.push(['kms:resourcealiases', names]);
+  if (encryption.length > 0) keys.push(['kms:encryptioncontextkeys', encryption.map(([name]) => name)]);
+  return readings(call.caller.context, keys) ?? [];
 }
 
 function callKeys({ caller, scope }: KmsCall): readonly (readonly [string, readonly string[]])[] {

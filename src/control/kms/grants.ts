@@ -13,7 +13,7 @@ import { KMS_LIMITS } from '#domain/kms/limits.ts';
 import type { Scope } from '#domain/volume.ts';
 import type { ReadTx } from '#meta/meta-store.ts';
 import { readPage } from '#control/pages.ts';
-import { authorizeAccount, contextOf, decideOnKey, keyFor, type KmsCall } from './access.ts';
+import { authorizeAccount, contextsOf, decideOnKey, keyFor, type KmsCall } from './access.ts';
 import { makeGrantToken, readGrantToken } from './grant-tokens.ts';
 import type { PageOf } from './keys.ts';
 import { grantKind, keyKind, ofOwner } from './records.ts';
@@ -204,7 +204,7 @@ function nameOf(
 async function mayRetire(call: KmsCall, tx: ReadTx, key: KmsKey, grant: Grant): Promise<boolean> {
   const { caller, scope } = call;
   const use = { action: 'RetireGrant', isCrossAccount: true };
-  const decision = decideOnKey(caller, key, 'RetireGrant', await contextOf(call, tx, key, use, null));
+  const decision = decideOnKey(caller, key, 'RetireGrant', await contextsOf(call, tx, key, use, null));
   if (decision === 'explicit-deny') return false;
   const is = (named: string | null): boolean =>
     named !== null && caller.principal.arns.some((arn) => isPrincipal(named, arn));

@@ -67,7 +67,7 @@ export function checkKeyPolicy(
   if (parsed.kind === 'malformed') refuseKms({ kind: 'policy', reason: parsed.reason });
   if (options.mayLockOut) return;
   const context = new Map([...caller.context, ['kms:calleraccount', [caller.account]] as const]);
-  if (decideOnKey(caller, { ...key, policy }, 'PutKeyPolicy', context) !== 'allowed') {
+  if (decideOnKey(caller, { ...key, policy }, 'PutKeyPolicy', [context]) !== 'allowed') {
     const reason = 'The new key policy will not allow you to update the key policy in the future.';
     refuseKms({ kind: 'policy', reason });
   }
