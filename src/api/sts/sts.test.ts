@@ -266,6 +266,10 @@ test('who began a chain of sessions, and with which tags, stays through the chai
   assert.equal(codeOf(await two.form('ec2', DESCRIBE)), null);
   assert.equal(codeOf(await sts(one, 'AssumeRole', assume(second, { SourceIdentity: 'bo' }))), 'InvalidInput');
   assert.equal(codeOf(await sts(one, 'AssumeRole', assume(second, { DurationSeconds: '3601' }))), 'ValidationError');
+  for (const key of ['team', 'Team']) {
+    const other = assume(second, { 'Tags.member.1.Key': key, 'Tags.member.1.Value': 'blue' });
+    assert.equal(codeOf(await sts(one, 'AssumeRole', other)), 'InvalidInput', key);
+  }
   const bare = sessionClient(scene, await sts(root.client, 'AssumeRole', assume(second)));
   assert.equal(codeOf(await bare.form('ec2', DESCRIBE)), 'UnauthorizedOperation');
 });

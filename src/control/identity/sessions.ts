@@ -103,7 +103,15 @@ function passedOn(
     refuseIdentity({ kind: 'invalid-input', reason: 'The source identity of a session cannot be changed.' });
   }
   const inherited = before?.transitiveTags ?? [];
-  const own = mergeTags([], tags).filter(({ key }) => !inherited.includes(key));
+  const own = mergeTags([], tags);
+  // Keys have no case: `Team` would stand over `team` wherever a policy asks for it.
+  const changed = own.find(({ key }) => inherited.some((one) => one.toLowerCase() === key.toLowerCase()));
+  if (changed !== undefined) {
+    refuseIdentity({
+      kind: 'invalid-input',
+      reason: `The tag key ${changed.key} is transitive in the calling session and cannot be set.`,
+    });
+  }
   const unknown = transitiveTags.find((key) => !own.some((tag) => tag.key === key) && !inherited.includes(key));
   if (unknown !== undefined) {
     refuseIdentity({

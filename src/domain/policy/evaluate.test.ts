@@ -182,6 +182,18 @@ test('who may: the identity, within its boundary and its session; of another acc
   assert.equal(decide(none, asking(), there(ana)), 'implicit-deny');
   assert.equal(decide(every, asking(), there(ana)), 'allowed');
   assert.equal(decide({ ...every, session: reads }, asking(), here(ana)), 'implicit-deny');
+  // What names a user stands beside the user's boundary; what names a role is within the role's.
+  const role = 'arn:aws:iam::111122223333:role/r';
+  const session = {
+    account: '111122223333',
+    isRoot: false,
+    arns: ['arn:aws:sts::111122223333:assumed-role/r/s', role],
+  };
+  const named = here({ Principal: { AWS: role } });
+  assert.equal(decide(none, asking({ principal: session }), named), 'allowed');
+  assert.equal(decide({ ...none, boundary: reads }, asking({ principal: session }), named), 'implicit-deny');
+  assert.equal(decide({ ...none, boundary: [all] }, asking({ principal: session }), named), 'allowed');
+  assert.equal(decide({ ...none, boundary: reads }, asking(), here(ana)), 'allowed');
   const denies = [policy({ ...ALLOW, Effect: 'Deny' })];
   assert.equal(decide({ ...every, session: denies }, asking(), here(ana)), 'explicit-deny');
   assert.equal(decide({ ...every, boundary: denies }, asking(), here(ana)), 'explicit-deny');

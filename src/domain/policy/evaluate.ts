@@ -72,8 +72,9 @@ export type Decision = 'allowed' | 'explicit-deny' | 'implicit-deny';
 
 /**
  * The decision. A deny anywhere wins. Otherwise, without `resource`: the identity, its boundary and its session must each
- * allow. With it: the resource's policy must allow; within its account that is enough when it names the principal itself;
- * when it names the account only, or the principal is of another account, the identity must allow, too.
+ * allow. With it: the resource's policy must allow; within its account that is enough when it names the principal itself, but
+ * for a role's boundary, which stays; when it names the account only, or the principal is of another account, the identity
+ * must allow, too.
  */
 export function decide(policies: PolicySet, request: PolicyRequest, resource: GuardedResource | null): Decision {
   const identity = evaluateIdentity(policies.identity, request);
@@ -85,8 +86,13 @@ export function decide(policies: PolicySet, request: PolicyRequest, resource: Gu
   const limited = session === 'allow';
   if (resource === null) return own && limited ? 'allowed' : 'implicit-deny';
   if (guard === 'none') return 'implicit-deny';
-  const enough = guard === 'principal' && resource.account === request.principal.account;
+  const isNamed = guard === 'principal' && resource.account === request.principal.account;
+  const enough = isNamed && (boundary === 'allow' || !isRole(request.principal));
   return (enough || own) && limited ? 'allowed' : 'implicit-deny';
+}
+
+function isRole({ arns }: RequestPrincipal): boolean {
+  return arns.some((arn) => /^arn:aws:(?:iam|sts)::\d+:(?:assumed-)?role\//.test(arn));
 }
 
 function applies({ actions, resources, effect, conditions }: Statement, request: PolicyRequest): boolean {
