@@ -92,3 +92,14 @@ test('what cannot be read has no operation and harms nobody', () => {
   assert.equal(routeRequest(request({}), null).kind, 'unknown-service');
   assert.equal(routeRequest(request({ method: 'GET', path: '/snapshots/%zz/blocks/1' }), null).kind, 'modelled');
 });
+
+test('a form in which something is wrong still names its operation, which says what', () => {
+  const many = `Action=DescribeVolumes&${'VolumeId.1=x&'.repeat(10_000)}`;
+  for (const form of ['Action=DescribeVolumes&DryRun=%zz', 'DryRun=%zz&Action=DescribeVolumes', many]) {
+    const route = routeRequest(request({ form }), 'ec2');
+    assert.deepEqual(route, { kind: 'modelled', service: 'ec2', operation: 'DescribeVolumes' }, form.slice(0, 80));
+  }
+  const body = Buffer.from('Action=DescribeVolumes&DryRun=\xff', 'latin1');
+  const garbled = { ...request({ form: 'Action=DescribeVolumes' }), body };
+  assert.equal(routeRequest(garbled, 'ec2').kind, 'modelled');
+});

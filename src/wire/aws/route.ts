@@ -1,5 +1,5 @@
 /** Which service and operation a request means. */
-import { parseForm, formText } from './form.ts';
+import { parseForm } from './form.ts';
 import { headerValue, type HttpRequestParts, type RequestHead } from './http.ts';
 import { loadModel, type Model } from './model.ts';
 import type { ServiceName } from './operations.ts';
@@ -92,19 +92,21 @@ function queryAndForm(request: HttpRequestParts): ReadonlyMap<string, string> {
   // What is no form has no Action.
   const type = headerValue(request.headers, 'content-type') ?? '';
   const isForm = request.body.length > 0 && /^application\/x-www-form-urlencoded\b/i.test(type.trim());
+  // Not `formText`: a body that is no UTF-8 is for the codec to refuse, in the words of the operation's service.
+  return parametersOf(isForm ? `${request.query}&${LENIENT.decode(request.body)}` : request.query);
+}
+
+const LENIENT = new TextDecoder();
+
+/** Action and Version, also of a form in which something else is wrong: the codec says what. */
+function parametersOf(text: string): ReadonlyMap<string, string> {
   try {
-    return parametersOf(isForm ? `${request.query}&${formText(request.body)}` : request.query);
+    return new Map(parseForm(text).filter(([name]) => ROUTING.test(name)));
   } catch (error) {
-    if (error instanceof WireError) return new Map();
-    throw error;
+    if (!(error instanceof WireError)) throw error;
+    const plain = text.split('&').filter((part) => /^(?:Action|Version)=\w[\w.-]*$/.test(part));
+    return new Map(plain.map((part) => [part.slice(0, part.indexOf('=')), part.slice(part.indexOf('=') + 1)]));
   }
 }
 
-function parametersOf(text: string): ReadonlyMap<string, string> {
-  try {
-    return new Map(parseForm(text).filter(([name]) => name === 'Action' || name === 'Version'));
-  } catch (error) {
-    if (error instanceof WireError) return new Map();
-    throw error;
-  }
-}
+const ROUTING = /^(?:Action|Version)$/;
