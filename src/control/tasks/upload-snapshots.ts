@@ -8,6 +8,8 @@ import { Tally, type Task, type TaskReport } from './task.ts';
 /** The wait before a snapshot is tried again; doubles with each failure, up to the longest. */
 const RETRY_MS_MIN = 1000;
 const RETRY_MS_MAX = 60_000;
+/** While there is enough to do, what else has come or was deleted is looked for so often. */
+const LOOK_PERIOD_MS = 500;
 /** Only completion says 100. */
 const PERCENT_MAX = 99;
 
@@ -45,6 +47,9 @@ export class UploadSnapshots implements Task {
   readonly #ports: ControlPorts;
   readonly #running = new Map<Lane, Running>();
   readonly #retries = new Map<SnapshotId, Retry>();
+  /** Found by the last look and not started yet; no two of one lane, and none of a lane that is running. */
+  #ready: Snapshot[] = [];
+  #lookedMs = -Infinity;
   #stirred = Promise.withResolvers<void>();
 
   constructor(ports: ControlPorts) {
@@ -68,11 +73,12 @@ export class UploadSnapshots implements Task {
       for (;;) {
         // What stirs from here on is seen by the next round.
         this.#stirred = Promise.withResolvers<void>();
-        waiting = await this.#begin(tally, work, signal);
+        if (this.#isLookDue()) waiting = await this.#look(tally, signal);
+        this.#begin(tally, work);
         if (work.size === 0) break;
         while (!(await this.#rest())) {
           await this.#readProgress();
-          if (this.#isRetryDue()) break;
+          if (this.#isRetryDue() || this.#isLookDue()) break;
         }
       }
       for (let index = 0; index < waiting; index += 1) tally.failed();
@@ -84,8 +90,15 @@ export class UploadSnapshots implements Task {
     }
   }
 
-  /** Starts what can start; answers how many wait for a retry. */
-  async #begin(tally: Tally, work: Set<Promise<void>>, signal: AbortSignal): Promise<number> {
+  /** Looking goes through everything that is pending: not for each snapshot that comes or goes while there is enough to do. */
+  #isLookDue(): boolean {
+    const { clock, limits } = this.#ports;
+    const isBusy = this.#ready.length > 0 || this.#running.size >= limits.uploadConcurrencyMax;
+    return !isBusy || clock.monotonicMs() - this.#lookedMs >= LOOK_PERIOD_MS;
+  }
+
+  /** Finds what can start, the first of each lane; answers how many wait for a retry. */
+  async #look(tally: Tally, signal: AbortSignal): Promise<number> {
     const ports = this.#ports;
     const pending = new Map<Lane, Snapshot>();
     const alive = new Set<SnapshotId>();
@@ -102,14 +115,18 @@ export class UploadSnapshots implements Task {
       if (!alive.has(snapshot.id)) abort.abort(new Error(`${snapshot.id} is not pending any more`));
     }
     for (const id of this.#retries.keys()) if (!alive.has(id)) this.#retries.delete(id);
-    let waiting = 0;
-    for (const snapshot of pending.values()) {
-      if (this.#running.has(laneOf(snapshot))) continue;
-      const retry = this.#retries.get(snapshot.id);
-      if (retry !== undefined && retry.dueMs > ports.clock.monotonicMs()) waiting += 1;
-      else if (this.#running.size < ports.limits.uploadConcurrencyMax) this.#start(tally, work, snapshot);
-    }
-    return waiting;
+    const nowMs = ports.clock.monotonicMs();
+    const first = [...pending.values()].filter((snapshot) => !this.#running.has(laneOf(snapshot)));
+    const isWaiting = ({ id }: Snapshot): boolean => (this.#retries.get(id)?.dueMs ?? nowMs) > nowMs;
+    this.#ready = first.filter((snapshot) => !isWaiting(snapshot));
+    this.#lookedMs = nowMs;
+    return first.length - this.#ready.length;
+  }
+
+  /** Starts as many as there is room for. One that was deleted since it was found ends at once. */
+  #begin(tally: Tally, work: Set<Promise<void>>): void {
+    const room = this.#ports.limits.uploadConcurrencyMax - this.#running.size;
+    for (const snapshot of this.#ready.splice(0, Math.max(0, room))) this.#start(tally, work, snapshot);
   }
 
   #start(tally: Tally, work: Set<Promise<void>>, snapshot: Snapshot): void {
@@ -129,6 +146,7 @@ export class UploadSnapshots implements Task {
     if (end === 'ended') {
       tally.done();
       this.#retries.delete(snapshot.id);
+      await this.#release(tally, snapshot);
       return;
     }
     const failures = (this.#retries.get(snapshot.id)?.failures ?? 0) + 1;
@@ -136,9 +154,12 @@ export class UploadSnapshots implements Task {
     this.#retries.set(snapshot.id, { failures, dueMs: this.#ports.clock.monotonicMs() + waitMs });
   }
 
+  /** Gives the cut back, if the upload has ended and nobody did. */
   async #release(tally: Tally, snapshot: Snapshot): Promise<void> {
     try {
-      await releaseEnded(this.#ports, snapshot);
+      const current = await this.#ports.meta.read((tx) => tx.snapshots.find(snapshot.id));
+      if (current === null || current.released || !UPLOADED.has(current.state)) return;
+      await releaseEnded(this.#ports, current);
     } catch (error) {
       this.#ports.log.warn('cut.release', { snapshot: snapshot.id, error });
       tally.failed();
