@@ -58,7 +58,7 @@ def changed(change):
 presigned = ec2.generate_presigned_url("describe_volumes", ExpiresIn=1, HttpMethod="GET")
 
 zone = {"AvailabilityZone": "us-east-1a", "Size": 1}
-fast = {"Delay": 1, "MaxAttempts": 60}
+fast = {"Delay": 0.1, "MaxAttempts": 600}
 volume = ec2.create_volume(**zone)["VolumeId"]
 snapshot = ec2.create_snapshot(VolumeId=volume)["SnapshotId"]
 ec2.get_waiter("snapshot_completed").wait(SnapshotIds=[snapshot], WaiterConfig=fast)
