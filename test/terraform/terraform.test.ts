@@ -27,7 +27,7 @@ class Terraform {
   }
 
   static async init(server: RunningServer, plugins: string): Promise<Terraform> {
-    const directory = await scratchDirectory('varve-terraform-');
+    const directory = scratchDirectory('varve-terraform-');
     for (const name of await readdir(import.meta.dirname)) {
       if (name.endsWith('.tf')) await copyFile(join(import.meta.dirname, name), join(directory, name));
     }
