@@ -11,11 +11,7 @@ export function isHostError(error: unknown, ...kinds: readonly VolumeHostErrorKi
  * Does something that needs the volume open. A host that was started anew has volumes on disk and opens them one after
  * another; what is asked for now does not wait its turn. `work` may run twice: every verb of the host may be repeated.
  */
-export async function onOpenVolume<R>(
-  ports: OpenPorts,
-  volume: Volume,
-  work: () => Promise<R>,
-): Promise<R> {
+export async function onOpenVolume<R>(ports: OpenPorts, volume: Volume, work: () => Promise<R>): Promise<R> {
   try {
     return await work();
   } catch (error) {

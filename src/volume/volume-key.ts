@@ -65,6 +65,7 @@ export function dataKeyOf(text: string | null | undefined): Buffer | null {
 }
 
 function wrongKey(volume: VolumeId, cause: unknown): VolumeHostError {
-  const what = 'its key in volume.json does not open with this installation’s master key, or its data key is another one';
+  const what =
+    'its key in volume.json does not open with this installation’s master key, or its data key is another one';
   return new VolumeHostError('damaged', `volume ${volume}: ${what}`, { cause });
 }

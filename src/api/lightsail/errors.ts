@@ -83,7 +83,11 @@ export function mapFailure(failure: Failure): AwsError {
     case 'page-token-invalid':
       return invalidInput('The page token is not valid.', 'Use the nextPageToken of the reply before, or none.');
     case 'key-unusable':
-      return operationFailure('KeyUnusable', `The KMS key ${failure.key} cannot be used: ${failure.problem}.`, 'Enable the key.');
+      return operationFailure(
+        'KeyUnusable',
+        `The KMS key ${failure.key} cannot be used: ${failure.problem}.`,
+        'Enable the key.',
+      );
     case 'unsupported':
       return unsupported(`${failure.what} is not supported by this server.`);
     case 'not-permitted':
