@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { systemClock } from '#base/clock.ts';
 import { requireTool } from '../clients.ts';
 import { RunningServer } from '../running-server.ts';
 
@@ -126,4 +128,90 @@ test('a default policy has defaults, and wrong details are refused with a reason
     JSON.stringify(wrong),
   );
   assert.match(message, /InvalidRequestException.*Interval is not valid: it is one of 1, 2, 3, 4, 6, 8, 12, 24 hours/);
+});
+
+/** Everything that may follow the making of a snapshot. */
+function followed(cron: string): unknown {
+  return {
+    ResourceTypes: ['VOLUME'],
+    TargetTags: [{ Key: 'follow', Value: 'yes' }],
+    Schedules: [
+      {
+        Name: 'followed',
+        CopyTags: true,
+        CreateRule: { CronExpression: cron },
+        RetainRule: { Count: 2 },
+        FastRestoreRule: { Count: 1, AvailabilityZones: ['us-east-1a'] },
+        CrossRegionCopyRules: [
+          {
+            TargetRegion: 'eu-west-1',
+            Encrypted: true,
+            CopyTags: true,
+            RetainRule: { Interval: 1, IntervalUnit: 'MONTHS' },
+          },
+        ],
+        ShareRules: [{ TargetAccounts: ['999999999999'], UnshareInterval: 3, UnshareIntervalUnit: 'DAYS' }],
+      },
+      {
+        Name: 'archived',
+        CreateRule: { CronExpression: 'cron(10 17 1 * ? *)' },
+        RetainRule: { Interval: 1, IntervalUnit: 'MONTHS' },
+        ArchiveRule: { RetainRule: { RetentionArchiveTier: { Interval: 1, IntervalUnit: 'YEARS' } } },
+      },
+    ],
+  };
+}
+
+interface Snapshots {
+  readonly Snapshots: readonly {
+    readonly SnapshotId: string;
+    readonly State: string;
+    readonly Encrypted: boolean;
+    readonly Tags: readonly { readonly Key: string; readonly Value: string }[];
+  }[];
+}
+
+test('what follows a snapshot: it is copied, shared and kept ready', async (t) => {
+  if (!requireTool(t, 'aws')) return;
+  const place = ['--availability-zone', 'us-east-1a', '--size', '1'];
+  const tags = 'ResourceType=volume,Tags=[{Key=follow,Value=yes}]';
+  await server.awsJson(['ec2', 'create-volume', ...place, '--tag-specifications', tags]);
+  // Policies make snapshots once an hour at most; this one in a minute that begins in ten seconds or more.
+  const minute = new Date(systemClock.nowMs() + 70_000).getUTCMinutes();
+  const given = followed(`cron(${minute} * * * ? *)`);
+  const id = await create('--state', 'ENABLED', '--policy-details', JSON.stringify(given));
+  const { PolicyType: _type, ...shown } = (await read(id)).PolicyDetails;
+  assert.deepEqual(shown, { ...(given as object), ResourceLocations: ['CLOUD'] }, 'it is read as it was written');
+
+  const deadline = performance.now() + 150_000;
+  const until = async <T>(what: string, look: () => Promise<T | null>): Promise<T> => {
+    for (let found = await look(); ; found = await look()) {
+      if (found !== null) return found;
+      assert.ok(performance.now() < deadline, what);
+      await sleep(1000);
+    }
+  };
+  const filter = ['--filters', `Name=tag:aws:dlm:lifecycle-policy-id,Values=${id}`, 'Name=status,Values=completed'];
+  const made = async (region: string): Promise<Snapshots['Snapshots'][number] | null> => {
+    const words = ['ec2', 'describe-snapshots', '--region', region, '--owner-ids', 'self', ...filter];
+    return (await server.awsJson<Snapshots>(words)).Snapshots[0] ?? null;
+  };
+  const snapshot = await until('a snapshot is made', () => made('us-east-1'));
+  const copy = await until('it is copied', () => made('eu-west-1'));
+  assert.equal(copy.Encrypted, true);
+  assert.ok(copy.Tags.some(({ Key, Value }) => Key === 'follow' && Value === 'yes'));
+  const attribute = ['--snapshot-id', snapshot.SnapshotId, '--attribute', 'createVolumePermission'];
+  await until('it is shared', async () => {
+    const { CreateVolumePermissions: all } = await server.awsJson<{
+      readonly CreateVolumePermissions: readonly { readonly UserId: string }[];
+    }>(['ec2', 'describe-snapshot-attribute', ...attribute]);
+    return all.some(({ UserId }) => UserId === '999999999999') ? all : null;
+  });
+  await until('it is ready', async () => {
+    const { FastSnapshotRestores: all } = await server.awsJson<{
+      readonly FastSnapshotRestores: readonly { readonly SnapshotId: string; readonly State: string }[];
+    }>(['ec2', 'describe-fast-snapshot-restores']);
+    return all.find(({ SnapshotId, State }) => SnapshotId === snapshot.SnapshotId && State === 'enabled') ?? null;
+  });
+  await done('delete-lifecycle-policy', '--policy-id', id);
 });
