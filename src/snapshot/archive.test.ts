@@ -10,6 +10,7 @@ import { TEST_MASTER_KEY } from '#chunk/chunk-store.fixture.ts';
 import { StoreError } from '#chunk/errors.ts';
 import { InlineSealPool } from '#chunk/inline-seal-pool.ts';
 import { MemoryStore } from '#chunk/memory-store.ts';
+import type { Claim, SealBatch, SealedChunk, SealPool } from '#chunk/seal-pool.ts';
 import type { SnapshotId } from '#domain/ids.ts';
 
 import { openSnapshotStore } from './object-snapshot-store.ts';
@@ -21,7 +22,7 @@ const [first, second] = [snapshotId(1), snapshotId(2)];
 const never = new AbortController().signal;
 const quiet: ArchiveOptions = { signal: never, onProgress: () => {} };
 
-async function open(objects: MemoryStore): Promise<SnapshotStore> {
+async function open(objects: MemoryStore, pool: SealPool | null = null): Promise<SnapshotStore> {
   const random = new SeededRandom(11);
   return await openSnapshotStore({
     objects,
@@ -31,7 +32,7 @@ async function open(objects: MemoryStore): Promise<SnapshotStore> {
     log: silentLog,
     clock: new VirtualClock(),
     spoolDirectory: join(scratchDirectory('archive'), 'spool'),
-    pool: new InlineSealPool({ masterKey: TEST_MASTER_KEY, random }),
+    pool: pool ?? new InlineSealPool({ masterKey: TEST_MASTER_KEY, random }),
   });
 }
 
@@ -145,4 +146,53 @@ test('a flipped bit or a lost part of an archive is damage that is named, and no
   }
   await objects.delete(`archive/${first}/00000001`);
   await assert.rejects(store.unarchive(first, quiet), /00000001: a part of the archive is missing/);
+});
+
+/** Calls back before it seals. */
+class NoticingPool extends InlineSealPool {
+  onSeal: (() => Promise<void>) | null = null;
+
+  override async seal(batch: SealBatch, claim: Claim): Promise<readonly SealedChunk[]> {
+    await this.onSeal?.();
+    return await super.seal(batch, claim);
+  }
+}
+
+test('what is asked to come back again, while it does, comes back as it was', async () => {
+  const pool = new NoticingPool({ masterKey: TEST_MASTER_KEY, random: new SeededRandom(12) });
+  await using store = await open(new MemoryStore(), pool);
+  await write(store, first);
+  await store.archive(first, quiet);
+  await store.deleteManifest(first);
+  let again: Promise<unknown> | null = null;
+  // What waits to be sealed is in a file, which the second one must not touch.
+  pool.onSeal = async () => {
+    again ??= store.unarchive(first, quiet);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  };
+  await store.unarchive(first, quiet);
+  await again;
+  assert.deepEqual(await numbersOf(store, first), changes);
+});
+
+test('an archive of which the store keeps something else than what was put is none', async () => {
+  class LosingStore extends MemoryStore {
+    override async put(key: string, parts: readonly Uint8Array[]): Promise<void> {
+      const bytes = Buffer.concat(parts);
+      if (key.endsWith('/00000001')) bytes.writeUInt8(bytes.readUInt8(1000) ^ 1, 1000);
+      await super.put(key, [bytes]);
+    }
+  }
+  const objects = new LosingStore();
+  await using store = await open(objects);
+  await write(store, first);
+  await assert.rejects(
+    store.archive(first, quiet),
+    (error) => error instanceof StoreError && error.kind === 'damaged' && error.message.includes('00000001'),
+  );
+  await store.deleteManifest(first);
+  await assert.rejects(
+    store.unarchive(first, quiet),
+    (error) => error instanceof StoreError && error.kind === 'snapshot-not-found',
+  );
 });

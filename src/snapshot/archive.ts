@@ -5,6 +5,7 @@ import { assert, present } from '#base/assert.ts';
 import type { ChunkReader } from '#chunk/chunk-reader.ts';
 import type { ChunkStore } from '#chunk/chunk-store.ts';
 import { DamageError, StoreError, throwIfAborted } from '#chunk/errors.ts';
+import { readBack } from '#chunk/verified-put.ts';
 import type { SnapshotId } from '#domain/ids.ts';
 
 import {
@@ -68,7 +69,7 @@ export async function writeArchive(
       params: { [constants.ZSTD_c_compressionLevel]: COMPRESSION_LEVEL },
     });
     const sealed = sealPart(keys, objectKey, chunks.random.bytes(12), packed);
-    await chunks.objects.put(objectKey, sealed);
+    await putPart(chunks, objectKey, sealed);
     parts.push({ length: sealed.reduce((bytes, { length }) => bytes + length, 0), chunkCount: part.length });
     doneCount += part.length;
     options.onProgress({ doneCount, totalCount });
@@ -78,6 +79,16 @@ export async function writeArchive(
   const back = await readArchive(chunks, snapshot);
   assert(back !== null && back.parts.length === parts.length, 'what was stored is read back');
   return storedBytes(back);
+}
+
+/** What it holds is nowhere else soon, so all of it is read back. Throws StoreError 'damaged'. */
+async function putPart({ objects }: ChunkStore, objectKey: string, sealed: readonly Buffer[]): Promise<void> {
+  await objects.put(objectKey, sealed);
+  try {
+    await readBack(objects, objectKey, sealed);
+  } catch (error) {
+    throw asStoreError(objectKey, error);
+  }
 }
 
 /** Null when there is no whole one. Throws StoreError 'damaged'. */
@@ -152,7 +163,11 @@ function named<R>(what: string, read: () => R): R {
   try {
     return read();
   } catch (error) {
-    if (!(error instanceof DamageError)) throw error;
-    throw new StoreError('damaged', `${what}: ${error.message}`, { cause: error });
+    throw asStoreError(what, error);
   }
+}
+
+function asStoreError(what: string, error: unknown): unknown {
+  if (!(error instanceof DamageError)) return error;
+  return new StoreError('damaged', `${what}: ${error.message}`, { cause: error });
 }

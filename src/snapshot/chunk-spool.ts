@@ -35,10 +35,10 @@ export class ChunkSpool implements AsyncDisposable {
     this.#slotCount = slotCount;
     this.#key = key;
     this.#cipher = new SectorCipher(key);
-    this.#file = openSync(path, 'w', 0o600);
+    this.#file = openSync(path, 'wx', 0o600);
   }
 
-  /** Replaces what a crash left there. Throws the system's error. */
+  /** Nothing may be at `path`: two spools in one file would give each other's chunks. Throws the system's error. */
   static async open(options: {
     readonly path: string;
     readonly slotCount: number;

@@ -101,7 +101,8 @@ test('nothing of an account lies open in the spool', async () => {
   const spooled: Buffer[] = [];
   await store.copy(
     copyJob(far, TEST_ACCOUNT_OTHER, {
-      onProgress: () => spooled.push(readFileSync(join(spoolDirectory, far))),
+      onProgress: () =>
+        spooled.push(...readdirSync(spoolDirectory).map((name) => readFileSync(join(spoolDirectory, name)))),
     }),
   );
   assert.ok(spooled.length > 10);

@@ -151,24 +151,27 @@ class ObjectSnapshotStore implements SnapshotStore {
   }
 
   async unarchive(snapshot: SnapshotId, { signal, onProgress }: ArchiveOptions): Promise<Manifest> {
-    const there = await this.#manifests.read(snapshot);
-    if (there !== null) return there;
-    const archive = await readArchive(this.#chunks, snapshot);
-    if (archive === null) throw snapshotNotFound(snapshot);
-    const { label, root } = archive.manifest;
-    await using spool = await this.#openSpool(`archive-${snapshot}`);
-    const items = { [Symbol.asyncIterator]: () => archivedChunks(this.#chunks, archive, spool, signal) };
-    const changes = { count: root.presentCount, items };
-    return await this.write({ label, base: null, keepZeroChunks: true, changes, signal, onProgress });
+    return await this.#lock.run(`archive ${snapshot}`, async () => {
+      const there = await this.#manifests.read(snapshot);
+      if (there !== null) return there;
+      const archive = await readArchive(this.#chunks, snapshot);
+      if (archive === null) throw snapshotNotFound(snapshot);
+      const { label, root } = archive.manifest;
+      await using spool = await this.#openSpool(`archive-${snapshot}`);
+      const items = { [Symbol.asyncIterator]: () => archivedChunks(this.#chunks, archive, spool, signal) };
+      const changes = { count: root.presentCount, items };
+      return await this.write({ label, base: null, keepZeroChunks: true, changes, signal, onProgress });
+    });
   }
 
   async deleteArchive(snapshot: SnapshotId): Promise<void> {
     await this.#lock.run(`archive ${snapshot}`, () => deleteArchive(this.#chunks, snapshot));
   }
 
+  /** A file of its own for each: what waits in one is read by its path. */
   #openSpool(name: string): Promise<ChunkSpool> {
     return ChunkSpool.open({
-      path: join(this.#spoolDirectory, name),
+      path: join(this.#spoolDirectory, `${name}-${this.#chunks.random.bytes(8).toString('hex')}`),
       // Those that are being sealed, the one that is taken, and the one that is being filled.
       slotCount: (this.#pool.batchesInFlightMax + 2) * BATCH_COUNT_MAX,
       random: this.#chunks.random,
