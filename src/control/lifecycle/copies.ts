@@ -6,6 +6,7 @@ import { copySnapshot } from '#control/snapshot-copies.ts';
 import { deleteSnapshot } from '#control/snapshots.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { type Kept, managedCopies, ofPolicy, ownTags, remember } from './managed.ts';
+import type { Leave } from './role.ts';
 import { attempt } from './trouble.ts';
 
 /*
@@ -18,14 +19,22 @@ export async function copyOnce(
   ports: ControlPorts,
   scope: Scope,
   { managed, snapshot }: Kept,
-  made: { readonly rule: CrossRegionCopyRule; readonly index: number; readonly scheduleName: string },
+  made: {
+    readonly rule: CrossRegionCopyRule;
+    readonly index: number;
+    readonly scheduleName: string;
+    readonly leave: Leave;
+  },
 ): Promise<string | null> {
-  const { rule, index } = made;
+  const { rule, index, leave } = made;
   if (managed.copied?.includes(index) === true) return null;
   const target = { account: scope.account, region: regionName(rule.targetRegion ?? rule.target ?? '') };
   return await attempt(snapshot.id, async () => {
+    leave.require('ec2:CopySnapshot', snapshot);
+    leave.require('ec2:CopySnapshot', { ...target, id: '*', tags: {} });
     const { id } = await copySnapshot(ports, target, {
       face: 'ec2',
+      caller: leave.caller,
       sourceRegion: scope.region,
       source: snapshot.id,
       description: `[Copied ${snapshot.id} from ${scope.region}] ${snapshot.description}`,
@@ -73,7 +82,12 @@ export interface CopiesTended {
 }
 
 /** Removes copies that are old enough, forgets those that are gone, and tells of those that failed. */
-export async function tendCopies(ports: ControlPorts, scope: Scope, policy: LifecyclePolicy): Promise<CopiesTended> {
+export async function tendCopies(
+  ports: ControlPorts,
+  scope: Scope,
+  policy: LifecyclePolicy,
+  leave: Leave,
+): Promise<CopiesTended> {
   const copies = await ports.meta.read((tx) => ofPolicy(tx, managedCopies, scope, policy.id));
   const troubles: string[] = [];
   const sources = new Set<string>();
@@ -90,6 +104,7 @@ export async function tendCopies(ports: ControlPorts, scope: Scope, policy: Life
     if (!isGone) {
       const where = { account: scope.account, region };
       const trouble = await attempt(id, async () => {
+        leave.require('ec2:DeleteSnapshot', copy);
         await deleteSnapshot(ports, where, id, { token: null, operation: null });
       });
       if (trouble !== null) {

@@ -6,6 +6,8 @@ import { eachRow } from '#control/tasks/each-row.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { createSnapshot } from '#control/snapshots.ts';
 import { managedSnapshots, ownTags, scheduleName } from './managed.ts';
+import { type Leave, requestedTags } from './role.ts';
+import { troubleOf } from './trouble.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -16,6 +18,7 @@ export interface Due {
   readonly index: number;
   readonly schedule: Schedule;
   readonly dueMs: number;
+  readonly leave: Leave;
 }
 
 /**
@@ -35,7 +38,7 @@ export async function createDue(ports: ControlPorts, due: Due, signal: AbortSign
     } catch (error) {
       // The volume, or the snapshot that an interrupted run made, was deleted meanwhile: there is nothing to do.
       if (!(error instanceof DomainError)) throw error;
-      if (error.failure.kind !== 'not-found') troubles.push(`${volume.id}: ${error.failure.kind}`);
+      if (error.failure.kind !== 'not-found') troubles.push(troubleOf(volume.id, error.failure));
     }
   }
   return troubles;
@@ -65,13 +68,18 @@ function hasOne(tags: Tags, wanted: readonly Tag[]): boolean {
 }
 
 async function createOne(ports: ControlPorts, due: Due, volume: Volume): Promise<void> {
-  const { scope, policy, index, schedule, dueMs } = due;
+  const { scope, policy, index, schedule, dueMs, leave } = due;
   const copied = schedule.copyTags === true ? Object.entries(volume.tags) : [];
   const asked = new Map([
     ...copied.filter(([key]) => !key.toLowerCase().startsWith('aws:')),
     ...(schedule.tagsToAdd ?? []).map(({ key, value }) => [key, value] as const),
   ]);
   const name = scheduleName(schedule.name, index);
+  const made = { ...scope, id: '*', tags: {} } as const;
+  const keys = requestedTags([...asked]);
+  leave.require('ec2:CreateSnapshot', volume);
+  leave.require('ec2:CreateSnapshot', made, keys);
+  leave.require('ec2:CreateTags', made, [...keys, ['ec2:createaction', ['CreateSnapshot']]]);
   const { snapshot } = await createSnapshot(ports, scope, {
     face: 'ec2',
     name: null,

@@ -7,6 +7,7 @@ import type { ControlPorts } from '#control/ports.ts';
 import { shareSnapshot } from '#control/snapshot-sharing.ts';
 import { copyOnce } from './copies.ts';
 import { byVolume, findKept, type Kept, remember, scheduleName } from './managed.ts';
+import type { Leave } from './role.ts';
 import { attempt, troubleOf } from './trouble.ts';
 
 /**
@@ -14,7 +15,12 @@ import { attempt, troubleOf } from './trouble.ts';
  * ready for fast restores, and ends the two latter in time. What was done is written down with the snapshot, after it was
  * done; everything may be done again before that. Answers what could not be done, which is tried again.
  */
-export async function followUp(ports: ControlPorts, scope: Scope, policy: LifecyclePolicy): Promise<readonly string[]> {
+export async function followUp(
+  ports: ControlPorts,
+  scope: Scope,
+  policy: LifecyclePolicy,
+  leave: Leave,
+): Promise<readonly string[]> {
   const schedules = schedulesOf(policy);
   if (!schedules.some(hasFollowUp)) return [];
   const kept = await findKept(ports, scope, policy);
@@ -25,11 +31,11 @@ export async function followUp(ports: ControlPorts, scope: Scope, policy: Lifecy
       for (const one of ofVolume) {
         if (one.managed.archivedAtMs !== undefined) continue;
         for (const [at, rule] of (schedule.crossRegionCopyRules ?? []).entries()) {
-          troubles.push(await copyOnce(ports, scope, one, { rule, index: at, scheduleName: name }));
+          troubles.push(await copyOnce(ports, scope, one, { rule, index: at, scheduleName: name, leave }));
         }
-        troubles.push(await shareAll(ports, scope, one, schedule));
+        troubles.push(await shareAll(ports, scope, one, schedule, leave));
       }
-      troubles.push(...(await keepReady(ports, scope, ofVolume, schedule)));
+      troubles.push(...(await keepReady(ports, scope, ofVolume, schedule, leave)));
     }
   }
   return troubles.filter((trouble) => trouble !== null);
@@ -46,6 +52,7 @@ async function shareAll(
   scope: Scope,
   { managed, snapshot }: Kept,
   { shareRules = [] }: Schedule,
+  leave: Leave,
 ): Promise<string | null> {
   const shares = managed.shares ?? [];
   const nowMs = ports.clock.nowMs();
@@ -55,6 +62,7 @@ async function shareAll(
     const hasEnd = unshareInterval !== undefined && unshareIntervalUnit !== undefined;
     const endsAtMs = hasEnd ? afterInterval(nowMs, unshareInterval, unshareIntervalUnit) : null;
     const trouble = await attempt(snapshot.id, async () => {
+      leave.require('ec2:ModifySnapshotAttribute', snapshot, [['ec2:add/userid', accounts]]);
       await shareSnapshot(ports, scope, snapshot.id, { add: accounts, remove: [] });
       const share: Share = { rule, accounts, endsAtMs };
       await remember(ports, scope, managed, (one) => ({ ...one, shares: [...(one.shares ?? []), share] }));
@@ -66,6 +74,7 @@ async function shareAll(
     const others = shares.filter((other) => other !== share && !isOver(other, nowMs));
     const remove = share.accounts.filter((account) => !others.some(({ accounts }) => accounts.includes(account)));
     const trouble = await attempt(snapshot.id, async () => {
+      leave.require('ec2:ModifySnapshotAttribute', snapshot, [['ec2:remove/userid', remove]]);
       await shareSnapshot(ports, scope, snapshot.id, { add: [], remove });
       const ended: Share = { ...share, accounts: [], endsAtMs: null };
       await remember(ports, scope, managed, (one) => ({
@@ -88,6 +97,7 @@ async function keepReady(
   scope: Scope,
   kept: readonly Kept[],
   { fastRestoreRule: rule }: Schedule,
+  leave: Leave,
 ): Promise<readonly string[]> {
   if (rule === undefined) return [];
   const { count, interval, intervalUnit, availabilityZones: zones = [] } = rule;
@@ -101,10 +111,10 @@ async function keepReady(
         afterInterval(snapshot.startedAtMs, interval, intervalUnit) > nowMs;
   const troubles: (string | null)[] = [];
   for (const one of candidates.filter((each, at) => !isMeant(each, at))) {
-    if (one.managed.fastRestore === 'enabled') troubles.push(await letGo(ports, scope, one, zones));
+    if (one.managed.fastRestore === 'enabled') troubles.push(await letGo(ports, scope, one, zones, leave));
   }
   for (const one of candidates.filter(isMeant)) {
-    if (one.managed.fastRestore === undefined) troubles.push(await makeReady(ports, scope, one, zones));
+    if (one.managed.fastRestore === undefined) troubles.push(await makeReady(ports, scope, one, zones, leave));
   }
   return troubles.filter((trouble) => trouble !== null);
 }
@@ -114,9 +124,11 @@ async function makeReady(
   scope: Scope,
   { managed, snapshot }: Kept,
   zones: readonly string[],
+  leave: Leave,
 ): Promise<string | null> {
   let refused: string | null = null;
   const trouble = await attempt(snapshot.id, async () => {
+    leave.require('ec2:EnableFastSnapshotRestores', snapshot);
     const { unsuccessful } = await enableFastRestores(ports, scope, { snapshots: [snapshot.id], zones });
     const [first] = unsuccessful;
     if (first !== undefined) refused = troubleOf(snapshot.id, first.failure);
@@ -131,8 +143,10 @@ async function letGo(
   scope: Scope,
   { managed, snapshot }: Kept,
   zones: readonly string[],
+  leave: Leave,
 ): Promise<string | null> {
   return await attempt(snapshot.id, async () => {
+    leave.require('ec2:DisableFastSnapshotRestores', snapshot);
     await disableFastRestores(ports, scope, { snapshots: [snapshot.id], zones });
     await remember(ports, scope, managed, (one) => ({ ...one, fastRestore: 'disabled' }));
   });

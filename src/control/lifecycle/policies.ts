@@ -6,6 +6,7 @@ import type { DocumentKind } from '#meta/document-table.ts';
 import type { ReadTx, Tx } from '#meta/meta-store.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { managedCopies, managedSnapshots, ofPolicy } from './managed.ts';
+import { roleIdOf } from './role.ts';
 
 export const lifecyclePolicies: DocumentKind<LifecyclePolicy> = {
   name: 'lifecycle-policy',
@@ -39,13 +40,15 @@ export async function createPolicy(ports: ControlPorts, scope: Scope, request: C
     doneMs: [],
   };
   const policy = { ...draft, doneMs: schedulesOf(draft).map(() => nowMs) };
-  await ports.meta.transact(async ({ documents }) => {
+  return await ports.meta.transact(async (tx) => {
+    const { documents } = tx;
     if ((await documents.count(lifecyclePolicies, scope, null)) >= POLICY_COUNT_MAX) {
       refuse({ kind: 'limit', limit: 'resources', max: POLICY_COUNT_MAX });
     }
-    await documents.insert(lifecyclePolicies, scope, policy);
+    const made = { ...policy, roleId: await roleIdOf(tx, scope, policy.roleArn) };
+    await documents.insert(lifecyclePolicies, scope, made);
+    return made;
   });
-  return policy;
 }
 
 /** Refuses: not-found. */
@@ -80,7 +83,7 @@ export async function updatePolicy(
   id: string,
   request: UpdatePolicy,
 ): Promise<LifecyclePolicy> {
-  return await changePolicy(ports, scope, id, (policy) => {
+  return await changePolicy(ports, scope, id, async (policy, tx) => {
     const nowMs = ports.clock.nowMs();
     const details = request.details?.(policy.details) ?? policy.details;
     checkDetails(details);
@@ -88,7 +91,9 @@ export async function updatePolicy(
       ...policy,
       description: request.description ?? policy.description,
       state: request.state ?? policy.state,
-      roleArn: request.roleArn ?? policy.roleArn,
+      ...(request.roleArn === null
+        ? {}
+        : { roleArn: request.roleArn, roleId: await roleIdOf(tx, scope, request.roleArn) }),
       details,
       modifiedAtMs: nowMs,
     };
@@ -128,10 +133,10 @@ export async function changePolicy(
   ports: ControlPorts,
   scope: Scope,
   id: string,
-  change: (policy: LifecyclePolicy) => LifecyclePolicy,
+  change: (policy: LifecyclePolicy, tx: ReadTx) => LifecyclePolicy | Promise<LifecyclePolicy>,
 ): Promise<LifecyclePolicy> {
   return await ports.meta.transact(async (tx) => {
-    const policy = change(await policyIn(tx, scope, id));
+    const policy = await change(await policyIn(tx, scope, id), tx);
     await tx.documents.update(lifecyclePolicies, scope, policy);
     return policy;
   });

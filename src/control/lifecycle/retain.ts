@@ -6,6 +6,7 @@ import type { ControlPorts } from '#control/ports.ts';
 import { archiveSnapshot } from '#control/snapshot-tiers.ts';
 import { deleteSnapshot } from '#control/snapshots.ts';
 import { byVolume, findKept, type Kept, managedSnapshots, remember } from './managed.ts';
+import type { Leave } from './role.ts';
 import { attempt } from './trouble.ts';
 
 /**
@@ -18,19 +19,20 @@ export async function removeExpired(
   scope: Scope,
   policy: LifecyclePolicy,
   sources: ReadonlySet<string>,
+  leave: Leave,
 ): Promise<readonly string[]> {
   const kept = await findKept(ports, scope, policy);
   const troubles: string[] = [];
   for (const [index, schedule] of schedulesOf(policy).entries()) {
     for (const ofVolume of byVolume(kept, index)) {
       const archived = ofVolume.filter(({ managed }) => managed.archivedAtMs !== undefined);
-      for (const one of expiredInArchive(ports, schedule, archived)) await remove(ports, scope, one);
+      for (const one of expiredInArchive(ports, schedule, archived)) await remove(ports, scope, one, leave);
       const standard = ofVolume.filter(({ managed }) => managed.archivedAtMs === undefined);
       for (const one of await expired(ports, scope, policy, schedule, standard)) {
         if (sources.has(one.snapshot.id)) continue;
-        if (schedule.archiveRule === undefined) await remove(ports, scope, one);
+        if (schedule.archiveRule === undefined) await remove(ports, scope, one, leave);
         else {
-          const trouble = await archive(ports, scope, one);
+          const trouble = await archive(ports, scope, one, leave);
           if (trouble !== null) troubles.push(trouble);
         }
       }
@@ -82,16 +84,23 @@ function beyond(
 }
 
 /** One that is in the archive already, or was, was moved by a run that was cut short, or by its user. */
-async function archive(ports: ControlPorts, scope: Scope, { managed, snapshot }: Kept): Promise<string | null> {
+async function archive(
+  ports: ControlPorts,
+  scope: Scope,
+  { managed, snapshot }: Kept,
+  leave: Leave,
+): Promise<string | null> {
   return await attempt(snapshot.id, async () => {
+    leave.require('ec2:ModifySnapshotTier', snapshot);
     if (snapshot.tier === null) await archiveSnapshot(ports, scope, snapshot.id);
     const archivedAtMs = ports.clock.nowMs();
     await remember(ports, scope, managed, (one) => ({ ...one, archivedAtMs }));
   });
 }
 
-async function remove(ports: ControlPorts, scope: Scope, { snapshot }: Kept): Promise<void> {
+async function remove(ports: ControlPorts, scope: Scope, { snapshot }: Kept, leave: Leave): Promise<void> {
   try {
+    leave.require('ec2:DeleteSnapshot', snapshot);
     await deleteSnapshot(ports, scope, snapshot.id, { token: null, operation: null });
   } catch (error) {
     if (!(error instanceof DomainError)) throw error;

@@ -6,6 +6,7 @@ import { tendCopies } from '#control/lifecycle/copies.ts';
 import { followUp } from '#control/lifecycle/follow-up.ts';
 import { changePolicy, lifecyclePolicies } from '#control/lifecycle/policies.ts';
 import { removeExpired } from '#control/lifecycle/retain.ts';
+import { leaveOf } from '#control/lifecycle/role.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { eachRow } from './each-row.ts';
 import { Tally, type Task } from './task.ts';
@@ -46,10 +47,11 @@ async function runPolicy(
   tally: Tally,
   signal: AbortSignal,
 ): Promise<void> {
+  const leave = await leaveOf(ports, scope, policy);
   for (const [index, schedule] of schedulesOf(policy).entries()) {
     const due = dueMs(policy, schedule, policy.doneMs[index] ?? policy.modifiedAtMs, ports.clock.nowMs());
     if (due === null) continue;
-    const troubles = await createDue(ports, { scope, policy, index, schedule, dueMs: due }, signal);
+    const troubles = await createDue(ports, { scope, policy, index, schedule, dueMs: due, leave }, signal);
     for (const trouble of troubles) ports.log.warn('lifecycle.create', { policy: policy.id, trouble });
     await changePolicy(ports, scope, policy.id, (current) =>
       // Changed meanwhile: its times begin anew from then.
@@ -59,9 +61,9 @@ async function runPolicy(
     );
     tally.done();
   }
-  const followed = await followUp(ports, scope, policy);
-  const { troubles: copying, sources } = await tendCopies(ports, scope, policy);
-  const archiving = await removeExpired(ports, scope, policy, sources);
+  const followed = await followUp(ports, scope, policy, leave);
+  const { troubles: copying, sources } = await tendCopies(ports, scope, policy, leave);
+  const archiving = await removeExpired(ports, scope, policy, sources, leave);
   const trouble = [...followed, ...copying, ...archiving][0] ?? null;
   if (trouble === (policy.followUpTrouble ?? null)) return;
   if (trouble !== null) ports.log.warn('lifecycle.follow-up', { policy: policy.id, trouble });

@@ -86,6 +86,8 @@ export interface LifecyclePolicy {
   /** Why what follows the creation (copies, shares, fast restores, the archive) is not done yet; null or missing: all is. */
   readonly followUpTrouble?: string | null;
   readonly roleArn: string;
+  /** Of the role, when there was one of that ARN as it was given; null or missing: there was none. */
+  readonly roleId?: string | null;
   readonly details: PolicyDetails;
   readonly tags: Tags;
   readonly createdAtMs: number;
