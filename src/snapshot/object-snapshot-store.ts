@@ -22,7 +22,7 @@ import type { Manifest } from './manifest.ts';
 import { type ChunkRead, readChunks, type ReadChunksOptions, type WantedChunk } from './read-chunks.ts';
 import { Sizes, type SnapshotSize, type StoreSize, type VolumeRoot } from './sizes.ts';
 import type {
-  ArchiveOptions,
+  JobOptions,
   ChangedChunk,
   Collection,
   CollectReport,
@@ -138,7 +138,7 @@ class ObjectSnapshotStore implements SnapshotStore {
     return await this.write({ ...job, base: null, changes: { count: held.root.presentCount, items } });
   }
 
-  async archive(snapshot: SnapshotId, { signal, onProgress }: ArchiveOptions): Promise<number> {
+  async archive(snapshot: SnapshotId, { signal, onProgress }: JobOptions): Promise<number> {
     return await this.#run(signal, (either) =>
       this.#lock.run(`archive ${snapshot}`, async () => {
         const there = await readArchive(this.#chunks, snapshot);
@@ -150,7 +150,7 @@ class ObjectSnapshotStore implements SnapshotStore {
     );
   }
 
-  async unarchive(snapshot: SnapshotId, { signal, onProgress }: ArchiveOptions): Promise<Manifest> {
+  async unarchive(snapshot: SnapshotId, { signal, onProgress }: JobOptions): Promise<Manifest> {
     return await this.#lock.run(`archive ${snapshot}`, async () => {
       const there = await this.#manifests.read(snapshot);
       if (there !== null) return there;

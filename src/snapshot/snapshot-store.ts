@@ -45,7 +45,8 @@ export interface SnapshotCopy {
   readonly onProgress: (progress: { readonly doneCount: number; readonly totalCount: number }) => void;
 }
 
-export interface ArchiveOptions {
+/** Of long work for one snapshot. */
+export interface JobOptions {
   readonly signal: AbortSignal;
   readonly onProgress: (progress: { readonly doneCount: number; readonly totalCount: number }) => void;
 }
@@ -110,9 +111,9 @@ export interface SnapshotStore extends AsyncDisposable {
    * Writes the snapshot into the archive, where it is whole by itself, and answers what it takes there, in bytes; at once
    * when it is there already. The snapshot stays as it is. Throws 'snapshot-not-found'.
    */
-  archive(snapshot: SnapshotId, options: ArchiveOptions): Promise<number>;
+  archive(snapshot: SnapshotId, options: JobOptions): Promise<number>;
   /** Makes the snapshot again of its archive, which stays; at once when the snapshot is there. Throws 'snapshot-not-found' when there is no archive. */
-  unarchive(snapshot: SnapshotId, options: ArchiveOptions): Promise<Manifest>;
+  unarchive(snapshot: SnapshotId, options: JobOptions): Promise<Manifest>;
   /** Removes an archive, also one that was not written to its end. No error when there is none. */
   deleteArchive(snapshot: SnapshotId): Promise<void>;
   /** The manifest, verified; null when there is none. */

@@ -314,7 +314,10 @@ export class LocalVolumeHost implements VolumeHost {
   }
 
   async deleteArchive(snapshot: SnapshotId): Promise<void> {
-    await this.#serving(`delete the archive of ${snapshot}`, () => this.#store.deleteArchive(snapshot));
+    await this.#serving(`delete the archive of ${snapshot}`, async () => {
+      await this.#archives.abortSnapshot(snapshot);
+      await this.#store.deleteArchive(snapshot);
+    });
   }
 
   async release(volume: VolumeId, cut: CutId): Promise<void> {
@@ -365,6 +368,7 @@ export class LocalVolumeHost implements VolumeHost {
     await this.#serving(`delete ${snapshot}`, async () => {
       await this.#uploads.abortSnapshot(snapshot);
       await this.#copies.abortSnapshot(snapshot);
+      await this.#archives.abortSnapshot(snapshot);
       await this.#tcp.forget(snapshot);
       await this.#store.deleteManifest(snapshot);
       await this.#snapshots.close(snapshot);
