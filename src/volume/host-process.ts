@@ -53,6 +53,8 @@ export function spawnHost(options: HostProcessOptions): HostProcess {
       [
         // node:sqlite says so at every start; the log is for what its reader can act on.
         '--disable-warning=ExperimentalWarning',
+        // What lives for a moment fits into little: four megabytes less at rest, and more of it in the processor's cache.
+        '--max-semi-space-size=2',
         fileURLToPath(new URL('../volume-host.ts', import.meta.url)),
         '--data',
         options.dataDirectory,
