@@ -1,7 +1,10 @@
-import { regionName } from '#domain/ids.ts';
+import { type RegionName, regionName, type SnapshotId } from '#domain/ids.ts';
 import type { CrossRegionCopyRule, LifecyclePolicy, ManagedCopy } from '#domain/lifecycle/policy.ts';
 import { afterInterval } from '#domain/lifecycle/schedule.ts';
+import type { Snapshot } from '#domain/snapshot.ts';
 import type { Scope } from '#domain/volume.ts';
+import type { Tx } from '#meta/meta-store.ts';
+import { asSeenBy } from '#control/seen-snapshots.ts';
 import { copySnapshot } from '#control/snapshot-copies.ts';
 import { deleteSnapshot } from '#control/snapshots.ts';
 import type { ControlPorts } from '#control/ports.ts';
@@ -28,42 +31,73 @@ export async function copyOnce(
 ): Promise<string | null> {
   const { rule, index, leave } = made;
   if (managed.copied?.includes(index) === true) return null;
-  const target = { account: scope.account, region: regionName(rule.targetRegion ?? rule.target ?? '') };
   return await attempt(snapshot.id, async () => {
-    leave.require('ec2:CopySnapshot', snapshot);
-    leave.require('ec2:CopySnapshot', { ...target, id: '*', tags: {} });
-    const { id } = await copySnapshot(ports, target, {
-      face: 'ec2',
-      caller: leave.caller,
-      sourceRegion: scope.region,
-      source: snapshot.id,
-      description: `[Copied ${snapshot.id} from ${scope.region}] ${snapshot.description}`,
-      tags: [],
-      completionDurationMinutes: null,
-      encryption: { isEncrypted: rule.encrypted, key: rule.cmkArn ?? null },
-      token: `lifecycle ${managed.policy} ${snapshot.id} ${index}`,
-    });
+    const token = `lifecycle ${managed.policy} ${snapshot.id} ${index}`;
+    const copy = await askForCopy(ports, scope, snapshot, { rule, token, leave });
     await remember(ports, scope, managed, async (current, tx) => {
       const copied = current.copied ?? [];
       if (copied.includes(index)) return current;
-      const copy = await tx.snapshots.find(id);
-      if (copy !== null) {
-        const fromSource = rule.copyTags === true ? Object.entries(snapshot.tags).filter(([key]) => isUsers(key)) : [];
-        const tags = { ...Object.fromEntries(fromSource), ...ownTags(managed.policy, made.scheduleName) };
-        await tx.snapshots.update({ ...copy, tags });
-        const { policy } = managed;
-        const record: ManagedCopy = {
-          copy: id,
-          source: snapshot.id,
-          policy,
-          region: target.region,
-          retain: retainOf(rule),
-        };
-        await tx.documents.insert(managedCopies, scope, record);
-      }
+      const { policy } = managed;
+      await noteCopy(tx, scope, { copy, source: snapshot, rule, policy, scheduleName: made.scheduleName });
       return { ...current, copied: [...copied, index] };
     });
   });
+}
+
+/** The same copy for the same token. Refuses as copySnapshot, and not-permitted. */
+export async function askForCopy(
+  ports: ControlPorts,
+  scope: Scope,
+  source: Snapshot,
+  { rule, token, leave }: { readonly rule: CrossRegionCopyRule; readonly token: string; readonly leave: Leave },
+): Promise<SnapshotId> {
+  const target = { account: scope.account, region: targetOf(rule) };
+  leave.require('ec2:CopySnapshot', asSeenBy(scope, source));
+  leave.require('ec2:CopySnapshot', { ...target, id: '*', tags: {} });
+  const { id } = await copySnapshot(ports, target, {
+    face: 'ec2',
+    caller: leave.caller,
+    sourceRegion: scope.region,
+    source: source.id,
+    description: `[Copied ${source.id} from ${scope.region}] ${source.description}`,
+    tags: [],
+    completionDurationMinutes: null,
+    encryption: { isEncrypted: rule.encrypted, key: rule.cmkArn ?? null },
+    token,
+  });
+  return id;
+}
+
+/** Writes down whose copy it is, and when it goes. Nothing where its user deleted it already. */
+export async function noteCopy(
+  tx: Tx,
+  scope: Scope,
+  made: {
+    readonly copy: SnapshotId;
+    readonly source: Snapshot;
+    readonly rule: CrossRegionCopyRule;
+    readonly policy: string;
+    readonly scheduleName: string;
+  },
+): Promise<void> {
+  const { source, rule, policy } = made;
+  const copy = await tx.snapshots.find(made.copy);
+  if (copy === null) return;
+  const fromSource = rule.copyTags === true ? Object.entries(source.tags).filter(([key]) => isUsers(key)) : [];
+  const tags = { ...Object.fromEntries(fromSource), ...ownTags(policy, made.scheduleName) };
+  await tx.snapshots.update({ ...copy, tags });
+  const record: ManagedCopy = {
+    copy: made.copy,
+    source: source.id,
+    policy,
+    region: targetOf(rule),
+    retain: retainOf(rule),
+  };
+  await tx.documents.insert(managedCopies, scope, record);
+}
+
+function targetOf({ targetRegion, target }: CrossRegionCopyRule): RegionName {
+  return regionName(targetRegion ?? target ?? '');
 }
 
 function isUsers(key: string): boolean {

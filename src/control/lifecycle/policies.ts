@@ -7,6 +7,7 @@ import type { ReadTx, Tx } from '#meta/meta-store.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { managedCopies, managedSnapshots, ofPolicy } from './managed.ts';
 import { roleIdOf } from './role.ts';
+import { beginWatching, seenShares } from './shared-with-us.ts';
 
 export const lifecyclePolicies: DocumentKind<LifecyclePolicy> = {
   name: 'lifecycle-policy',
@@ -47,6 +48,7 @@ export async function createPolicy(ports: ControlPorts, scope: Scope, request: C
     }
     const made = { ...policy, roleId: await roleIdOf(tx, scope, policy.roleArn) };
     await documents.insert(lifecyclePolicies, scope, made);
+    await beginWatching(tx, scope, made, nowMs);
     return made;
   });
 }
@@ -98,7 +100,9 @@ export async function updatePolicy(
       modifiedAtMs: nowMs,
     };
     const beginsAnew = request.details !== null || (policy.state === 'DISABLED' && changed.state === 'ENABLED');
-    return beginsAnew ? { ...changed, doneMs: schedulesOf(changed).map(() => nowMs) } : changed;
+    if (!beginsAnew) return changed;
+    await beginWatching(tx, scope, changed, nowMs);
+    return { ...changed, doneMs: schedulesOf(changed).map(() => nowMs) };
   });
 }
 
@@ -133,7 +137,7 @@ export async function changePolicy(
   ports: ControlPorts,
   scope: Scope,
   id: string,
-  change: (policy: LifecyclePolicy, tx: ReadTx) => LifecyclePolicy | Promise<LifecyclePolicy>,
+  change: (policy: LifecyclePolicy, tx: Tx) => LifecyclePolicy | Promise<LifecyclePolicy>,
 ): Promise<LifecyclePolicy> {
   return await ports.meta.transact(async (tx) => {
     const policy = await change(await policyIn(tx, scope, id), tx);
@@ -153,5 +157,6 @@ export async function deletePolicy(ports: ControlPorts, scope: Scope, id: string
     await tx.documents.remove(lifecyclePolicies, scope, id);
     await forgetAll(tx, managedSnapshots, scope, id);
     await forgetAll(tx, managedCopies, scope, id);
+    await forgetAll(tx, seenShares, scope, id);
   });
 }

@@ -7,6 +7,7 @@ import { followUp } from '#control/lifecycle/follow-up.ts';
 import { changePolicy, lifecyclePolicies } from '#control/lifecycle/policies.ts';
 import { removeExpired } from '#control/lifecycle/retain.ts';
 import { leaveOf } from '#control/lifecycle/role.ts';
+import { followShares } from '#control/lifecycle/shared-with-us.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { eachRow } from './each-row.ts';
 import { Tally, type Task } from './task.ts';
@@ -61,7 +62,10 @@ async function runPolicy(
     );
     tally.done();
   }
-  const followed = await followUp(ports, scope, policy, leave);
+  const followed = [
+    ...(await followUp(ports, scope, policy, leave)),
+    ...(await followShares(ports, scope, policy, leave)),
+  ];
   const { troubles: copying, sources } = await tendCopies(ports, scope, policy, leave);
   const archiving = await removeExpired(ports, scope, policy, sources, leave);
   const trouble = [...followed, ...copying, ...archiving][0] ?? null;

@@ -8,6 +8,8 @@ import { INTERVAL_HOURS } from './schedule.ts';
 const SCHEDULE_COUNT_MAX = 4;
 const TARGET_TAG_COUNT_MAX = 50;
 const COUNT_MAX = 1000;
+const OWNER_COUNT_MAX = 50;
+const EVENT_COPIES_MAX = 3;
 
 function invalid(field: string, reason: string): never {
   refuse({ kind: 'invalid-value', field, reason });
@@ -16,11 +18,49 @@ function invalid(field: string, reason: string): never {
 /** Refuses details that no run could follow: missing, invalid-value, exclusive, unsupported. */
 export function checkDetails(details: PolicyDetails): void {
   const type = details.policyType ?? 'EBS_SNAPSHOT_MANAGEMENT';
+  if (type === 'EVENT_BASED_POLICY') {
+    checkEvents(details);
+    return;
+  }
   if (type !== 'EBS_SNAPSHOT_MANAGEMENT') refuse({ kind: 'unsupported', what: `the policy type ${type}` });
+  if (details.eventSource !== undefined || details.actions !== undefined) {
+    refuse({ kind: 'exclusive', fields: [type, 'EventSource or Actions'] });
+  }
   const locations = details.resourceLocations ?? ['CLOUD'];
   if (locations.some((location) => location === 'LOCAL_ZONE')) refuse({ kind: 'unsupported', what: 'a Local Zone' });
   if (details.policyLanguage === 'SIMPLIFIED') checkDefault(details);
   else checkStandard(details);
+}
+
+function checkEvents({ eventSource, actions = [], schedules, targetTags }: PolicyDetails): void {
+  if (schedules !== undefined || targetTags !== undefined) {
+    refuse({ kind: 'exclusive', fields: ['EVENT_BASED_POLICY', 'Schedules or TargetTags'] });
+  }
+  if (eventSource === undefined) refuse({ kind: 'missing', field: 'EventSource' });
+  const { parameters } = eventSource;
+  if (parameters === undefined) refuse({ kind: 'missing', field: 'Parameters' });
+  if (parameters.snapshotOwner.length === 0) refuse({ kind: 'missing', field: 'SnapshotOwner' });
+  if (parameters.snapshotOwner.length > OWNER_COUNT_MAX) invalid('SnapshotOwner', `at most ${OWNER_COUNT_MAX}`);
+  const wrong = parameters.snapshotOwner.find((account) => parseAccountId(account) === null);
+  if (wrong !== undefined) invalid('SnapshotOwner', `${wrong} is no account`);
+  if (!isPattern(parameters.descriptionRegex)) invalid('DescriptionRegex', 'it is no regular expression');
+  const [action, ...more] = actions;
+  if (action === undefined) refuse({ kind: 'missing', field: 'Actions' });
+  if (more.length > 0) invalid('Actions', 'a policy has one');
+  if (action.crossRegionCopy.length === 0) refuse({ kind: 'missing', field: 'CrossRegionCopy' });
+  if (action.crossRegionCopy.length > EVENT_COPIES_MAX) invalid('CrossRegionCopy', `at most ${EVENT_COPIES_MAX}`);
+  for (const { target, retainRule } of action.crossRegionCopy) {
+    if (findRegion(target) === null) invalid('Target', `there is no region ${target}`);
+    if (retainRule !== undefined) checkRetention('RetainRule', retainRule, 1);
+  }
+}
+
+function isPattern(text: string): boolean {
+  try {
+    return new RegExp(text) instanceof RegExp;
+  } catch {
+    return false;
+  }
 }
 
 function checkDefault({ resourceType, createInterval, retainInterval, schedules, targetTags }: PolicyDetails): void {

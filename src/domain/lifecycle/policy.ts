@@ -59,6 +59,24 @@ export interface PolicyDetails {
   readonly resourceLocations?: readonly ('CLOUD' | 'OUTPOST' | 'LOCAL_ZONE')[];
   readonly targetTags?: readonly Tag[];
   readonly schedules?: readonly Schedule[];
+  /** Of a policy that waits for events. */
+  readonly eventSource?: {
+    readonly type: 'MANAGED_CWE';
+    readonly parameters?: {
+      readonly eventType: 'shareSnapshot';
+      readonly snapshotOwner: readonly string[];
+      /** A regular expression. */
+      readonly descriptionRegex: string;
+    };
+  };
+  readonly actions?: readonly {
+    readonly name: string;
+    readonly crossRegionCopy: readonly {
+      readonly target: string;
+      readonly encryptionConfiguration: { readonly encrypted: boolean; readonly cmkArn?: string };
+      readonly retainRule?: CrossRegionCopyRule['retainRule'];
+    }[];
+  }[];
   /** Of a default policy: every volume that has no recent snapshot. */
   readonly resourceType?: 'VOLUME' | 'INSTANCE';
   /** Days. */
@@ -117,6 +135,26 @@ export interface ManagedSnapshot {
   readonly fastRestore?: 'enabled' | 'disabled';
   /** When it was sent into the archive. */
   readonly archivedAtMs?: number;
+}
+
+/** A snapshot that is shared with the account, as a policy that waits for that has seen it. */
+export interface SeenShare {
+  readonly policy: string;
+  readonly snapshot: SnapshotId;
+  readonly notedAtMs: number;
+  /** Copies, by their index, that were asked for; null: it was shared before the policy began to wait. */
+  readonly copied: readonly number[] | null;
+}
+
+/** The copies that an event asks for, as rules. */
+export function eventCopiesOf({ actions = [] }: PolicyDetails): readonly CrossRegionCopyRule[] {
+  return actions
+    .flatMap(({ crossRegionCopy }) => crossRegionCopy)
+    .map(({ target, encryptionConfiguration, retainRule }) => ({
+      target,
+      ...encryptionConfiguration,
+      ...(retainRule === undefined ? {} : { retainRule }),
+    }));
 }
 
 /** A copy that a rule made, and will remove. */
