@@ -23,7 +23,9 @@ import { VolumeMap, type VolumeMapShape } from './volume-map.ts';
  */
 
 const MAGIC = 'VARVEMAP';
-const VERSION = 1;
+/** 1: no partial slots. */
+const VERSION = 2;
+const VERSION_MIN = 1;
 const HEADER_FIXED_BYTES = 48;
 const CUT_FIXED_BYTES = 12;
 const SECTION_HEADER_BYTES = 16;
@@ -373,10 +375,10 @@ function readHeader(file: VolumeFile, identity: LogIdentity, chunkCount: number)
     throw damaged(identity, 'it does not begin as one');
   }
   const version = fixed.readUInt32LE(8);
-  if (version !== VERSION) {
+  if (version < VERSION_MIN || version > VERSION) {
     throw new VolumeHostError(
       'internal',
-      `map.${identity.number} has version ${version}; this program knows ${VERSION}`,
+      `map.${identity.number} has version ${version}; this program knows ${VERSION_MIN} to ${VERSION}`,
     );
   }
   const bytes = fixed.readUInt32LE(40);

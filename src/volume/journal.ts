@@ -8,7 +8,7 @@ import { CheckpointWriter } from './checkpoint.ts';
 import { STATE_ZERO } from './chunk-map.ts';
 import type { CutTable } from './cut-table.ts';
 import type { LogRecord } from './log-record.ts';
-import { createLog, type MapLog } from './map-log.ts';
+import { createLog, LOG_VERSION, type MapLog } from './map-log.ts';
 import type { SlotFile } from './slot-file.ts';
 import { asDeviceError, type VolumeFile } from './volume-files.ts';
 import type { VolumeDirectory } from './volume-directory.ts';
@@ -105,6 +105,11 @@ export class Journal {
     return this.#failure;
   }
 
+  /** Whether the log may have records of parts: not one that a program began which knows none, until the next rotation. */
+  get takesParts(): boolean {
+    return this.#log.version === LOG_VERSION;
+  }
+
   /** About how many records of parts a commit covers, as flushes come now. */
   get partsPerCommit(): number {
     return Math.max(this.#partCount, this.#partCountCommitted);
@@ -120,8 +125,9 @@ export class Journal {
     // A checkpoint must have its name for good before what it replaces goes.
     await directory.sync();
     await directory.removeLeftovers(this.#checkpointNumber, this.#log.number);
-    // Several logs behind one checkpoint: a rotation did not finish.
-    this.#rotateAtBytes = this.#log.number === this.#checkpointNumber ? this.#logBytesLimit() : 0;
+    // Several logs behind one checkpoint: a rotation did not finish. And a log of an older version is not kept.
+    const isInOrder = this.#log.number === this.#checkpointNumber && this.takesParts;
+    this.#rotateAtBytes = isInOrder ? this.#logBytesLimit() : 0;
   }
 
   /** `count` chunks are in `state` since `epoch`. Throws DeviceError, and then nothing has changed. */
@@ -131,8 +137,9 @@ export class Journal {
     for (let at = index; at < index + count; at += 1) this.map.put(at, state, epoch, this.#giveBack);
   }
 
-  /** Blocks [first, first + count) of a chunk are in a partial slot since `epoch`: VolumeMap.putPart. Throws DeviceError, and then nothing has changed. */
+  /** Blocks [first, first + count) of a chunk are in a partial slot since `epoch`: VolumeMap.putPart. The log takes parts. Throws DeviceError, and then nothing has changed. */
   putPart(index: number, slot: number, epoch: Epoch, first: number, count: number): void {
+    assert(this.takesParts, 'a log of an older version gets no parts');
     const part = this.#part;
     part.index = index;
     part.slot = slot;

@@ -28,7 +28,10 @@ import { readWhole, replaceFile, type VolumeFile, type VolumeFiles, writeWhole }
 
 export const LOG_HEADER_BYTES = 32;
 const MAGIC = 'VARVELOG';
-const VERSION = 1;
+/** Of logs that may have records of parts; those of version 1 get none, since whoever wrote them takes such a record for a torn tail. */
+export const LOG_VERSION = 2;
+const VERSION_MIN = 1;
+const VERSION_AT = 8;
 /** Zeros written ahead at a time. */
 const EXTEND_BYTES = 64 * 1024;
 /** What only records that give space back, or make durable, may use when the disk is full. */
@@ -40,10 +43,10 @@ export interface LogIdentity {
   readonly number: number;
 }
 
-function encodeHeader(identity: LogIdentity): Buffer {
+function encodeHeader(identity: LogIdentity, version = LOG_VERSION): Buffer {
   const header = Buffer.alloc(LOG_HEADER_BYTES);
   header.write(MAGIC, 0, 'latin1');
-  header.writeUInt32LE(VERSION, 8);
+  header.writeUInt32LE(version, VERSION_AT);
   header.writeUInt32LE(identity.number, 12);
   header.writeUInt32LE(identity.volumeTag, 16);
   header.writeUInt32LE(crc32c(header.subarray(0, LOG_HEADER_BYTES - 4)), LOG_HEADER_BYTES - 4);
@@ -67,26 +70,31 @@ export function encodeFirstLog(identity: LogIdentity, bootId: string): Buffer {
 /** Goes through the good frames of a log's bytes. */
 export class LogReader {
   readonly bytes: Buffer;
+  readonly version: number;
   /** Where the next frame begins. */
   offset = LOG_HEADER_BYTES;
   /** CRC of the frame before. */
   crc: number;
 
-  private constructor(bytes: Buffer, crc: number) {
+  private constructor(bytes: Buffer, version: number, crc: number) {
     this.bytes = bytes;
+    this.version = version;
     this.crc = crc;
   }
 
   /** Null when these are not the bytes of that log. */
   static of(bytes: Buffer, identity: LogIdentity): LogReader | null {
-    const header = encodeHeader(identity);
-    if (bytes.length < LOG_HEADER_BYTES || !header.equals(bytes.subarray(0, LOG_HEADER_BYTES))) return null;
-    return new LogReader(bytes, header.readUInt32LE(LOG_HEADER_BYTES - 4));
+    if (bytes.length < LOG_HEADER_BYTES) return null;
+    const version = bytes.readUInt32LE(VERSION_AT);
+    const header = encodeHeader(identity, version);
+    const isKnown = version >= VERSION_MIN && version <= LOG_VERSION;
+    if (!isKnown || !header.equals(bytes.subarray(0, LOG_HEADER_BYTES))) return null;
+    return new LogReader(bytes, version, header.readUInt32LE(LOG_HEADER_BYTES - 4));
   }
 
   /** Another reader, at the same place. */
   fork(): LogReader {
-    const reader = new LogReader(this.bytes, this.crc);
+    const reader = new LogReader(this.bytes, this.version, this.crc);
     reader.offset = this.offset;
     return reader;
   }
@@ -115,6 +123,7 @@ export class LogReader {
 /** A log that is written. */
 export class MapLog implements Disposable {
   readonly number: number;
+  readonly version: number;
   readonly #file: VolumeFile;
   readonly #frame = Buffer.alloc(FRAME_BYTES_MAX);
   /** Where the next frame goes. */
@@ -125,9 +134,13 @@ export class MapLog implements Disposable {
   /** Known to be durable. */
   #synced = 0;
 
-  constructor(file: VolumeFile, at: { readonly number: number; readonly end: number; readonly crc: number }) {
+  constructor(
+    file: VolumeFile,
+    at: { readonly number: number; readonly version: number; readonly end: number; readonly crc: number },
+  ) {
     this.#file = file;
     this.number = at.number;
+    this.version = at.version;
     this.#end = at.end;
     this.#crc = at.crc;
     this.#allocated = Math.max(at.end, file.sizeBytes());
@@ -136,7 +149,8 @@ export class MapLog implements Disposable {
   /** Opens a log that `createLog` made. */
   static openEmpty(files: VolumeFiles, path: string, identity: LogIdentity): MapLog {
     const crc = encodeHeader(identity).readUInt32LE(LOG_HEADER_BYTES - 4);
-    return new MapLog(files.open(path, 'existing'), { number: identity.number, end: LOG_HEADER_BYTES, crc });
+    const at = { number: identity.number, version: LOG_VERSION, end: LOG_HEADER_BYTES, crc };
+    return new MapLog(files.open(path, 'existing'), at);
   }
 
   get end(): number {

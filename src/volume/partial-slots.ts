@@ -97,7 +97,7 @@ export class PartialSlots {
   /** Whether a piece may come into a new partial slot: the chunk is in a whole one, and most of it stays there. */
   mayBegin(piece: Piece): boolean {
     const { index } = piece;
-    if (blocksOf(piece).count > OWN_BLOCKS_MAX) return false;
+    if (blocksOf(piece).count > OWN_BLOCKS_MAX || !this.#journal.takesParts) return false;
     return this.#chunks.wholeSlotAt(index) >= 0 && this.#chunks.admitsPartial(index);
   }
 
@@ -140,6 +140,7 @@ export class PartialSlots {
 
   /** Fewer, the fewer blocks share the cost of a commit. */
   #ownBlocksMax(): number {
+    if (!this.#journal.takesParts) return 0;
     return Math.min(OWN_BLOCKS_MAX, Math.max(OWN_BLOCKS_MAX_FLUSHED, this.#journal.partsPerCommit));
   }
 

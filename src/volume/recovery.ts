@@ -70,6 +70,7 @@ export async function recover(
   const log = opened.use(
     new MapLog(directory.files.open(directory.logPath(number), 'existing'), {
       number,
+      version: reader.version,
       end: reader.offset,
       crc: reader.crc,
     }),
