@@ -130,6 +130,72 @@ test('a default policy has defaults, and wrong details are refused with a reason
   assert.match(message, /InvalidRequestException.*Interval is not valid: it is one of 1, 2, 3, 4, 6, 8, 12, 24 hours/);
 });
 
+test('a policy copies what another account shares', async (t) => {
+  if (!requireTool(t, 'aws')) return;
+  const made = await server.varve(['accounts', 'create', '--json']);
+  const account = JSON.parse(made.stdout) as {
+    readonly AccountId: string;
+    readonly AccessKeyId: string;
+    readonly SecretAccessKey: string;
+  };
+  const { AccountId: accountId, AccessKeyId: accessKeyId, SecretAccessKey: secretAccessKey } = account;
+  const env = server.environment({ accountId, accessKeyId, secretAccessKey });
+  const theirs = async <T>(...words: readonly string[]): Promise<T> => await server.awsJson<T>(words, { env });
+  const event = {
+    PolicyType: 'EVENT_BASED_POLICY',
+    EventSource: {
+      Type: 'MANAGED_CWE',
+      Parameters: { EventType: 'shareSnapshot', SnapshotOwner: [accountId], DescriptionRegex: '^nightly.*$' },
+    },
+    Actions: [
+      {
+        Name: 'copy',
+        CrossRegionCopy: [
+          {
+            Target: 'eu-central-1',
+            EncryptionConfiguration: { Encrypted: false },
+            RetainRule: { Interval: 1, IntervalUnit: 'YEARS' },
+          },
+        ],
+      },
+    ],
+  };
+  const id = await create('--state', 'ENABLED', '--policy-details', JSON.stringify(event));
+  assert.deepEqual((await read(id)).PolicyDetails, { ...event, ResourceLocations: ['CLOUD'] });
+
+  const place = ['--availability-zone', 'us-east-1a', '--size', '1'];
+  const { VolumeId } = await theirs<{ readonly VolumeId: string }>('ec2', 'create-volume', ...place);
+  const words = ['--volume-id', VolumeId, '--description', 'nightly of theirs'];
+  const { SnapshotId } = await theirs<{ readonly SnapshotId: string }>('ec2', 'create-snapshot', ...words);
+  await server.aws(['ec2', 'wait', 'snapshot-completed', '--snapshot-ids', SnapshotId], { env });
+  const grant = ['--operation-type', 'add', '--user-ids', server.credentials.accountId];
+  const attribute = ['--snapshot-id', SnapshotId, '--attribute', 'createVolumePermission', ...grant];
+  const shared = await server.aws(['ec2', 'modify-snapshot-attribute', ...attribute], { env });
+  assert.equal(shared.code, 0, shared.stderr);
+
+  const deadline = performance.now() + 60_000;
+  for (;;) {
+    const listed = ['ec2', 'describe-snapshots', '--region', 'eu-central-1', '--owner-ids', 'self'];
+    const { Snapshots: all } = await server.awsJson<Snapshots>(listed);
+    if (all.length === 1 && all[0]?.State === 'completed') break;
+    assert.ok(performance.now() < deadline, `${all.length} copies`);
+    await sleep(1000);
+  }
+  await done('delete-lifecycle-policy', '--policy-id', id);
+
+  const images = { ...event, PolicyType: 'IMAGE_MANAGEMENT' };
+  const common = [
+    '--description',
+    'x',
+    '--state',
+    'ENABLED',
+    '--execution-role-arn',
+    'arn:aws:iam::123456789012:role/dlm',
+  ];
+  const message = await refused('create-lifecycle-policy', ...common, '--policy-details', JSON.stringify(images));
+  assert.match(message, /InvalidRequestException.*does not support the policy type IMAGE_MANAGEMENT/);
+});
+
 /** Everything that may follow the making of a snapshot. */
 function followed(cron: string): unknown {
   return {

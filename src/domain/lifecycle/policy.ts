@@ -148,13 +148,13 @@ export interface SeenShare {
 
 /** The copies that an event asks for, as rules. */
 export function eventCopiesOf({ actions = [] }: PolicyDetails): readonly CrossRegionCopyRule[] {
-  return actions
-    .flatMap(({ crossRegionCopy }) => crossRegionCopy)
-    .map(({ target, encryptionConfiguration, retainRule }) => ({
-      target,
-      ...encryptionConfiguration,
-      ...(retainRule === undefined ? {} : { retainRule }),
-    }));
+  return actions.flatMap(({ crossRegionCopy }) => crossRegionCopy.map(eventCopyRule));
+}
+
+type EventCopy = NonNullable<PolicyDetails['actions']>[number]['crossRegionCopy'][number];
+
+function eventCopyRule({ target, encryptionConfiguration, retainRule }: EventCopy): CrossRegionCopyRule {
+  return { target, ...encryptionConfiguration, ...(retainRule === undefined ? {} : { retainRule }) };
 }
 
 /** A copy that a rule made, and will remove. */
