@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { KeyLock } from '#base/key-lock.ts';
 import { TaskGroup } from '#base/task-group.ts';
 import { StoreError } from '#chunk/errors.ts';
-import { CHUNK_BYTES } from '#domain/geometry.ts';
+import { CHUNK_BYTES, chunkCount } from '#domain/geometry.ts';
 import type { CutId, Epoch, SnapshotId, VolumeId } from '#domain/ids.ts';
 import type { Manifest } from '#snapshot/manifest.ts';
 import type { ChunkChange, SnapshotStore } from '#snapshot/snapshot-store.ts';
@@ -164,24 +164,27 @@ export class Uploads implements AsyncDisposable {
     scope: AsyncDisposableStack,
   ): Promise<{ readonly root: TreeRoot | null; readonly epoch: Epoch }> {
     if (job.base !== null) {
-      try {
-        const held = scope.use(await this.#store.hold(job.base.snapshot));
-        return { root: held.root, epoch: job.base.epoch };
-      } catch (error) {
-        // Deleted since the upload was planned. More is read then, and the store finds that it has it.
-        if (!(error instanceof StoreError && error.kind === 'snapshot-not-found')) throw error;
-      }
+      const root = await this.#holdIfThere(job.base.snapshot, scope);
+      // Its size is what was recorded after its cut: the volume may have grown between.
+      const isBase = root !== null && root.chunkCount <= chunkCount(job.label.sizeBytes);
+      if (isBase) return { root, epoch: job.base.epoch };
     }
     if (device.origin === null) return { root: null, epoch: 0 };
-    if (!device.isDetached) return { root: device.origin.root, epoch: 0 };
-    try {
-      // Nothing but this keeps it; the volume has all that is in it.
-      const held = scope.use(await this.#store.hold(device.origin.snapshot));
-      return { root: held.root, epoch: 0 };
-    } catch (error) {
-      if (!(error instanceof StoreError && error.kind === 'snapshot-not-found')) throw error;
-    }
+    if (!device.mayLoseOrigin) return { root: device.origin.root, epoch: 0 };
+    // Nothing but this keeps it; the volume has all that is in it.
+    const root = await this.#holdIfThere(device.origin.snapshot, scope);
+    if (root !== null) return { root, epoch: 0 };
     return { root: null, epoch: SINCE_NOTHING };
+  }
+
+  /** Null when it was deleted since the upload was planned. More is read then, and the store finds that it has it. */
+  async #holdIfThere(snapshot: SnapshotId, scope: AsyncDisposableStack): Promise<TreeRoot | null> {
+    try {
+      return scope.use(await this.#store.hold(snapshot)).root;
+    } catch (error) {
+      if (error instanceof StoreError && error.kind === 'snapshot-not-found') return null;
+      throw error;
+    }
   }
 }
 

@@ -211,6 +211,11 @@ export class VolumeDevice implements BlockDevice {
     return this.#record.detached;
   }
 
+  /** `isDetached`, or about to be: whoever needs the origin itself must hold it. Cuts keep all that came from it. */
+  get mayLoseOrigin(): boolean {
+    return this.#map.isDetached;
+  }
+
   /** At most, of the origin's chunks in the background; null: as the host is set. */
   get hydrationBytesPerSecond(): number | null {
     return this.#record.hydrationBytesPerSecond;
