@@ -71,3 +71,18 @@ test('a body that is asked for when the one before has just ended is not forgott
   assert.equal((await keys(db)).length, 200);
   await db.destroy();
 });
+
+test('where there is no connection to be had, every body is told', { timeout: 10_000 }, async () => {
+  const { db, commits } = await open();
+  await db.destroy();
+  const told = await Promise.allSettled([
+    commits.run(put('a'), { isRead: false }),
+    commits.run(keys, { isRead: true }),
+  ]);
+  assert.deepEqual(
+    told.map(({ status }) => status),
+    ['rejected', 'rejected'],
+  );
+  await commits.idle();
+  await assert.rejects(commits.run(put('b'), { isRead: false }));
+});

@@ -43,7 +43,11 @@ export class CommitGroup {
 
   async #work(): Promise<void> {
     while (this.#waiting.length > 0) {
-      await this.#db.connection().execute((connection) => this.#commit(connection));
+      try {
+        await this.#db.connection().execute((connection) => this.#commit(connection));
+      } catch (error) {
+        for (const job of this.#waiting.splice(0)) job.reject(error); // There is no connection to be had.
+      }
     }
     this.#working = null; // At once: what comes from here on starts anew.
   }
