@@ -196,7 +196,8 @@ export async function retireSnapshot(
   const begun = await ports.meta.transact(async (tx) => {
     const snapshot = await snapshotIn(tx, scope, id);
     refuseLocked(snapshot, ports.clock.nowMs());
-    const bin = snapshot.state === 'completed' ? await binOf(ports, tx, snapshot, 'EBS_SNAPSHOT') : null;
+    const isWhole = snapshot.state === 'completed' || snapshot.state === 'recovering';
+    const bin = isWhole ? await binOf(ports, tx, snapshot, 'EBS_SNAPSHOT') : null;
     if (bin !== null) {
       await tx.snapshots.update({ ...snapshot, state: 'recoverable', bin });
       await recordToken(tx, scope, use, id, ports.clock.nowMs());

@@ -3,10 +3,12 @@ import { test } from 'node:test';
 import { DomainError } from '#domain/errors.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
 import type { Scope, Volume } from '#domain/volume.ts';
+import { VolumeHostError } from '#volume/host.ts';
 import * as bin from './recycle-bin.ts';
 import { snapshotRequest, volumeRequest } from './request.fake.ts';
 import { createRule } from './retention-rules.ts';
 import { lockSnapshot, unlockSnapshot } from './snapshot-locks.ts';
+import { archiveSnapshot, restoreSnapshot } from './snapshot-tiers.ts';
 import { createSnapshot, deleteSnapshot, findSnapshot, listSnapshots } from './snapshots.ts';
 import { createVolume, deleteVolume, findVolume, listVolumes } from './volumes.ts';
 import { World } from './world.fake.ts';
@@ -155,4 +157,62 @@ test('the time of a lock that is set while the snapshot is pending begins when i
   assert.equal(await wrong({ durationDays: 0 }), 'invalid-value');
   assert.equal(await wrong({ coolOffHours: 1 }), 'exclusive');
   assert.equal(await wrong({ mode: 'compliance', coolOffHours: 73 }), 'invalid-value');
+});
+
+test('what is in the archive comes back from the bin as it was', async () => {
+  const { world, scope, snapshot } = await binWorld();
+  await using _ = world;
+  const { ports, control } = world;
+  const { id } = snapshot;
+  await archiveSnapshot(ports, scope, id);
+  await control.run('tend-tiers');
+  await deleteSnapshot(ports, scope, id, NOTHING);
+  await bin.recoverSnapshot(ports, scope, id);
+  assert.equal(await refusal(restoreSnapshot(ports, scope, id, null)), 'wrong-state', 'it is on its way');
+  await control.run('empty-bin');
+  const back = await findSnapshot(ports, scope, id);
+  assert.deepEqual([back.state, back.tier?.state], ['completed', 'archived']);
+  await restoreSnapshot(ports, scope, id, null);
+  await control.run('tend-tiers');
+  assert.ok(world.host.snapshots.has(id));
+});
+
+test('what is deleted on its way out of the bin goes back into it', async () => {
+  const { world, scope, snapshot } = await binWorld();
+  await using _ = world;
+  const { ports } = world;
+  await deleteSnapshot(ports, scope, snapshot.id, NOTHING);
+  await bin.recoverSnapshot(ports, scope, snapshot.id);
+  await deleteSnapshot(ports, scope, snapshot.id, NOTHING);
+  await world.control.run('empty-bin');
+  const { snapshots } = await bin.listBinnedSnapshots(ports, scope, ALL);
+  assert.deepEqual(
+    snapshots.map(({ id }) => id),
+    [snapshot.id],
+  );
+});
+
+test('a snapshot that ends in error has no lock, and gets none', async () => {
+  const { world, scope, volume } = await binWorld();
+  await using _ = world;
+  const { ports, host } = world;
+  const { snapshot } = await createSnapshot(ports, scope, snapshotRequest(volume.id));
+  const lock = { mode: 'compliance', coolOffHours: null, durationDays: 1, expiresAtMs: null } as const;
+  await lockSnapshot(ports, scope, snapshot.id, lock);
+  host.failUploads(new VolumeHostError('damaged', 'a chunk is not what it was'));
+  await world.control.run('upload-snapshots');
+  assert.equal((await findSnapshot(ports, scope, snapshot.id)).lock, null);
+  assert.equal(await refusal(lockSnapshot(ports, scope, snapshot.id, lock)), 'wrong-state');
+  assert.equal(await refusal(deleteSnapshot(ports, scope, snapshot.id, NOTHING)), 'not refused');
+});
+
+test('a lock of compliance that becomes one of governance has no cool-off any more', async () => {
+  const { world, scope, snapshot } = await binWorld();
+  await using _ = world;
+  const lock = { mode: 'compliance', coolOffHours: 24, durationDays: 2, expiresAtMs: null } as const;
+  await lockSnapshot(world.ports, scope, snapshot.id, lock);
+  await world.clock.advance(HOUR_MS);
+  const weaker = { ...lock, mode: 'governance', coolOffHours: null } as const;
+  const changed = await lockSnapshot(world.ports, scope, snapshot.id, weaker);
+  assert.deepEqual([changed.lock.coolOffHours, changed.lock.createdAtMs], [null, world.clock.nowMs()]);
 });

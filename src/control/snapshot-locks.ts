@@ -10,7 +10,10 @@ export interface LockedSnapshot extends Snapshot {
   readonly lock: SnapshotLock;
 }
 
-/** Refuses: not-found, exclusive, missing, invalid-value, wrong-state (a lock of compliance is not made weaker). */
+/**
+ * Refuses: not-found, exclusive, missing, invalid-value, wrong-state (neither pending nor completed; a lock of compliance is
+ * not made weaker).
+ */
 export async function lockSnapshot(
   ports: ControlPorts,
   scope: Scope,
@@ -19,8 +22,10 @@ export async function lockSnapshot(
 ): Promise<LockedSnapshot> {
   return await ports.meta.transact(async (tx) => {
     const snapshot = await snapshotIn(tx, scope, id);
+    const { state } = snapshot;
+    if (state !== 'pending' && state !== 'completed') refuseState(id, state);
     const times = { nowMs: ports.clock.nowMs(), completedAtMs: snapshot.completedAtMs };
-    const lock = locked(snapshot.lock, request, times, (state) => refuseState(id, state));
+    const lock = locked(snapshot.lock, request, times, (lockState) => refuseState(id, lockState));
     const changed = { ...snapshot, lock };
     await tx.snapshots.update(changed);
     return changed;

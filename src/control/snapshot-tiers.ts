@@ -44,7 +44,8 @@ export async function restoreSnapshot(
     const reason = `a snapshot is restored for 1 to ${RESTORE_DAYS_MAX} days, or for good`;
     refuse({ kind: 'invalid-value', field: 'TemporaryRestoreDays', reason });
   }
-  return await changeTier(ports, scope, id, ({ tier }, nowMs) => {
+  return await changeTier(ports, scope, id, ({ state, tier }, nowMs) => {
+    if (state !== 'completed') refuseState(id, state);
     if (tier === null || (tier.state !== 'archived' && tier.state !== 'restored-for-days')) {
       refuseState(id, tier?.state ?? 'standard');
     }

@@ -189,7 +189,9 @@ export async function failSnapshot(ports: ControlPorts, snapshot: Snapshot, stat
   await ports.meta.transact(async (tx) => {
     const current = await tx.snapshots.find(snapshot.id);
     if (current?.state !== 'pending') return;
-    await tx.snapshots.update({ ...current, state: 'error', stateMessage, sealed: true, released: current.direct });
+    // Its lock would never begin to run out, and there is nothing that it could protect.
+    const ended = { state: 'error', stateMessage, sealed: true, released: current.direct, lock: null } as const;
+    await tx.snapshots.update({ ...current, ...ended });
     await endOperations(ports, tx, snapshot.id, {
       status: 'Failed',
       errorCode: 'SnapshotFailed',

@@ -71,6 +71,8 @@ export function locked(
   };
   const state = before === null ? 'expired' : lockStateOf(before, nowMs);
   if (before === null || state === 'expired' || state === 'governance') return lock;
+  // Of governance, it has no cool-off any more.
+  if (state === 'compliance-cooloff' && request.mode === 'governance') return lock;
   if (state === 'compliance-cooloff') {
     return { ...lock, createdAtMs: before.createdAtMs, coolOffHours: lock.coolOffHours ?? before.coolOffHours };
   }

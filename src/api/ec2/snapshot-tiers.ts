@@ -127,6 +127,6 @@ function operationOf({
     case 'restored':
       return 'permanent-restore-completed';
     case 'restored-for-days':
-      return 'temporary-restore-completed';
+      return restoreDays === null ? 'permanent-restore-in-progress' : 'temporary-restore-completed';
   }
 }

@@ -1,6 +1,8 @@
 import { isHostError } from '#control/host-failure.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import type { SnapshotId } from '#domain/ids.ts';
+import type { Snapshot } from '#domain/snapshot.ts';
+import { isInArchive } from '#domain/snapshot-tier.ts';
 import type { Volume } from '#domain/volume.ts';
 import { eachRow } from './each-row.ts';
 import { Tally, type Task } from './task.ts';
@@ -32,7 +34,7 @@ export function emptyBin(ports: ControlPorts): Task {
         } else await keepClosed(ports, volume);
       }
       const returning = eachRow((page) => ports.meta.read((tx) => tx.snapshots.inState(['recovering'], page)), signal);
-      for await (const { id } of returning) await complete(ports, tally, id);
+      for await (const snapshot of returning) await complete(ports, tally, snapshot);
       const report = tally.report();
       if (report.done > 0) ports.wake('finish-deletions');
       return report;
@@ -61,11 +63,11 @@ async function keepClosed(ports: ControlPorts, { id, generation }: Volume): Prom
   await ports.host.close(id, generation);
 }
 
-/** Its bytes are where they were, or the snapshot is in error. */
-async function complete(ports: ControlPorts, tally: Tally, id: SnapshotId): Promise<void> {
+/** Its bytes are where they were, or the snapshot is in error. What is in the archive is looked at when it is restored from there. */
+async function complete(ports: ControlPorts, tally: Tally, { id, tier }: Snapshot): Promise<void> {
   let lost: string | null = null;
   try {
-    await ports.host.listBlocks(id, 0, 1);
+    if (!isInArchive(tier)) await ports.host.listBlocks(id, 0, 1);
   } catch (error) {
     if (!isHostError(error, 'snapshot-not-found', 'damaged')) {
       ports.log.warn('snapshot.recover', { snapshot: id, error });
