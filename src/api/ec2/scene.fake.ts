@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { AwsRefusal } from '#api/aws-error.ts';
 import { ebsFace } from '#api/ebs/face.ts';
 import type { CallContext, Face } from '#api/handler.ts';
+import { rbinFace } from '#api/rbin/face.ts';
 import { rootAccess } from '#api/access/root-access.fake.ts';
 import { present } from '#base/assert.ts';
 import type { VirtualClock } from '#base/virtual-clock.ts';
@@ -20,7 +21,7 @@ export interface CallOptions {
   readonly invocationId?: string;
 }
 
-/** The EC2 and EBS faces over the real use cases and metadata, with a host that keeps its bytes in memory. */
+/** The EC2, EBS and Recycle Bin faces over the real use cases and metadata, with a host that keeps its bytes in memory. */
 export class Scene implements AsyncDisposable {
   readonly world: World;
 
@@ -54,6 +55,14 @@ export class Scene implements AsyncDisposable {
     options: CallOptions = {},
   ): Promise<OutputOf<'ebs', O>> {
     return await this.#call<'ebs', O>(ebsFace, operation, input, options);
+  }
+
+  async rbin<O extends OperationName<'rbin'>>(
+    operation: O,
+    input: InputOf<'rbin', O>,
+    options: CallOptions = {},
+  ): Promise<OutputOf<'rbin', O>> {
+    return await this.#call<'rbin', O>(rbinFace, operation, input, options);
   }
 
   /** Pending snapshots become completed ones; time passes. */

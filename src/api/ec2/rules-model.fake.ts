@@ -1,0 +1,288 @@
+import { type BinType, type ModelRule, type ModelTags, retentionMs } from './rules-model-bin.fake.ts';
+import { isArchived, lockStateAt, type ModelLock, type ModelTier, tierAfter } from './rules-model-locks.fake.ts';
+
+/*
+ * What two accounts in two regions have, and what each may do and see, as EC2's reference and user guide state it: a few
+ * maps, gone through from end to end. A method that begins with `refuse` says which codes a request may be refused with, in
+ * no order, because AWS documents none; an empty list says that it must succeed. What a caller does not see is not found,
+ * whatever else is wrong.
+ */
+
+/** One account in one region; one object each. */
+export interface Party {
+  readonly account: string;
+  readonly region: string;
+}
+
+export interface Binned {
+  readonly enteredAtMs: number;
+  readonly leavesAtMs: number;
+}
+
+export interface ModelVolume {
+  readonly id: string;
+  readonly owner: Party;
+  readonly createdAtMs: number;
+  readonly encrypted: boolean;
+  readonly origin: ModelSnapshot | null;
+  sizeGib: number;
+  /** `creating` until the snapshot that another account shares is copied. */
+  state: 'creating' | 'available' | 'error';
+  /** What its first block is full of; 0: nothing was written. */
+  content: number;
+  tags: ModelTags;
+  modifiedAtMs: number[];
+  bin: Binned | null;
+}
+
+export interface ModelSnapshot {
+  readonly id: string;
+  readonly owner: Party;
+  readonly sizeGib: number;
+  readonly description: string;
+  readonly startedAtMs: number;
+  readonly encrypted: boolean;
+  readonly content: number;
+  /** Null: it is a copy. */
+  readonly volume: ModelVolume | null;
+  readonly copyOf: ModelSnapshot | null;
+  state: 'pending' | 'completed' | 'error' | 'recovering';
+  completedAtMs: number | null;
+  tags: ModelTags;
+  sharedWith: ReadonlySet<string>;
+  lock: ModelLock | null;
+  tier: ModelTier | null;
+  bin: Binned | null;
+}
+
+export type Blocking = 'unblocked' | 'block-new-sharing' | 'block-all-sharing';
+
+export interface Setting {
+  blocking: Blocking;
+  isEncrypting: boolean;
+  readonly rules: Map<string, ModelRule>;
+}
+
+export const MODEL_LIMITS = {
+  volumeCountMax: 6,
+  volumeGibTotalMax: 40,
+  snapshotCountMax: 12,
+  pendingCopyCountMax: 3,
+  pendingSnapshotsPerVolumeMax: 3,
+  modificationCountMax: 2,
+  tagCountMax: 3,
+} as const;
+
+const MODIFICATION_MS = 11_000;
+const DAY_MS = 86_400_000;
+
+export class RulesModel {
+  readonly volumes = new Map<string, ModelVolume>();
+  readonly snapshots = new Map<string, ModelSnapshot>();
+  readonly #settings = new Map<Party, Setting>();
+
+  settingOf(party: Party): Setting {
+    const setting = this.#settings.get(party) ?? { blocking: 'unblocked', isEncrypting: false, rules: new Map() };
+    this.#settings.set(party, setting);
+    return setting;
+  }
+
+  // Who sees what.
+
+  ownVolume(party: Party, id: string): ModelVolume | null {
+    const volume = this.volumes.get(id);
+    return volume?.owner === party && volume.bin === null ? volume : null;
+  }
+
+  ownSnapshot(party: Party, id: string): ModelSnapshot | null {
+    const snapshot = this.snapshots.get(id);
+    return snapshot?.owner === party && snapshot.bin === null ? snapshot : null;
+  }
+
+  /** Own, shared with the account, or public: in a region, out of the bin. */
+  usable({ account }: Party, region: string, id: string): ModelSnapshot | null {
+    const snapshot = this.snapshots.get(id);
+    if (snapshot === undefined || snapshot.bin !== null || snapshot.owner.region !== region) return null;
+    const { owner, sharedWith } = snapshot;
+    const isPublic = sharedWith.has('all') && this.settingOf(owner).blocking !== 'block-all-sharing';
+    return owner.account === account || sharedWith.has(account) || isPublic ? snapshot : null;
+  }
+
+  visibleSnapshots(party: Party): readonly ModelSnapshot[] {
+    return [...this.snapshots.values()].filter(({ id }) => this.usable(party, party.region, id) !== null);
+  }
+
+  ownVolumes(party: Party): readonly ModelVolume[] {
+    return [...this.volumes.values()].filter(({ id }) => this.ownVolume(party, id) !== null);
+  }
+
+  ownSnapshots(party: Party): readonly ModelSnapshot[] {
+    return [...this.snapshots.values()].filter(({ id }) => this.ownSnapshot(party, id) !== null);
+  }
+
+  binned<R extends ModelVolume | ModelSnapshot>(party: Party, all: ReadonlyMap<string, R>): readonly R[] {
+    return [...all.values()].filter(({ owner, bin }) => owner === party && bin !== null);
+  }
+
+  /** Through EBS direct: what is public is read by its account only. */
+  refuseRead(party: Party, id: string): readonly string[] {
+    const snapshot = this.usable(party, party.region, id);
+    const isReadable = snapshot?.owner.account === party.account || snapshot?.sharedWith.has(party.account);
+    if (snapshot === null || isReadable !== true) return ['ResourceNotFoundException'];
+    return isUsableNow(snapshot) ? [] : ['ValidationException'];
+  }
+
+  // Making things.
+
+  refuseVolume(party: Party, originId: string | null, sizeGib: number | null): readonly string[] {
+    const origin = originId === null ? null : this.usable(party, party.region, originId);
+    if (originId !== null && origin === null) return ['InvalidSnapshot.NotFound'];
+    const size = sizeGib ?? origin?.sizeGib;
+    if (size === undefined) return ['MissingParameter'];
+    const refusals: string[] = [];
+    if (origin !== null && !isUsableNow(origin)) refusals.push('IncorrectState');
+    if (origin !== null && size < origin.sizeGib) refusals.push('InvalidParameterValue');
+    const own = this.#countedVolumes(party);
+    if (own.length >= MODEL_LIMITS.volumeCountMax) refusals.push('VolumeLimitExceeded');
+    if (gibOf(own) + size > MODEL_LIMITS.volumeGibTotalMax) refusals.push('MaxVolumeSizeExceeded');
+    return refusals;
+  }
+
+  refuseModification(party: Party, id: string, sizeGib: number, nowMs: number): readonly string[] {
+    const volume = this.ownVolume(party, id);
+    if (volume === null) return ['InvalidVolume.NotFound'];
+    const refusals: string[] = [];
+    if (volume.state !== 'available') refusals.push('IncorrectState');
+    if (sizeGib < volume.sizeGib) refusals.push('InvalidParameterValue');
+    if (sizeGib === volume.sizeGib) return refusals; // Nothing changes.
+    const recent = volume.modifiedAtMs.filter((atMs) => nowMs - atMs < DAY_MS);
+    if (recent.some((atMs) => nowMs - atMs < MODIFICATION_MS)) refusals.push('IncorrectModificationState');
+    if (recent.length >= MODEL_LIMITS.modificationCountMax) refusals.push('VolumeModificationRateExceeded');
+    const gib = gibOf(this.#countedVolumes(party)) - volume.sizeGib + sizeGib;
+    if (gib > MODEL_LIMITS.volumeGibTotalMax) refusals.push('VolumeModificationSizeLimitExceeded');
+    return refusals;
+  }
+
+  refuseSnapshot(party: Party, id: string): readonly string[] {
+    const volume = this.ownVolume(party, id);
+    if (volume === null) return ['InvalidVolume.NotFound'];
+    const refusals = this.#isSnapshotFull(party) ? ['SnapshotLimitExceeded'] : [];
+    if (volume.state !== 'available') refusals.push('IncorrectState');
+    const pending = this.ownSnapshots(party).filter((one) => one.volume === volume && one.state === 'pending');
+    if (pending.length >= MODEL_LIMITS.pendingSnapshotsPerVolumeMax) refusals.push('ConcurrentSnapshotLimitExceeded');
+    return refusals;
+  }
+
+  refuseCopy(party: Party, sourceRegion: string, id: string): readonly string[] {
+    const source = this.usable(party, sourceRegion, id);
+    if (source === null) return ['InvalidSnapshot.NotFound'];
+    const refusals = this.#isSnapshotFull(party) ? ['SnapshotLimitExceeded'] : [];
+    if (!isUsableNow(source)) refusals.push('IncorrectState');
+    const pending = this.ownSnapshots(party).filter((one) => one.volume === null && one.state === 'pending');
+    if (pending.length >= MODEL_LIMITS.pendingCopyCountMax) refusals.push('ResourceLimitExceeded');
+    return refusals;
+  }
+
+  refuseShare(party: Party, id: string, added: readonly string[]): readonly string[] {
+    const snapshot = this.ownSnapshot(party, id);
+    if (snapshot === null) return ['InvalidSnapshot.NotFound'];
+    if (added.length === 0) return [];
+    // All encrypted snapshots here are encrypted with the account's default key.
+    const isBlocked = added.includes('all') && this.settingOf(party).blocking !== 'unblocked';
+    return snapshot.encrypted || isBlocked ? ['OperationNotPermitted'] : [];
+  }
+
+  refuseTags(party: Party, ids: readonly string[], tags: ModelTags): readonly string[] {
+    const refusals: string[] = [];
+    if (Object.keys(tags).some((key) => key.startsWith('aws:'))) refusals.push('InvalidParameterValue');
+    for (const id of ids) {
+      const found = this.ownVolume(party, id) ?? this.ownSnapshot(party, id);
+      if (found === null) refusals.push(id.startsWith('vol-') ? 'InvalidVolume.NotFound' : 'InvalidSnapshot.NotFound');
+      else if (Object.keys({ ...found.tags, ...tags }).length > MODEL_LIMITS.tagCountMax) {
+        refusals.push('TagLimitExceeded');
+      }
+    }
+    return refusals;
+  }
+
+  refuseSnapshotDeletion(party: Party, id: string, nowMs: number): readonly string[] {
+    const snapshot = this.ownSnapshot(party, id);
+    if (snapshot === null) return ['InvalidSnapshot.NotFound'];
+    const { lock } = snapshot;
+    return lock !== null && lockStateAt(lock, nowMs) !== 'expired' ? ['OperationNotPermitted'] : [];
+  }
+
+  // What happens.
+
+  deleteSnapshot(snapshot: ModelSnapshot, nowMs: number): void {
+    const isWhole = snapshot.state === 'completed' || snapshot.state === 'recovering';
+    const kept = isWhole ? this.#binFor(snapshot, 'EBS_SNAPSHOT', nowMs) : null;
+    snapshot.bin = kept;
+    if (kept === null) this.snapshots.delete(snapshot.id);
+  }
+
+  deleteVolume(volume: ModelVolume, nowMs: number): void {
+    volume.bin = volume.state === 'available' ? this.#binFor(volume, 'EBS_VOLUME', nowMs) : null;
+    if (volume.bin === null) this.volumes.delete(volume.id);
+  }
+
+  #binFor({ owner, tags }: ModelVolume | ModelSnapshot, type: BinType, nowMs: number): Binned | null {
+    const keptMs = retentionMs(this.settingOf(owner).rules.values(), type, tags);
+    return keptMs === null ? null : { enteredAtMs: nowMs, leavesAtMs: nowMs + keptMs };
+  }
+
+  /** What is pending ends: well, or, where the store is `damaged`, not; in a store that is `full` it waits, unless it is lost. */
+  upload(nowMs: number, store: 'sound' | 'damaged' | 'full'): void {
+    // As it was before: a copy does not become readable for another copy on the way.
+    const there = new Set([...this.snapshots.values()].filter(({ tier }) => !isArchived(tier)));
+    for (const snapshot of this.snapshots.values()) {
+      if (snapshot.state !== 'pending') continue;
+      const isLost = snapshot.copyOf !== null && !there.has(snapshot.copyOf);
+      if (store === 'full' && !isLost) continue;
+      if (store === 'damaged' || isLost) {
+        // It protects nothing any more.
+        Object.assign(snapshot, { state: 'error', lock: null });
+        continue;
+      }
+      snapshot.state = 'completed';
+      snapshot.completedAtMs = nowMs;
+      const { lock } = snapshot;
+      if (lock !== null) snapshot.lock = { ...lock, startedAtMs: nowMs };
+    }
+    for (const volume of this.volumes.values()) {
+      if (volume.state !== 'creating' || volume.origin === null) continue;
+      const isLost = !there.has(volume.origin);
+      if (store !== 'full' || isLost) volume.state = store === 'damaged' || isLost ? 'error' : 'available';
+    }
+  }
+
+  /** What the server does by itself as time passes. */
+  tend(nowMs: number): void {
+    for (const all of [this.volumes, this.snapshots]) {
+      for (const { id, bin } of all.values()) if (bin !== null && bin.leavesAtMs <= nowMs) all.delete(id);
+    }
+    for (const snapshot of this.snapshots.values()) {
+      if (snapshot.bin !== null) continue;
+      if (snapshot.state === 'recovering') snapshot.state = 'completed';
+      if (snapshot.tier !== null) snapshot.tier = tierAfter(snapshot.tier, nowMs);
+    }
+  }
+
+  #countedVolumes(party: Party): readonly ModelVolume[] {
+    return [...this.volumes.values()].filter(({ owner }) => owner === party);
+  }
+
+  #isSnapshotFull(party: Party): boolean {
+    const own = [...this.snapshots.values()].filter(({ owner }) => owner === party);
+    return own.length >= MODEL_LIMITS.snapshotCountMax;
+  }
+}
+
+/** Whether volumes and copies can be made of it, and its blocks read. */
+export function isUsableNow({ state, tier }: ModelSnapshot): boolean {
+  return state === 'completed' && !isArchived(tier);
+}
+
+function gibOf(volumes: readonly ModelVolume[]): number {
+  return volumes.reduce((sum, { sizeGib }) => sum + sizeGib, 0);
+}
