@@ -52,8 +52,8 @@ export async function composeHost(
 ): Promise<LocalVolumeHost> {
   const { dataDirectory, s3 = null, hydration = HYDRATION_DEFAULT, clock, random, log } = options;
   const bucket = s3 === null ? null : await openS3Store({ location: s3, environment: process.env, clock, random, log });
+  const objects = scope.use(bucket ?? (await FsStore.open(join(dataDirectory, 'objects'))));
   const cache = bucket === null ? null : await openPackCache(bucket, dataDirectory, scope, options.warmBytesMax);
-  const objects = scope.use(cache ?? (await FsStore.open(join(dataDirectory, 'objects'))));
   const masterKey = await openMasterKey(options.masterKey ?? MASTER_KEY_DEFAULT, {
     dataDirectory,
     environment: process.env,
@@ -64,6 +64,7 @@ export async function composeHost(
   const pool = scope.use(new ThreadSealPool({ masterKey, clock, threadCountMax }));
   const store = await openSnapshotStore({
     objects,
+    ...(cache === null ? {} : { copies: cache }),
     indexPath: join(dataDirectory, 'index.db'),
     sizesPath: join(dataDirectory, 'sizes.db'),
     spoolDirectory: join(dataDirectory, 'spool'),
@@ -100,7 +101,7 @@ export async function composeHost(
   return host;
 }
 
-/** What is fetched ahead of need is beside the volumes. Takes over the bucket. */
+/** What is fetched ahead of need is beside the volumes. */
 async function openPackCache(
   objects: ObjectStore,
   dataDirectory: string,

@@ -183,7 +183,7 @@ export class ChunkReader implements AsyncDisposable {
   /** In memory of its own, to be handed over; null when it cannot be read. */
   async #readRun(account: AccountId, { pack, offset, length }: Run): Promise<Uint8Array | null> {
     try {
-      const bytes = await this.#store.objects.getRange(packObjectKey({ account, id: pack }), offset, length);
+      const bytes = await this.#store.copies.getRange(packObjectKey({ account, id: pack }), offset, length);
       return bytes === null || bytes.length === bytes.buffer.byteLength ? bytes : Uint8Array.from(bytes);
     } catch {
       return null; // Whoever reads it again is told.

@@ -26,6 +26,8 @@ const LOOKUP_COUNT_MAX = 8;
 
 export interface ChunkStoreOptions {
   readonly objects: ObjectStore;
+  /** Where what is read for others comes from, as quickly as can be: `objects`, by default, or copies of what is in them. What is deleted is decided by `objects` alone. */
+  readonly copies?: Pick<ObjectStore, 'getRange'>;
   /** Of the index, a file that may be deleted at any time no store has it open; ':memory:' keeps it in memory. */
   readonly indexPath: string;
   readonly masterKey: Uint8Array;
@@ -41,6 +43,8 @@ export interface ChunkStoreOptions {
  */
 export class ChunkStore implements AsyncDisposable {
   readonly objects: ObjectStore;
+  /** For readers; see ChunkStoreOptions. */
+  readonly copies: Pick<ObjectStore, 'getRange'>;
   readonly index: ChunkIndex;
   readonly random: Random;
   readonly log: Log;
@@ -58,6 +62,7 @@ export class ChunkStore implements AsyncDisposable {
 
   private constructor(options: ChunkStoreOptions, index: ChunkIndex) {
     this.objects = options.objects;
+    this.copies = options.copies ?? options.objects;
     this.random = options.random;
     this.log = options.log;
     this.masterKey = options.masterKey;
@@ -109,15 +114,19 @@ export class ChunkStore implements AsyncDisposable {
     if (below === null || (base !== null && below.at(-1)?.place.base !== null)) {
       throw new DamageError('what the delta needs is not there');
     }
-    return this.#readLinks(account, kind === 'node' ? 'node' : 'chunk', [copy, ...below]);
+    return this.#readLinks(this.objects, account, kind === 'node' ? 'node' : 'chunk', [copy, ...below]);
   }
 
   /** The records at these places, as they are. Throws LinkDamageError when a pack is missing. */
-  fetchLinks(account: AccountId, links: readonly PlacedLink[]): Promise<readonly Buffer[]> {
+  fetchLinks(
+    account: AccountId,
+    links: readonly PlacedLink[],
+    objects: Pick<ObjectStore, 'getRange'> = this.objects,
+  ): Promise<readonly Buffer[]> {
     return Promise.all(
       links.map(async ({ place }, at) => {
         const objectKey = packObjectKey({ account, id: place.pack });
-        const record = await this.objects.getRange(objectKey, place.offset, place.length);
+        const record = await objects.getRange(objectKey, place.offset, place.length);
         if (record === null) throw new LinkDamageError(at, new DamageError('the pack is missing'));
         return record;
       }),
@@ -154,7 +163,7 @@ export class ChunkStore implements AsyncDisposable {
     for (let count = 0; count < LOOKUP_COUNT_MAX; count += 1) {
       const chain = this.#chainOf(account, what, key);
       try {
-        return await this.#readLinks(account, kind, chain);
+        return await this.#readLinks(this.copies, account, kind, chain);
       } catch (error) {
         if (!(error instanceof LinkDamageError)) throw error;
         const link = present(chain[error.link], 'a link that is damaged is one of the chain');
@@ -202,9 +211,14 @@ export class ChunkStore implements AsyncDisposable {
     }
   }
 
-  async #readLinks(account: AccountId, kind: PlainKind, links: readonly PlacedLink[]): Promise<Buffer> {
+  async #readLinks(
+    objects: Pick<ObjectStore, 'getRange'>,
+    account: AccountId,
+    kind: PlainKind,
+    links: readonly PlacedLink[],
+  ): Promise<Buffer> {
     const keys = this.keysOf(account);
-    const records = await this.fetchLinks(account, links);
+    const records = await this.fetchLinks(account, links, objects);
     const chain = links.map(({ key }, at) => ({ key, record: present(records[at], 'a record of each link') }));
     if (kind === 'chunk') return unsealChain(keys, chain);
     const node = present(chain[0], 'a node is a chain of one');

@@ -12,9 +12,10 @@ const SUMS_PREFIX = 'sums/';
 /**
  * Packs of a bucket that are kept nearby, because somebody said so; everything else goes to the bucket. Packs are sealed
  * and never change, so a copy is as secret as the pack, and never stale. What a copy gives is checked; one that rotted is
- * forgotten, and the bucket is asked. The copies are used by one process at a time.
+ * forgotten, and the bucket is asked. Only readers come here: whoever decides what is deleted asks the bucket. The copies
+ * are used by one process at a time.
  */
-export class PackCache implements ObjectStore {
+export class PackCache implements Pick<ObjectStore, 'getRange'> {
   readonly #objects: ObjectStore;
   readonly #nearby: ObjectStore;
   readonly #bytesMax: number;
@@ -28,7 +29,7 @@ export class PackCache implements ObjectStore {
     this.#bytesMax = options.bytesMax;
   }
 
-  /** Takes over `objects`; `nearby` stays its owner's. */
+  /** Both stores stay their owner's, to be disposed of after this. */
   static async open(options: PackCacheOptions): Promise<PackCache> {
     const cache = new PackCache(options);
     for await (const { key } of options.nearby.list(SUMS_PREFIX)) {
@@ -70,14 +71,7 @@ export class PackCache implements ObjectStore {
     await this.#nearby.delete(pack);
   }
 
-  async put(key: string, parts: readonly Uint8Array[], options?: { readonly ifAbsent?: boolean }): Promise<void> {
-    await this.#objects.put(key, parts, options);
-  }
-
-  async get(key: string): Promise<Buffer | null> {
-    return await this.#objects.get(key);
-  }
-
+  /** As ObjectStore's; of the copy, where there is one. */
   async getRange(key: string, offset: number, length: number): Promise<Buffer | null> {
     const sums = this.#sums.get(key);
     if (sums !== undefined) {
@@ -86,24 +80,6 @@ export class PackCache implements ObjectStore {
       await this.drop(key);
     }
     return await this.#objects.getRange(key, offset, length);
-  }
-
-  list(prefix: string): AsyncIterable<{ readonly key: string; readonly sizeBytes: number }> {
-    return this.#objects.list(prefix);
-  }
-
-  async delete(key: string): Promise<void> {
-    if (this.has(key)) await this.drop(key);
-    await this.#objects.delete(key);
-  }
-
-  async settled(): Promise<void> {
-    await this.#objects.settled?.();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.allSettled(this.#keeping.values());
-    await this.#objects[Symbol.asyncDispose]();
   }
 
   async #fetch(pack: string): Promise<void> {

@@ -117,6 +117,7 @@ export function openTestStore(
     readonly sizesPath?: string;
     readonly seed?: number;
     readonly pool?: SealPool;
+    readonly copies?: Pick<ObjectStore, 'getRange'>;
   } = {},
 ): Promise<SnapshotStore> {
   const random = new SeededRandom(options.seed ?? (seed += 1));
@@ -128,6 +129,7 @@ export function openTestStore(
     log: silentLog,
     clock: new VirtualClock(),
     ...(options.sizesPath === undefined ? {} : { sizesPath: options.sizesPath }),
+    ...(options.copies === undefined ? {} : { copies: options.copies }),
     pool: options.pool ?? new InlineSealPool({ masterKey: TEST_MASTER_KEY, random }),
   });
 }

@@ -69,7 +69,7 @@ class Setting implements AsyncDisposable {
     };
     const cache = await PackCache.open({ objects: parts.bucket, nearby: parts.nearby, bytesMax });
     const indexPath = join(parts.directory, '..', 'index.db');
-    const store = await openTestStore(cache, lasting === null ? {} : { indexPath });
+    const store = await openTestStore(parts.bucket, { copies: cache, ...(lasting === null ? {} : { indexPath }) });
     const warm = await WarmSnapshots.open({ directory: parts.directory, store, cache, log: silentLog });
     return new Setting(parts, { cache, store, warm });
   }
@@ -157,6 +157,14 @@ test('a copy that rotted is not believed, and is fetched again', async () => {
   assert.equal(await setting.untilWarm(one), null);
 });
 
+test('what a bucket has lost is read from the copies while they are kept', async () => {
+  await using setting = await Setting.make();
+  await setting.write(one, SOME);
+  await setting.untilWarm(one);
+  for (const key of await objectKeys(setting.bucket)) if (key.startsWith(PACK_PREFIX)) await setting.bucket.delete(key);
+  assert.deepEqual((await setting.read(one, SOME.length)).numbers, SOME);
+});
+
 test('a snapshot that does not fit, that is damaged, or that there is not, is not warm', async () => {
   await using small = await Setting.make(null, 100);
   await small.write(one, SOME);
@@ -192,7 +200,9 @@ test('what a collection moved is fetched again', async () => {
   );
   setting.warm.refresh();
   assert.equal(await setting.untilWarm(two), null);
-  assert.ok([...setting.cache.packs()].every((pack) => left.includes(pack)));
+  const isGone = (): boolean => [...setting.cache.packs()].every((pack) => left.includes(pack));
+  for (let round = 0; round < 1000 && !isGone(); round += 1) await sleep(2);
+  assert.ok(isGone(), 'what lies in no pack any more is not kept');
   assert.deepEqual(await setting.read(two, 2), { numbers: [1, 2], reads: 0 });
 });
 

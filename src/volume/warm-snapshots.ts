@@ -1,4 +1,4 @@
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, readFile, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { writeFileAtomic } from '#base/atomic-file.ts';
@@ -12,9 +12,10 @@ import { parseSnapshotId, type SnapshotId } from '#domain/ids.ts';
 import type { HeldSnapshot, SnapshotStore } from '#snapshot/snapshot-store.ts';
 
 import type { WarmStatus } from './host.ts';
+import { FREE_BYTES_MIN } from './hydration.ts';
 
 /** Packs that are fetched at once for one snapshot: each is a wait, and 16 MiB of memory. */
-const FETCHES_MAX = 3;
+const FETCHES_MAX = 2;
 /** Snapshots that are made warm at once. */
 const WARMINGS_MAX = 2;
 const PAGE_CHUNKS = 256;
@@ -179,10 +180,20 @@ export class WarmSnapshots implements AsyncDisposable {
       await using fetches = new TaskGroup({ limit: FETCHES_MAX });
       for (const pack of missing) {
         throwIfAborted(signal);
+        await this.#checkRoom();
         await fetches.add(async () => await cache.keep(pack));
       }
       await fetches.drain();
     }
+  }
+
+  /** What is kept leaves to those who write what hydration leaves. */
+  async #checkRoom(): Promise<void> {
+    const { bavail, bsize } = await statfs(this.#directory);
+    const freeBytes = bavail * bsize;
+    if (freeBytes >= FREE_BYTES_MIN) return;
+    const left = Math.floor(freeBytes / 1024 ** 2);
+    throw new StoreError('no-space', `the disk has ${left} MiB left, which are for those who write`);
   }
 
   /** Reads every chunk behind all others: what is damaged is known now, and what the system has in memory is warm, too. */
