@@ -214,6 +214,37 @@ test('s3: what is deleted does not come back by an attempt that got no answer', 
   assert.equal(await store.get('snapshots/s'), null);
 });
 
+test('s3: what is put again after it was deleted is not deleted by an attempt that got no answer', async (t) => {
+  const fake = await started(t);
+  const sleep = async (ms: number, signal?: AbortSignal): Promise<void> =>
+    await systemClock.sleep(ms === DOUBT_MS ? 600 : ms, signal);
+  await using store = await openS3Store({
+    location: fake.location(),
+    environment: fake.environment(),
+    clock: { ...systemClock, sleep },
+    random: new SeededRandom(1),
+    log: silentLog,
+    stallMs: 5_000,
+    giveUpMs: 150,
+  });
+  const late: S3Fault = { kind: 'done-later', ms: 300 };
+  const putAgain = async (): Promise<void> => {
+    fake.fault = () => null;
+    await store.put('snapshots/s', [Buffer.from('again')], { ifAbsent: true });
+    await systemClock.sleep(500);
+    assert.equal(String(await store.get('snapshots/s')), 'again');
+  };
+  await store.put('snapshots/s', [Buffer.from('m')], { ifAbsent: true });
+  fake.fault = once(late, ({ method }) => method === 'DELETE');
+  await store.delete('snapshots/s');
+  await putAgain();
+
+  fake.fault = ({ method }) => (method === 'DELETE' ? late : null);
+  await assert.rejects(store.delete('snapshots/s'), ObjectStoreError);
+  fake.objects.delete('snapshots/s'); // One of them was done.
+  await putAgain();
+});
+
 test('s3: attempts end when another takes the store over between them', async (t) => {
   const fake = await started(t);
   await using first = await open(fake);

@@ -40,7 +40,8 @@ export interface S3StoreOptions {
  * holds the same bytes. When it is given up, it does not fail before DOUBT_MS have passed, in which whatever was on its way
  * has arrived, and the object is looked for once more: a manifest that came after its put had failed would name records that a
  * collection has deleted meanwhile, or would come back after its snapshot was deleted. For the same reason what was put in
- * more than one attempt is deleted only once none of them can come any more.
+ * more than one attempt is deleted only once none of them can come any more, and what was deleted in more than one is put again
+ * only then: the manifest of a snapshot that comes back from the archive has a name that was deleted.
  */
 export class S3Store implements ObjectStore {
   readonly #client: S3Client;
@@ -48,7 +49,7 @@ export class S3Store implements ObjectStore {
   readonly #conditionalPut: boolean;
   readonly #owner: S3Owner | null;
   readonly #lock = new KeyLock();
-  /** Of objects whose put took more than one attempt, one of which may be done yet: when none can any more. */
+  /** Of objects whose put or deletion took more than one attempt, one of which may be done yet: when none can any more. */
   readonly #doubts = new Map<string, Promise<void>>();
   readonly #settled: Promise<void>;
 
@@ -65,6 +66,8 @@ export class S3Store implements ObjectStore {
 
   async put(key: string, parts: readonly Uint8Array[], options: { readonly ifAbsent?: boolean } = {}): Promise<void> {
     assert(isObjectKey(key), 'an object key is well-formed');
+    // Or an attempt at its deletion that got no answer takes it away.
+    await this.#doubts.get(key);
     try {
       if (options.ifAbsent !== true) await this.#put(key, parts, false);
       else if (this.#conditionalPut) await this.#put(key, parts, true);
@@ -131,13 +134,19 @@ export class S3Store implements ObjectStore {
     const allowed = this.#allowed(`delete ${key}`);
     // Or an attempt that got no answer brings it back.
     await this.#doubts.get(key);
-    await this.#client.request({
-      allowed,
-      doing: `delete ${key}`,
-      method: 'DELETE',
-      key: this.#prefix + key,
-      accept: (answer) => answer.status === 204 || answer.status === 200 || isAbsent(answer),
-    });
+    try {
+      const { inDoubt } = await this.#client.request({
+        allowed,
+        doing: `delete ${key}`,
+        method: 'DELETE',
+        key: this.#prefix + key,
+        accept: (answer) => answer.status === 204 || answer.status === 200 || isAbsent(answer),
+      });
+      if (inDoubt) this.#doubt(key);
+    } catch (error) {
+      if (error instanceof S3RequestError && error.inDoubt) this.#doubt(key);
+      throw error;
+    }
   }
 
   settled(): Promise<void> {
