@@ -57,12 +57,13 @@ export class Play {
     return [this.chance(5) ? this.pick(this.parties) : one.owner, one.id];
   }
 
-  /** The same, and mostly it is another account that asks, in the same region. */
+  /** The same, and mostly of one that is shared, and of which another account in the region asks. */
   aForeignSnapshot(isPreferred: (one: ModelSnapshot) => boolean): readonly [Party, string] {
-    const [owner, id] = this.aSnapshot(isPreferred);
-    const near = this.parties.filter(({ region }) => region === owner.region);
-    const shared = this.model.snapshots.get(id)?.sharedWith.size ?? 0;
-    return [this.chance(shared > 0 ? 1 : 4) ? this.pick(near) : owner, id];
+    const isShared = this.chance(2);
+    const [owner, id] = this.aSnapshot((one) => isPreferred(one) && (!isShared || one.sharedWith.size > 0));
+    const others = this.parties.filter(({ account, region }) => region === owner.region && account !== owner.account);
+    const isForeign = (this.model.snapshots.get(id)?.sharedWith.size ?? 0) > 0 ? !this.chance(4) : this.chance(5);
+    return [isForeign ? this.pick(others) : owner, id];
   }
 
   aVolume(): readonly [Party, string] {
@@ -90,7 +91,7 @@ export class Play {
   tags(): ModelTags {
     return Object.fromEntries(
       KEYS.filter(() => this.chance(4))
-        .slice(0, 3)
+        .slice(0, 2)
         .map((key) => [key, this.pick(VALUES)]),
     );
   }

@@ -26,6 +26,7 @@ const WEIGHTED: readonly (readonly [number, Step])[] = [
   [6, steps.createSnapshot],
   [3, steps.copySnapshot],
   [8, steps.deleteSnapshot],
+  [1, steps.dryRun],
   [4, steps.shareSnapshot],
   [1, steps.blockPublicAccess],
   [1, steps.encryptByDefault],

@@ -128,6 +128,25 @@ export async function deleteSnapshot(play: Play): Promise<void> {
   if (done !== null && snapshot !== null) play.model.deleteSnapshot(snapshot, play.nowMs);
 }
 
+/** Only asks whether it could. AWS says what it looks at before: no more than who may do it; so a refusal is right, too. */
+export async function dryRun(play: Play): Promise<void> {
+  const [party, id] = play.aSnapshot(() => true);
+  const input = { SnapshotId: id, DryRun: true };
+  const isThere = play.model.ownSnapshot(party, id) !== null;
+  const locked = play.model.refuseSnapshotDeletion(party, id, play.nowMs);
+  const refusals = isThere ? ['DryRunOperation', ...locked, 'IncorrectState'] : ['InvalidSnapshot.NotFound'];
+  const lock = { ...input, LockMode: 'governance', LockDuration: 1 };
+  const calls: readonly (readonly [string, () => Promise<unknown>])[] = [
+    ['DeleteSnapshot', () => play.scene.ec2('DeleteSnapshot', input, party)],
+    ['LockSnapshot', () => play.scene.ec2('LockSnapshot', lock, party)],
+    ['UnlockSnapshot', () => play.scene.ec2('UnlockSnapshot', input, party)],
+    ['ModifySnapshotTier', () => play.scene.ec2('ModifySnapshotTier', input, party)],
+    ['RestoreSnapshotTier', () => play.scene.ec2('RestoreSnapshotTier', { ...input, PermanentRestore: true }, party)],
+  ];
+  const [operation, call] = play.pick(calls);
+  await play.expect(`${operation} DryRun`, refusals, call);
+}
+
 export async function shareSnapshot(play: Play): Promise<void> {
   const [party, id] = play.aSnapshot(({ encrypted }) => !encrypted);
   const snapshot = play.model.ownSnapshot(party, id);

@@ -63,14 +63,15 @@ export interface Setting {
   readonly rules: Map<string, ModelRule>;
 }
 
+/** Small ones, so that they are reached. */
 export const MODEL_LIMITS = {
-  volumeCountMax: 6,
-  volumeGibTotalMax: 40,
-  snapshotCountMax: 12,
-  pendingCopyCountMax: 3,
-  pendingSnapshotsPerVolumeMax: 3,
-  modificationCountMax: 2,
-  tagCountMax: 3,
+  volumeCountMax: 3,
+  volumeGibTotalMax: 24,
+  snapshotCountMax: 4,
+  pendingCopyCountMax: 1,
+  pendingSnapshotsPerVolumeMax: 2,
+  modificationCountMax: 1,
+  tagCountMax: 2,
 } as const;
 
 const MODIFICATION_MS = 11_000;
