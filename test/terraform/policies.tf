@@ -41,3 +41,33 @@ resource "aws_dlm_lifecycle_policy" "following" {
     }
   }
 }
+
+resource "aws_dlm_lifecycle_policy" "shared" {
+  description        = "what others share"
+  execution_role_arn = "arn:aws:iam::${data.aws_caller_identity.me.account_id}:role/dlm"
+  state              = "ENABLED"
+  policy_details {
+    policy_type = "EVENT_BASED_POLICY"
+    action {
+      name = "copy"
+      cross_region_copy {
+        target = "us-west-2"
+        encryption_configuration {
+          encrypted = false
+        }
+        retain_rule {
+          interval      = var.changed ? 20 : 15
+          interval_unit = "DAYS"
+        }
+      }
+    }
+    event_source {
+      type = "MANAGED_CWE"
+      parameters {
+        description_regex = "^.*Created for policy: policy-1234567890abcdef0.*$"
+        event_type        = "shareSnapshot"
+        snapshot_owner    = [var.other_account]
+      }
+    }
+  }
+}
