@@ -196,3 +196,27 @@ test('an archive of which the store keeps something else than what was put is no
     (error) => error instanceof StoreError && error.kind === 'snapshot-not-found',
   );
 });
+
+test('a snapshot moves only when no deletion of a killed process can come any more', async () => {
+  class UnsettledStore extends MemoryStore {
+    calm: Promise<void> = Promise.resolve();
+
+    settled(): Promise<void> {
+      return this.calm;
+    }
+  }
+  const objects = new UnsettledStore();
+  await using store = await open(objects);
+  await write(store, first);
+  const calm = Promise.withResolvers<void>();
+  objects.calm = calm.promise;
+  const archived = store.archive(first, quiet);
+  const abort = new AbortController();
+  const aborted = store.unarchive(second, { ...quiet, signal: abort.signal });
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  assert.deepEqual(await keysUnder(objects, 'archive/'), []);
+  abort.abort(new StoreError('aborted', 'enough'));
+  await assert.rejects(aborted, (error) => error instanceof StoreError && error.kind === 'aborted');
+  calm.resolve();
+  assert.ok((await archived) > 0);
+});

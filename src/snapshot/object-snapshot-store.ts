@@ -141,6 +141,7 @@ class ObjectSnapshotStore implements SnapshotStore {
   async archive(snapshot: SnapshotId, { signal, onProgress }: JobOptions): Promise<number> {
     return await this.#run(signal, (either) =>
       this.#lock.run(`archive ${snapshot}`, async () => {
+        await this.#untilSettled(either);
         const there = await readArchive(this.#chunks, snapshot);
         if (there !== null) return storedBytes(there);
         using held = await this.hold(snapshot);
@@ -152,6 +153,7 @@ class ObjectSnapshotStore implements SnapshotStore {
 
   async unarchive(snapshot: SnapshotId, { signal, onProgress }: JobOptions): Promise<Manifest> {
     return await this.#lock.run(`archive ${snapshot}`, async () => {
+      await this.#untilSettled(signal);
       const there = await this.#manifests.read(snapshot);
       if (there !== null) return there;
       const archive = await readArchive(this.#chunks, snapshot);
@@ -309,9 +311,14 @@ class ObjectSnapshotStore implements SnapshotStore {
   /** Nothing of a process that was killed is on its way any more. */
   async #settle(signal: AbortSignal): Promise<void> {
     if (this.#isSettled) return;
-    await unlessAborted(signal, async () => await this.#chunks.objects.settled?.());
+    await this.#untilSettled(signal);
     await this.#manifests.forgetAbsent();
     this.#isSettled = true;
+  }
+
+  /** What comes under a name that was deleted could go by a deletion that a killed process had asked for. */
+  async #untilSettled(signal: AbortSignal): Promise<void> {
+    await unlessAborted(signal, async () => await this.#chunks.objects.settled?.());
   }
 
   /** Behind what was asked for, so that sizes are at hand when they are. */
