@@ -2,47 +2,29 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SeededRandom } from '#base/random.ts';
 import { VirtualClock } from '#base/virtual-clock.ts';
-import { cutIdOf, newSnapshotId, newVolumeId, regionName, type AccountId, type Lineage } from '#domain/ids.ts';
-import { NO_SNAPSHOT_DETAILS, type Snapshot } from '#domain/snapshot.ts';
+import { newSnapshotId, newVolumeId, regionName, type AccountId } from '#domain/ids.ts';
+import type { Snapshot } from '#domain/snapshot.ts';
 import { KyselyStore } from './kysely-store.ts';
 import type { SnapshotSearch } from './meta-store.ts';
+import { snapshotRecord } from './snapshot.fixture.ts';
 
 const COUNT = 10_000;
 const random = new SeededRandom(11);
 const scope = { account: '123456789012' as AccountId, region: regionName('us-east-1') };
 
 function snapshot(index: number): Snapshot {
-  const id = newSnapshotId(random);
-  const volume = newVolumeId(random);
-  return {
-    ...scope,
-    id,
-    face: 'ec2',
-    name: null,
-    volume,
-    volumeName: null,
-    volumeSizeGib: 8,
-    state: index % 1000 === 0 ? 'pending' : 'completed',
-    stateMessage: null,
-    progressPercent: 0,
-    description: `number ${index}`,
-    startedAtMs: index,
-    completedAtMs: null,
-    cut: cutIdOf(id),
-    epoch: 1,
-    parent: null,
-    fullBytes: null,
-    changedBytes: null,
-    storedBytes: null,
-    direct: false,
-    sealed: true,
-    released: index % 1000 !== 0,
-    timeoutMinutes: null,
-    touchedAtMs: null,
-    lineage: volume as string as Lineage,
-    ...NO_SNAPSHOT_DETAILS,
-    tags: { index: String(index) },
-  };
+  const isPending = index % 1000 === 0;
+  return snapshotRecord(
+    scope,
+    { id: newSnapshotId(random), volume: newVolumeId(random) },
+    {
+      state: isPending ? 'pending' : 'completed',
+      description: `number ${index}`,
+      startedAtMs: index,
+      released: !isPending,
+      tags: { index: String(index) },
+    },
+  );
 }
 
 test('ten thousand snapshots are listed in pages, found by id, and their work found without looking at all', async () => {

@@ -2,18 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SeededRandom } from '#base/random.ts';
 import { VirtualClock } from '#base/virtual-clock.ts';
-import {
-  type AccountId,
-  cutIdOf,
-  type Lineage,
-  newSnapshotId,
-  newVolumeId,
-  regionName,
-  type VolumeId,
-} from '#domain/ids.ts';
-import { NO_SNAPSHOT_DETAILS, type Snapshot, type SnapshotState } from '#domain/snapshot.ts';
+import { type AccountId, newSnapshotId, newVolumeId, regionName, type VolumeId } from '#domain/ids.ts';
+import type { Snapshot, SnapshotState } from '#domain/snapshot.ts';
 import { KyselyStore } from './kysely-store.ts';
 import type { SnapshotSearch } from './meta-store.ts';
+import { snapshotRecord } from './snapshot.fixture.ts';
 
 const owner = { account: '111111111111' as AccountId, region: regionName('us-east-1') };
 const other = { account: '222222222222' as AccountId, region: regionName('us-east-1') };
@@ -22,37 +15,9 @@ const random = new SeededRandom(21);
 const volumes: readonly VolumeId[] = Array.from({ length: 3 }, () => newVolumeId(random));
 
 function randomSnapshot(): Snapshot {
-  const id = newSnapshotId(random);
   const volume = volumes[random.below(3)] as VolumeId;
-  return {
-    ...([owner, owner, other, abroad][random.below(4)] ?? owner),
-    id,
-    face: 'ec2',
-    name: null,
-    volume,
-    volumeName: null,
-    volumeSizeGib: 8,
-    state: randomState(),
-    stateMessage: null,
-    progressPercent: 0,
-    description: '',
-    startedAtMs: 0,
-    completedAtMs: null,
-    cut: cutIdOf(id),
-    epoch: 1,
-    parent: null,
-    fullBytes: null,
-    changedBytes: null,
-    storedBytes: null,
-    direct: false,
-    sealed: true,
-    released: true,
-    timeoutMinutes: null,
-    touchedAtMs: null,
-    lineage: volume as string as Lineage,
-    ...NO_SNAPSHOT_DETAILS,
-    ...changing(),
-  };
+  const scope = [owner, owner, other, abroad][random.below(4)] ?? owner;
+  return snapshotRecord(scope, { id: newSnapshotId(random), volume }, { state: randomState(), ...changing() });
 }
 
 function randomState(): SnapshotState {

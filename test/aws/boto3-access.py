@@ -135,3 +135,4 @@ iam.delete_role_policy(RoleName="nightly", PolicyName="p")
 iam.delete_role(RoleName="nightly")
 assert code_of(as_role.describe_volumes) == "AuthFailure"
 step("what is deleted is over at once")
+print("ok: all of it")

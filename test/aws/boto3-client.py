@@ -78,3 +78,4 @@ fact(error.response["ResponseMetadata"]["HTTPStatusCode"] == 412, "with status 4
 error = refused(ec2.delete_snapshot, SnapshotId="snap-1a2b3c4d")
 fact(error.response["Error"]["Code"] == "InvalidSnapshot.NotFound", "an unknown snapshot is InvalidSnapshot.NotFound")
 fact(sts.get_caller_identity()["Account"] == snapshot["OwnerId"], "the caller owns the snapshot")
+print("ok: all of it")

@@ -12,9 +12,10 @@ import { parseArgs } from 'node:util';
 import { present } from '#base/assert.ts';
 import { systemClock } from '#base/clock.ts';
 import { systemRandom } from '#base/random.ts';
-import { cutIdOf, type Lineage, newSnapshotId, regionName, type AccountId, type VolumeId } from '#domain/ids.ts';
-import { NO_SNAPSHOT_DETAILS, type Snapshot } from '#domain/snapshot.ts';
+import { newSnapshotId, regionName, type AccountId, type VolumeId } from '#domain/ids.ts';
+import type { Snapshot } from '#domain/snapshot.ts';
 import { KyselyStore } from '#meta/kysely-store.ts';
+import { snapshotRecord } from '#meta/snapshot.fixture.ts';
 import { run } from '../run.ts';
 import { RunningServer } from '../running-server.ts';
 import { call, type NextRequest, rate, type Target } from './api-figures.ts';
@@ -110,38 +111,21 @@ async function fill(
 }
 
 function record(account: AccountId, volume: VolumeId, index: number): Snapshot {
-  const id = newSnapshotId(systemRandom);
   const startedAtMs = systemClock.nowMs() - 86_400_000 + index;
-  return {
-    account,
-    region: regionName('us-east-1'),
-    id,
-    face: 'ec2',
-    name: null,
-    volume,
-    volumeName: null,
-    volumeSizeGib: 1,
-    state: 'completed',
-    stateMessage: null,
-    progressPercent: 100,
-    description: `number ${index}`,
-    startedAtMs,
-    completedAtMs: startedAtMs + 1000,
-    cut: cutIdOf(id),
-    epoch: 1,
-    parent: null,
-    fullBytes: 0,
-    changedBytes: 0,
-    storedBytes: 0,
-    direct: false,
-    sealed: true,
-    released: true,
-    timeoutMinutes: null,
-    touchedAtMs: null,
-    lineage: volume as string as Lineage,
-    ...NO_SNAPSHOT_DETAILS,
-    tags: { group: String(Math.floor(index / 10)) },
-  };
+  return snapshotRecord(
+    { account, region: regionName('us-east-1') },
+    { id: newSnapshotId(systemRandom), volume },
+    {
+      volumeSizeGib: 1,
+      description: `number ${index}`,
+      startedAtMs,
+      completedAtMs: startedAtMs + 1000,
+      fullBytes: 0,
+      changedBytes: 0,
+      storedBytes: 0,
+      tags: { group: String(Math.floor(index / 10)) },
+    },
+  );
 }
 
 async function startMoto(count: number): Promise<{ target: Target; stop: () => void } | null> {

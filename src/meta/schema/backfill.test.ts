@@ -5,10 +5,11 @@ import { Kysely } from 'kysely';
 import { SeededRandom } from '#base/random.ts';
 import { scratchDirectory } from '#base/scratch-directory.fixture.ts';
 import { VirtualClock } from '#base/virtual-clock.ts';
-import { type AccountId, cutIdOf, type Lineage, newSnapshotId, newVolumeId, regionName } from '#domain/ids.ts';
-import { NO_SNAPSHOT_DETAILS, type Snapshot } from '#domain/snapshot.ts';
+import { type AccountId, type Lineage, newSnapshotId, newVolumeId, regionName } from '#domain/ids.ts';
+import type { Snapshot } from '#domain/snapshot.ts';
 import { NO_VOLUME_DETAILS, type Volume, type VolumeState } from '#domain/volume.ts';
 import { KyselyStore } from '#meta/kysely-store.ts';
+import { snapshotRecord } from '#meta/snapshot.fixture.ts';
 import { snapshotTable } from '#meta/snapshot-table.ts';
 import { openExclusive, sqliteDialect } from '#meta/sqlite.ts';
 import { volumeTable } from '#meta/volume-table.ts';
@@ -43,38 +44,8 @@ function volume(state: VolumeState, sizeGib: number, draft = false): Volume {
 }
 
 function snapshot(state: Snapshot['state'], sharedWith: Snapshot['sharedWith']): Snapshot {
-  const id = newSnapshotId(random);
-  const of = newVolumeId(random);
-  return {
-    ...scope,
-    id,
-    face: 'ec2',
-    name: null,
-    volume: of,
-    volumeName: null,
-    volumeSizeGib: 8,
-    state,
-    stateMessage: null,
-    progressPercent: 0,
-    description: '',
-    startedAtMs: 0,
-    completedAtMs: null,
-    cut: cutIdOf(id),
-    epoch: 1,
-    parent: null,
-    fullBytes: null,
-    changedBytes: null,
-    storedBytes: null,
-    direct: false,
-    sealed: true,
-    released: true,
-    timeoutMinutes: null,
-    touchedAtMs: null,
-    lineage: of as string as Lineage,
-    ...NO_SNAPSHOT_DETAILS,
-    sharedWith,
-    tags: { of: 'before' },
-  };
+  const ids = { id: newSnapshotId(random), volume: newVolumeId(random) };
+  return snapshotRecord(scope, ids, { state, sharedWith, tags: { of: 'before' } });
 }
 
 test('what was there before there were searches and tallies is found and counted', async () => {
