@@ -28,7 +28,7 @@ const CHUNKS_PER_SHARE = (512 * 1024 ** 3) / CHUNK_BYTES;
  */
 export class BlockMarks {
   readonly #pages: (Uint32Array<ArrayBuffer> | null)[];
-  readonly #bytesMax: number;
+  #bytesMax: number;
   /** Of the pages, and of what the tables of cuts keep. */
   #bytes = 0;
 
@@ -36,13 +36,14 @@ export class BlockMarks {
     this.#pages = Array.from<Uint32Array<ArrayBuffer> | null>({ length: Math.ceil(chunkCount / PAGE_CHUNKS) }).fill(
       null,
     );
-    this.#bytesMax = BYTES_MIN * (1 + Math.floor(chunkCount / CHUNKS_PER_SHARE));
+    this.#bytesMax = bytesMaxOf(chunkCount);
   }
 
   /** The volume has so many chunks from now on: more than before. */
   grow(chunkCount: number): void {
     const pageCount = Math.ceil(chunkCount / PAGE_CHUNKS);
     while (this.#pages.length < pageCount) this.#pages.push(null);
+    this.#bytesMax = bytesMaxOf(chunkCount);
   }
 
   /** The chunk came into a slot in this epoch, as it was in the entry of `before`; what is written from now on is marked. */
@@ -111,6 +112,10 @@ export class BlockMarks {
     this.#pages[pageIndex] = page;
     return page;
   }
+}
+
+function bytesMaxOf(chunkCount: number): number {
+  return BYTES_MIN * (1 + Math.floor(chunkCount / CHUNKS_PER_SHARE));
 }
 
 const taken = new Uint32Array(MARK_WORDS);

@@ -70,10 +70,12 @@ export class OriginChunks {
 
   /** Afterwards it is known whether the chunk is there, and what its neighbours are. Rejects with DeviceError. */
   async learn(index: number): Promise<void> {
-    if (this.#presence?.at(index) !== 'unknown') return;
+    const presence = this.#presence;
+    if (presence?.at(index) !== 'unknown') return;
     try {
-      await this.#presence.load(index);
+      await presence.load(index);
     } catch (error) {
+      if (this.#presence !== presence) return; // It was let go meanwhile, and may be gone: nothing is there.
       throw new DeviceError('EIO', `list the origin around chunk ${index}`, { cause: error });
     }
   }
