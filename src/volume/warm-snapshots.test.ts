@@ -19,15 +19,19 @@ import type { SnapshotStore } from '#snapshot/snapshot-store.ts';
 import { WarmSnapshots } from './warm-snapshots.ts';
 
 const content = new ContentFile(40);
+const scratch = scratchDirectory('warm');
+let settingCount = 0;
 const [one, two] = [snapshotId(1), snapshotId(2)];
 const never = new AbortController().signal;
 
 /** A bucket that counts what is read of its packs. */
 class Bucket extends MemoryStore {
   packReads = 0;
+  isAway = false;
 
   override async get(key: string): Promise<Buffer | null> {
     if (key.startsWith(PACK_PREFIX)) this.packReads += 1;
+    if (this.isAway) throw new Error('the bucket is away');
     return await super.get(key);
   }
 
@@ -65,7 +69,7 @@ class Setting implements AsyncDisposable {
     const parts = lasting ?? {
       bucket: new Bucket(),
       nearby: new MemoryStore(),
-      directory: join(scratchDirectory('warm'), 'snapshots'),
+      directory: join(scratch, String((settingCount += 1)), 'snapshots'),
     };
     const cache = await PackCache.open({ objects: parts.bucket, nearby: parts.nearby, bytesMax });
     const indexPath = join(parts.directory, '..', 'index.db');
@@ -204,6 +208,40 @@ test('what a collection moved is fetched again', async () => {
   for (let round = 0; round < 1000 && !isGone(); round += 1) await sleep(2);
   assert.ok(isGone(), 'what lies in no pack any more is not kept');
   assert.deepEqual(await setting.read(two, 2), { numbers: [1, 2], reads: 0 });
+});
+
+test('what could not be looked through after a collection stays warm meanwhile, and is looked through later', async () => {
+  await using setting = await Setting.make();
+  await setting.write(one, SOME);
+  await setting.write(two, [1, 2]);
+  await setting.untilWarm(two);
+  await setting.store.deleteManifest(one);
+  await setting.store.collect({ extraRoots: () => [], signal: never });
+  setting.bucket.isAway = true;
+  setting.warm.refresh();
+  await sleep(50);
+  setting.bucket.isAway = false;
+  const reads = async (): Promise<number> => (await setting.read(two, 2)).reads;
+  for (let round = 0; round < 500 && (await reads()) > 0; round += 1) {
+    await setting.warm.warm(two);
+    await sleep(2);
+  }
+  assert.equal(await reads(), 0);
+});
+
+test('what was cut short goes on from what was fetched', async () => {
+  const setting = await Setting.make();
+  await setting.write(one, SOME);
+  await setting[Symbol.asyncDispose]();
+  for (let turns = 0; turns < 8; turns += 1) {
+    const cut = await Setting.make(setting);
+    await cut.warm.warm(one);
+    for (let turn = 0; turn < 3 * turns; turn += 1) await sleep(1);
+    await cut[Symbol.asyncDispose]();
+  }
+  await using last = await Setting.make(setting);
+  assert.equal(await last.untilWarm(one), null);
+  assert.deepEqual(await last.read(one, SOME.length), { numbers: SOME, reads: 0 });
 });
 
 test('one that need not be warm any more while it is made so leaves nothing', async () => {

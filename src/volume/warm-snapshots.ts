@@ -80,8 +80,12 @@ export class WarmSnapshots implements AsyncDisposable {
     const warmed = this.#warmed.get(snapshot);
     const isWarm =
       warmed !== undefined && warmed.isWhole && warmed.packs.every((pack) => this.#cache?.has(pack) ?? true);
-    if (isWarm) return { isWarm: true, trouble: null };
     const trouble = this.#troubles.get(snapshot) ?? null;
+    if (isWarm) {
+      // It is there as it was. Whether a collection moved something could not be said the last time.
+      if (trouble !== null) this.#begin(snapshot);
+      return { isWarm: true, trouble: null };
+    }
     if (!this.#warming.has(snapshot)) {
       if ((await this.#store.read(snapshot)) === null) throw snapshotNotFound(snapshot);
       this.#begin(snapshot);
