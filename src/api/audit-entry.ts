@@ -18,13 +18,25 @@ export function auditEntry(dispatched: Dispatched, arrival: Arrival, durationMs:
     service,
     operation: operation?.slice(0, 128) ?? null,
     region,
-    resources: note?.verdict?.resources ?? [],
+    resources: namesOf(note?.verdict?.resources ?? []),
     decision: decisionOf(dispatched),
     errorCode: answer.code,
     status: answer.reply.status,
     durationMs: Math.round(durationMs * 1000) / 1000,
     parameters: parametersOf(service, operation, note?.input ?? null),
   };
+}
+
+/** As much as says what was meant: who sends long requests must not drive the log out of its files. */
+const RESOURCES_MAX = 50;
+const RESOURCE_CHARACTERS_MAX = 256;
+
+function namesOf(resources: readonly string[]): readonly string[] {
+  const named = resources
+    .slice(0, RESOURCES_MAX)
+    .map((arn) => (arn.length > RESOURCE_CHARACTERS_MAX ? `${arn.slice(0, RESOURCE_CHARACTERS_MAX)}…` : arn));
+  const more = resources.length - named.length;
+  return more === 0 ? named : [...named, `and ${more} more`];
 }
 
 /** What a handler refused itself, as KMS does by a key's policy, is a denial, too. */

@@ -1,4 +1,5 @@
 import { assert } from '#base/assert.ts';
+import { Turns } from '#base/turns.ts';
 import type { Scope } from '#domain/volume.ts';
 import type { Page, Row } from '#meta/meta-store.ts';
 import { makePageToken, readPageToken } from './page-token.ts';
@@ -27,12 +28,14 @@ export async function readPage<R>(
   assert(request.countMax >= 1, 'a page has room for something');
   const records: R[] = [];
   let after = readPageToken(ports, scope, list, request.after);
+  const turns = new Turns(ports.clock);
   for (let round = 0; ; round += 1) {
     // One more than is asked for tells whether there is a next page. What is searched in vain takes longer strides.
     const wanted = request.countMax - records.length + 1;
     const countMax = Math.min(BATCH_ROWS, request.match === undefined ? wanted : wanted * 2 ** Math.min(round, 16));
     const rows = await read({ after, countMax });
     for (const { sequence, record } of rows) {
+      if (request.match !== undefined && turns.isOver) await turns.give();
       if (request.match?.(record) ?? true) {
         if (records.length === request.countMax) return { records, next: makePageToken(ports, scope, list, after) };
         records.push(record);
@@ -57,15 +60,20 @@ export async function mergedRows<S, R>(
 }
 
 /** A page of records that were asked for one by one; the position is an index. */
-export function slicePage<R>(
+export async function slicePage<R>(
   ports: ControlPorts,
   scope: Scope,
   list: string,
   request: PageRequest<R>,
   all: readonly R[],
-): { readonly records: readonly R[]; readonly next: string | null } {
+): Promise<{ readonly records: readonly R[]; readonly next: string | null }> {
   const start = readPageToken(ports, scope, list, request.after);
-  const matching = request.match === undefined ? all : all.filter(request.match);
+  const matching: R[] = [];
+  const turns = new Turns(ports.clock);
+  for (const record of all) {
+    if (request.match !== undefined && turns.isOver) await turns.give();
+    if (request.match?.(record) ?? true) matching.push(record);
+  }
   const records = matching.slice(start, start + request.countMax);
   const end = start + records.length;
   return { records, next: end < matching.length ? makePageToken(ports, scope, list, end) : null };

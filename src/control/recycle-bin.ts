@@ -56,7 +56,7 @@ export async function listBinnedSnapshots(
       ? await readPage<Snapshot>(ports, scope, 'snapshots in the bin', request, (part) =>
           ports.meta.read((tx) => tx.snapshots.list({ scope, face: null, binned: true }, part)),
         )
-      : slicePage<Snapshot>(
+      : await slicePage<Snapshot>(
           ports,
           scope,
           'snapshots in the bin by id',
@@ -77,7 +77,7 @@ export async function listBinnedVolumes(
       ? await readPage<Volume>(ports, scope, 'volumes in the bin', request, (part) =>
           ports.meta.read((tx) => tx.volumes.list({ scope, face: null, binned: true }, part)),
         )
-      : slicePage<Volume>(
+      : await slicePage<Volume>(
           ports,
           scope,
           'volumes in the bin by id',

@@ -295,7 +295,7 @@ export async function listSnapshots(
       eachOnce(ids, (id) => (shared ? snapshotUsable(tx, scope, id) : snapshotIn(tx, scope, id))),
     );
     const seen = snapshots.map((snapshot) => asSeenBy(scope, snapshot));
-    const page = slicePage(ports, scope, 'snapshots by id', request, seen);
+    const page = await slicePage(ports, scope, 'snapshots by id', request, seen);
     return { snapshots: page.records, next: page.next };
   }
   const passes = ({ snapshot, isUsable }: SeenSnapshot): boolean => isUsable && (match?.(snapshot) ?? true);

@@ -1,4 +1,5 @@
 import { assert } from '#base/assert.ts';
+import { Turns } from '#base/turns.ts';
 import type { SnapshotId, VolumeId } from '#domain/ids.ts';
 import type { Operation } from '#domain/operation.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
@@ -128,13 +129,15 @@ export async function listTags(
   const { ids, face } = request;
   if (ids !== null) {
     const items = await ports.meta.read((tx) => eachOnce(ids, (id) => tagsById(tx, scope, id)));
-    const page = slicePage(ports, scope, 'tags by id', request, items.flat());
+    const page = await slicePage(ports, scope, 'tags by id', request, items.flat());
     return { tags: page.records, next: page.next };
   }
   const list = `tags ${face}`;
   const start = positionOf(readPageToken(ports, scope, list, request.after));
   const tags: TagItem[] = [];
+  const turns = new Turns(ports.clock);
   for await (const { item, position } of tagsFrom(ports, scope, face, start)) {
+    if (turns.isOver) await turns.give();
     if (!(request.match?.(item) ?? true)) continue;
     if (tags.length === request.countMax) {
       return { tags, next: makePageToken(ports, scope, list, numberOf(position)) };

@@ -151,7 +151,7 @@ export async function listModifications(
     const all = volumes.map(
       (volume) => shown(volume) ?? refuse({ kind: 'not-found', resource: 'volume-modification', id: volume.id }),
     );
-    const page = slicePage(ports, scope, 'modifications by id', request, all);
+    const page = await slicePage(ports, scope, 'modifications by id', request, all);
     return { modified: page.records, next: page.next };
   }
   const matches = (volume: Volume): boolean => {

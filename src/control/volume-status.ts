@@ -38,7 +38,7 @@ export async function listHealth(
   const { ids } = request;
   if (ids !== null) {
     const volumes = await ports.meta.read((tx) => eachOnce(ids, (id) => volumeIn(tx, scope, id)));
-    const page = slicePage(ports, scope, 'health by id', request, await withStatus(ports, volumes));
+    const page = await slicePage(ports, scope, 'health by id', request, await withStatus(ports, volumes));
     return { volumes: page.records, next: page.next };
   }
   const page = await readPage<VolumeHealth>(

@@ -387,7 +387,7 @@ export async function listVolumes(
   const { ids, face } = request;
   if (ids !== null) {
     const volumes = await ports.meta.read((tx) => eachOnce(ids, (id) => volumeIn(tx, scope, id)));
-    const page = slicePage(ports, scope, 'volumes by id', request, volumes);
+    const page = await slicePage(ports, scope, 'volumes by id', request, volumes);
     return { volumes: page.records, next: page.next };
   }
   const page = await readPage<Volume>(ports, scope, `volumes ${face}`, request, (part) =>

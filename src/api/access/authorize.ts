@@ -1,3 +1,4 @@
+import { assert } from '#base/assert.ts';
 import { findFacts } from '#control/identity/facts.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { type Decision, decide } from '#domain/policy/evaluate.ts';
@@ -24,6 +25,9 @@ export interface Denied {
   readonly context: Context;
 }
 
+/** No request may name more: each is looked up and decided by itself. */
+const REFS_MAX = 1000;
+
 /** Decides a call: every demand of its plan must be allowed; the first that is not is told. */
 export async function authorize(
   ports: Pick<ControlPorts, 'meta'>,
@@ -32,6 +36,11 @@ export async function authorize(
 ): Promise<Verdict> {
   // The root of an account may everything, whatever the resources are; only who is to become another asks whom that one trusts.
   const isAsked = !call.access.names.isRoot || plan.refs.some(({ kind }) => kind === 'role-arn');
+  if (isAsked && plan.refs.length > REFS_MAX) {
+    const [demand] = plan.demands([]);
+    assert(demand !== undefined, 'what is named is asked for');
+    return { decision: 'implicit-deny', resources: [], denied: { demand, explicit: false, context: call.access.keys } };
+  }
   const facts = isAsked ? await findFacts(ports, call.scope, plan.refs) : [];
   const demands = plan.demands(facts);
   const all = new Set([...demands.map(({ resource }) => resource), ...(plan.named ?? [])]);

@@ -62,6 +62,9 @@ export function principalKeys(principal: Principal): Keys {
   return keys;
 }
 
+/** Every wildcard of a policy may be compared with each character. */
+const USER_AGENT_CHARACTERS_MAX = 1024;
+
 function requestKeys(region: RegionName, { sourceAddress, isSecure, userAgent, nowMs }: Arrival): Keys {
   const keys: (readonly [string, readonly string[]])[] = [
     ['aws:currenttime', [new Date(nowMs).toISOString()]],
@@ -71,6 +74,6 @@ function requestKeys(region: RegionName, { sourceAddress, isSecure, userAgent, n
     ['ec2:region', [region]],
   ];
   if (sourceAddress !== null) keys.push(['aws:sourceip', [sourceAddress]]);
-  if (userAgent !== null) keys.push(['aws:useragent', [userAgent]]);
+  if (userAgent !== null) keys.push(['aws:useragent', [userAgent.slice(0, USER_AGENT_CHARACTERS_MAX)]]);
   return keys;
 }

@@ -219,3 +219,22 @@ test('the root of an account is refused nothing for want of leave', async () => 
   );
   assert.deepEqual(scene.broken, []);
 });
+
+test('who names more than any request may is refused without a look at each, and in one short line', async () => {
+  await using scene = await AccessScene.open();
+  const root = await scene.root();
+  const user = await scene.user(root.account, 'wide', { Effect: 'Allow', Action: 'ec2:*', Resource: '*' });
+  const parameters: Record<string, string> = { Action: 'CreateTags', Version: '2016-11-15' };
+  parameters['Tag.1.Key'] = 'a';
+  for (let index = 1; index <= 1001; index += 1) {
+    parameters[`ResourceId.${index}`] = `vol-${String(index).padStart(17, '0')}`;
+  }
+  assert.equal(codeOf(await user.client.form('ec2', parameters)), 'UnauthorizedOperation');
+  delete parameters['ResourceId.1001'];
+  parameters['ResourceId.1'] = `vol-${'0'.repeat(10_000)}`;
+  assert.equal(codeOf(await user.client.form('ec2', parameters)), 'InvalidVolumeID.Malformed');
+  const last = scene.audited.at(-1);
+  assert.equal(last?.resources.length, 51);
+  assert.equal(last?.resources.at(-1), 'and 950 more');
+  assert.ok(JSON.stringify(last).length < 16_384);
+});

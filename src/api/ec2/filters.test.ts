@@ -68,6 +68,14 @@ test('a filter without values lets nothing pass', () => {
   assert.ok(!passes({ Name: 'color', Values: [] }));
 });
 
+test('wildcards may not cost more than a moment for each text', () => {
+  const dear = `*${'a?'.repeat(60)}b*`;
+  const texts = { Name: 'color', Values: Array.from({ length: 30 }, (_, index) => `${dear}${index}`) };
+  assert.ok(!passes(texts));
+  const many = Array.from({ length: FILTERS_MAX }, () => texts);
+  assert.throws(() => passes(...many), refusal('FilterLimitExceeded'));
+});
+
 test('too many filters and too many values are refused', () => {
   const filter = { Name: 'color', Values: ['red'] };
   assert.ok(passes(...Array.from({ length: FILTERS_MAX }, () => filter)));

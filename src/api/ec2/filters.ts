@@ -20,6 +20,8 @@ export interface FilterTable<Thing> {
 /** AWS: at most 50 filters in a request, at most 200 values in a filter. */
 export const FILTERS_MAX = 50;
 export const FILTER_VALUES_MAX = 200;
+/** Of all values with wildcards in a request: each of their characters may be compared with each of a text. */
+export const WILDCARD_CHARACTERS_MAX = 4096;
 
 interface Condition<Thing> {
   readonly texts: FilterTexts<Thing>;
@@ -38,6 +40,8 @@ export function parseFilters<Thing>(
 ): (thing: Thing) => boolean {
   if (filters === undefined || filters.length === 0) return () => true;
   if (filters.length > FILTERS_MAX) throw filterLimitExceeded();
+  const wildcards = filters.flatMap(({ Values = [] }) => Values.filter((value) => SPECIAL.test(value)));
+  if (wildcards.reduce((sum, { length }) => sum + length, 0) > WILDCARD_CHARACTERS_MAX) throw filterLimitExceeded();
   const conditions = filters.map((filter) => parseFilter(filter, table));
   return (thing) => conditions.every((condition) => passes(condition, thing));
 }

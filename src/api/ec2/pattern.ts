@@ -22,6 +22,16 @@ interface Piece {
   readonly text: string;
   /** Ascending places in `text` that stand for any one character. */
   readonly anyAt: readonly number[];
+  /** The code units of `text`; ANY_CODE at those places. */
+  readonly codes: Int32Array;
+}
+
+const ANY_CODE = -1;
+
+function pieceOf(text: string, anyAt: readonly number[]): Piece {
+  const codes = Int32Array.from({ length: text.length }, (_, index) => text.charCodeAt(index));
+  for (const at of anyAt) codes[at] = ANY_CODE;
+  return { text, anyAt, codes };
 }
 
 export function parsePattern(source: string): Pattern {
@@ -34,7 +44,7 @@ export function parsePattern(source: string): Pattern {
     const next = source.charAt(index + 1);
     if (unit === '*') {
       const inRun = text === '' && pieces.length > 0;
-      if (!inRun) pieces.push({ text, anyAt });
+      if (!inRun) pieces.push(pieceOf(text, anyAt));
       text = '';
       anyAt = [];
       continue;
@@ -51,7 +61,7 @@ export function parsePattern(source: string): Pattern {
       text += unit;
     }
   }
-  pieces.push({ text, anyAt });
+  pieces.push(pieceOf(text, anyAt));
   return { pieces, lengthMin };
 }
 
@@ -85,13 +95,12 @@ function findFrom(piece: Piece, text: string, start: number, end: number): numbe
   return null;
 }
 
-function fitsAt(piece: Piece, text: string, position: number): boolean {
-  if (piece.anyAt.length === 0) return text.startsWith(piece.text, position);
-  if (position + piece.text.length > text.length) return false;
-  let from = 0;
-  for (const any of piece.anyAt) {
-    if (!text.startsWith(piece.text.slice(from, any), position + from)) return false;
-    from = any + 1;
+function fitsAt({ codes, text: literal, anyAt }: Piece, text: string, position: number): boolean {
+  if (anyAt.length === 0) return text.startsWith(literal, position);
+  if (position + codes.length > text.length) return false;
+  for (let index = 0; index < codes.length; index += 1) {
+    const code = codes[index];
+    if (code !== ANY_CODE && code !== text.charCodeAt(position + index)) return false;
   }
-  return text.startsWith(piece.text.slice(from), position + from);
+  return true;
 }

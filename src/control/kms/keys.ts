@@ -150,7 +150,7 @@ export async function listTags(
   const { ports, scope } = call;
   const key = await ports.meta.read((tx) => keyFor(call, tx, text, { action: 'ListResourceTags' }));
   const tags = Object.entries(key.tags).map(([name, value]) => ({ key: name, value }));
-  return slicePage(ports, scope, `kms tags ${key.id}`, page, tags);
+  return await slicePage(ports, scope, `kms tags ${key.id}`, page, tags);
 }
 
 /** Refuses: tag, limit, key-state. */

@@ -85,7 +85,7 @@ export async function listRotations(
     keyFor(call, tx, request.key, { action: 'ListKeyRotations', isCrossAccount: true }),
   );
   const shown = request.isAll ? key.materials : key.materials.filter(({ rotation }) => rotation !== null);
-  return { key, ...slicePage(ports, scope, `kms rotations ${key.id} ${request.isAll}`, request, shown) };
+  return { key, ...(await slicePage(ports, scope, `kms rotations ${key.id} ${request.isAll}`, request, shown)) };
 }
 
 function requireGenerated(key: KmsKey): void {
