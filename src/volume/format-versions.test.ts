@@ -9,6 +9,7 @@ import { scratchDirectory } from '#base/scratch-directory.fixture.ts';
 import { BLOCK_BYTES, CHUNK_BYTES } from '#domain/geometry.ts';
 import type { AccountId, CutId, VolumeId } from '#domain/ids.ts';
 
+import { VolumeHostError } from './host.ts';
 import type { LogRecord } from './log-record.ts';
 import { LOG_HEADER_BYTES, LogReader } from './map-log.ts';
 import { VolumeDevice } from './volume-device.ts';
@@ -24,19 +25,22 @@ function versionOf(path: string, name: string): number {
   return readFileSync(join(path, name)).readUInt32LE(8);
 }
 
-/** As a program that knows no partial slots would have written it. */
-function makeFirstVersion(path: string): void {
+/** As another program would have written it. */
+function makeLogOfVersion(path: string, version: number): void {
   const log = readFileSync(join(path, 'log.1'));
-  log.writeUInt32LE(1, 8);
+  log.writeUInt32LE(version, 8);
   let crc = seal(log, 0, LOG_HEADER_BYTES, 0);
-  for (let at = LOG_HEADER_BYTES; log[at] !== 0;) {
+  for (let at = LOG_HEADER_BYTES; at < log.length && log[at] !== 0;) {
     const end = at + log.readUInt16LE(at + 2);
     crc = seal(log, at, end, crc);
     at = end;
   }
   writeFileSync(join(path, 'log.1'), log);
+}
+
+function makeMapOfVersion(path: string, version: number): void {
   const map = readFileSync(join(path, 'map.1'));
-  map.writeUInt32LE(1, 8);
+  map.writeUInt32LE(version, 8);
   const headerEnd = map.readUInt32LE(40);
   const seed = seal(map, 0, headerEnd, 0);
   for (let at = headerEnd; at < map.length;) {
@@ -100,7 +104,9 @@ test('a log of the first version gets no partial slots; the volume soon has file
   const old = await open(path, 1);
   await fill(old);
   await old.close();
-  makeFirstVersion(path);
+  // As a program that knows no partial slots leaves them.
+  makeLogOfVersion(path, 1);
+  makeMapOfVersion(path, 1);
 
   const device = await open(path, 2);
   assert.equal(versionOf(path, 'log.1'), 1);
@@ -115,4 +121,18 @@ test('a log of the first version gets no partial slots; the volume soon has file
   const again = await open(path, 3);
   assert.deepEqual(await contentOf(again), [2, 3, 1, 1]);
   await again.close();
+});
+
+test('files of a newer program are refused, and are not called damaged', async () => {
+  for (const make of [makeLogOfVersion, makeMapOfVersion]) {
+    const path = await create();
+    make(path, 3);
+    await assert.rejects(
+      open(path, 1),
+      (error) =>
+        error instanceof VolumeHostError &&
+        error.kind === 'internal' &&
+        /has version 3; this program/.test(error.message),
+    );
+  }
 });

@@ -53,6 +53,13 @@ function encodeHeader(identity: LogIdentity, version = LOG_VERSION): Buffer {
   return header;
 }
 
+/** Why a newer program's log is not read; null: it is none. */
+export function newerLog(bytes: Buffer): string | null {
+  if (bytes.length < LOG_HEADER_BYTES || bytes.toString('latin1', 0, MAGIC.length) !== MAGIC) return null;
+  const version = bytes.readUInt32LE(VERSION_AT);
+  return version > LOG_VERSION ? `has version ${version}; this program knows ${VERSION_MIN} to ${LOG_VERSION}` : null;
+}
+
 /** Makes a log with nothing in it; durable when it resolves. */
 export async function createLog(files: VolumeFiles, path: string, identity: LogIdentity): Promise<void> {
   await replaceFile(files, path, encodeHeader(identity));

@@ -13,7 +13,7 @@ import { PAGE_CHUNKS, partialOffset } from './chunk-map.ts';
 import { VolumeHostError } from './host.ts';
 import { Journal, type JournalLimits } from './journal.ts';
 import { LogReplay } from './log-replay.ts';
-import { LogReader, MapLog } from './map-log.ts';
+import { LogReader, MapLog, newerLog } from './map-log.ts';
 import { BLOCKS_A_CHUNK, hasBlock, runEnd, underAt } from './partials.ts';
 import { SlotFile, TRIMMED_A_TURN } from './slot-file.ts';
 import { Slots } from './slots.ts';
@@ -137,6 +137,8 @@ function readLog(directory: VolumeDirectory, number: number): LogReader {
   try {
     const bytes = Buffer.alloc(file.sizeBytes());
     const count = readWhole(file, bytes, 0);
+    const newer = newerLog(bytes.subarray(0, count));
+    if (newer !== null) throw new VolumeHostError('internal', `log.${number} ${newer}`);
     const reader = LogReader.of(bytes.subarray(0, count), directory.identity(number));
     if (reader === null) throw damagedLog(number, 'it does not begin as one');
     return reader;
