@@ -110,6 +110,8 @@ export function snapshotTable(db: Kysely<Tables>): SnapshotTable {
         .where('account', '=', scope.account)
         .where('region', '=', scope.region)
         .where(sql`json_extract(details, '$.copiedFrom')`, 'is not', null)
+        // Those that the server makes for volumes are nobody's copies.
+        .where(sql`instr(details, '"isStaging":true')`, '=', 0)
         .executeTakeFirstOrThrow();
       return row.count;
     },
