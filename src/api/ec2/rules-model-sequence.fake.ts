@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { present } from '#base/assert.ts';
 import { SeededRandom } from '#base/random.ts';
 import { VolumeHostError } from '#volume/host.ts';
 import * as keeping from './rules-model-keeping.fake.ts';
@@ -18,34 +19,46 @@ const HOUR_MS = 3_600_000;
 
 type Step = (play: Play) => Promise<void> | void;
 
-const WEIGHTED: readonly (readonly [number, Step])[] = [
-  [4, steps.createVolume],
-  [2, steps.writeBlock],
-  [2, steps.deleteVolume],
-  [2, steps.modifyVolume],
-  [6, steps.createSnapshot],
-  [3, steps.copySnapshot],
-  [8, steps.deleteSnapshot],
-  [1, steps.dryRun],
-  [4, steps.shareSnapshot],
-  [1, steps.blockPublicAccess],
-  [1, steps.encryptByDefault],
-  [3, steps.createTags],
-  [2, steps.deleteTags],
-  [4, keeping.lockSnapshot],
-  [2, keeping.unlockSnapshot],
-  [5, keeping.archiveSnapshot],
-  [5, keeping.restoreSnapshotTier],
-  [3, keeping.createRule],
-  [2, keeping.changeRule],
-  [5, keeping.recoverFromBin],
-  [3, steps.readBlocks],
-  [2, steps.describeFiltered],
-  [9, upload],
-  [9, pass],
-  [2, (play) => play.scene.world.restartControl()],
+type Theme = 'making' | 'sharing' | 'locks' | 'tiers' | 'bin';
+
+/** How often each step is taken, and the themes of sequences that take it more often. */
+const WEIGHTED: readonly (readonly [number, Step, readonly Theme[]])[] = [
+  [4, steps.createVolume, ['making', 'sharing']],
+  [2, steps.writeBlock, ['making']],
+  [1, steps.deleteVolume, ['making', 'bin']],
+  [1, steps.modifyVolume, ['making']],
+  [5, steps.createSnapshot, ['making']],
+  [3, steps.copySnapshot, ['making', 'sharing']],
+  [3, steps.deleteSnapshot, ['locks', 'bin']],
+  [1, steps.dryRun, []],
+  [3, steps.shareSnapshot, ['sharing']],
+  [1, steps.blockPublicAccess, ['sharing']],
+  [1, steps.encryptByDefault, ['making']],
+  [3, steps.createTags, ['making']],
+  [2, steps.deleteTags, []],
+  [2, keeping.lockSnapshot, ['locks']],
+  [1, keeping.unlockSnapshot, ['locks']],
+  [3, keeping.archiveSnapshot, ['tiers']],
+  [3, keeping.restoreSnapshotTier, ['tiers']],
+  [2, keeping.createRule, ['bin']],
+  [2, keeping.changeRule, ['bin']],
+  [2, keeping.recoverFromBin, ['bin']],
+  [2, steps.readBlocks, ['sharing']],
+  [2, steps.describeFiltered, ['sharing']],
+  [8, upload, []],
+  [6, pass, ['locks', 'tiers', 'bin']],
+  [1, (play) => play.scene.world.restartControl(), []],
 ];
-const STEP_LIST = WEIGHTED.flatMap(([weight, step]) => Array.from({ length: weight }, () => step));
+const THEMES = ['making', 'sharing', 'locks', 'tiers', 'bin'] as const satisfies readonly Theme[];
+const THEME_FACTOR = 4;
+const STEPS_OF = new Map(THEMES.map((theme) => [theme, stepsOf(theme)]));
+
+function stepsOf(theme: Theme): readonly Step[] {
+  return WEIGHTED.flatMap(([weight, step, themes]) => {
+    const count = themes.includes(theme) ? THEME_FACTOR * weight : weight;
+    return Array.from({ length: count }, () => step);
+  });
+}
 
 export interface Sequences {
   /** Of the first sequence; the next ones count on by `stride`. */
@@ -86,6 +99,7 @@ export async function playSequences({ seed, stride, countMax, budgetMs }: Sequen
 
 async function playOne(play: Play): Promise<void> {
   const { scene, model } = play;
+  const choices = present(STEPS_OF.get(play.pick(THEMES)), 'every theme has steps');
   // Something to work on.
   for (let count = 0; count < 3; count += 1) {
     await steps.createVolume(play);
@@ -95,7 +109,7 @@ async function playOne(play: Play): Promise<void> {
   for (let count = 0; count < 3; count += 1) await keeping.createRule(play);
   await upload(play);
   for (let step = 1; step <= STEPS; step += 1) {
-    await play.pick(STEP_LIST)(play);
+    await play.pick(choices)(play);
     if (step % COMPARE_STEPS === 0) await compareLists(play, play.anyParty());
   }
   for (const party of play.parties) await compareLists(play, party);

@@ -153,7 +153,7 @@ export async function shareSnapshot(play: Play): Promise<void> {
   const attribute = { SnapshotId: id, Attribute: 'createVolumePermission' } as const;
   const isReset = play.chance(6);
   const isAdded = !isReset && !play.chance(3);
-  const grantee = play.pick(['all', ...play.parties.map(({ account }) => account)]);
+  const grantee = play.chance(2) ? 'all' : play.pick(play.parties).account;
   const flat = grantee === 'all' ? { GroupNames: ['all'] } : { UserIds: [grantee] };
   const refusals = play.model.refuseShare(party, id, isAdded ? [grantee] : []);
   const done = isReset
@@ -176,7 +176,8 @@ export async function shareSnapshot(play: Play): Promise<void> {
 }
 
 export async function blockPublicAccess(play: Play): Promise<void> {
-  const party = play.anyParty();
+  // Mostly where it changes something.
+  const [party] = play.aSnapshot(({ sharedWith }) => sharedWith.has('all'));
   const state = play.pick(['unblocked', 'block-new-sharing', 'block-all-sharing'] as const);
   play.model.settingOf(party).blocking = state;
   if (state === 'unblocked') await play.scene.ec2('DisableSnapshotBlockPublicAccess', {}, party);

@@ -74,6 +74,9 @@ export const MODEL_LIMITS = {
   tagCountMax: 2,
 } as const;
 
+/** Beside one refusal and no other: the request may as well succeed. */
+export const MAYBE = 'maybe';
+
 const MODIFICATION_MS = 11_000;
 const DAY_MS = 86_400_000;
 
@@ -167,7 +170,7 @@ export class RulesModel {
   refuseSnapshot(party: Party, id: string): readonly string[] {
     const volume = this.ownVolume(party, id);
     if (volume === null) return ['InvalidVolume.NotFound'];
-    const refusals = this.#isSnapshotFull(party) ? ['SnapshotLimitExceeded'] : [];
+    const refusals = [...this.#snapshotLimit(party)];
     if (volume.state !== 'available') refusals.push('IncorrectState');
     const pending = this.ownSnapshots(party).filter((one) => one.volume === volume && one.state === 'pending');
     if (pending.length >= MODEL_LIMITS.pendingSnapshotsPerVolumeMax) refusals.push('ConcurrentSnapshotLimitExceeded');
@@ -177,7 +180,7 @@ export class RulesModel {
   refuseCopy(party: Party, sourceRegion: string, id: string): readonly string[] {
     const source = this.usable(party, sourceRegion, id);
     if (source === null) return ['InvalidSnapshot.NotFound'];
-    const refusals = this.#isSnapshotFull(party) ? ['SnapshotLimitExceeded'] : [];
+    const refusals = [...this.#snapshotLimit(party)];
     if (!isUsableNow(source)) refusals.push('IncorrectState');
     const pending = this.ownSnapshots(party).filter((one) => one.volume === null && one.state === 'pending');
     if (pending.length >= MODEL_LIMITS.pendingCopyCountMax) refusals.push('ResourceLimitExceeded');
@@ -273,9 +276,12 @@ export class RulesModel {
     return [...this.volumes.values()].filter(({ owner }) => owner === party);
   }
 
-  #isSnapshotFull(party: Party): boolean {
-    const own = [...this.snapshots.values()].filter(({ owner }) => owner === party);
-    return own.length >= MODEL_LIMITS.snapshotCountMax;
+  /** What is copied from another account for a volume that is being made takes the place of a snapshot meanwhile, or not. */
+  #snapshotLimit(party: Party): readonly string[] {
+    const count = [...this.snapshots.values()].filter(({ owner }) => owner === party).length;
+    const makingCount = this.ownVolumes(party).filter(({ state }) => state === 'creating').length;
+    if (count >= MODEL_LIMITS.snapshotCountMax) return ['SnapshotLimitExceeded'];
+    return count + makingCount >= MODEL_LIMITS.snapshotCountMax ? ['SnapshotLimitExceeded', MAYBE] : [];
   }
 }
 
