@@ -58,7 +58,8 @@ usage: npx varve COMMAND [options]     (in the directory of Varve; "npm install 
 Every command but rescue takes --data DIR (default ./${DATA_DEFAULT}): where the server keeps everything.
 Environment: VARVE_DATA, VARVE_HOST, VARVE_PORT, VARVE_REGION, VARVE_NBD_TCP,
 VARVE_TLS_CERT, VARVE_TLS_KEY, VARVE_ENCRYPT_VOLUMES (1), VARVE_STORE, VARVE_S3_ENDPOINT, VARVE_S3_REGION,
-VARVE_HYDRATION_RATE, VARVE_LIMITS, VARVE_MASTER_KEY, VARVE_MASTER_KEY_FILE, VARVE_MASTER_KEY_COMMAND.
+VARVE_HYDRATION_RATE, VARVE_WARM_CACHE, VARVE_LIMITS, VARVE_MASTER_KEY, VARVE_MASTER_KEY_FILE,
+VARVE_MASTER_KEY_COMMAND.
 Exit codes: 0 done, 1 could not be done, 2 the command line is wrong.
 `;
 

@@ -17,11 +17,10 @@ import { HYDRATION_DEFAULT, type HydrationSettings } from '#volume/hydrations.ts
 import { NbdGrants } from '#volume/nbd-grants.ts';
 import { LocalVolumeHost } from '#volume/local-host.ts';
 import { VolumeKeys } from '#volume/volume-key.ts';
+import { warmBytesMaxOf } from '#volume/warm-snapshots.ts';
 
 /** Threads that seal at once: one a processor. They give way to those that serve NBD. */
 const SEAL_THREADS_MAX = 8;
-/** Five snapshots of some size, and not the whole of most disks. */
-const WARM_BYTES_MAX = 64 * 1024 ** 3;
 /** Threads that open what is read from snapshots. They come and go with the reading. */
 const READ_THREADS_MAX = 4;
 
@@ -40,8 +39,6 @@ export async function composeHost(
     readonly hydration?: HydrationSettings;
     /** Whether the data files of new volumes are encrypted. */
     readonly encryptVolumes?: boolean;
-    /** What is kept of a bucket for fast restores, at most, in bytes. */
-    readonly warmBytesMax?: number;
     /** Where the master key is. */
     readonly masterKey?: MasterKeySource;
     readonly clock: Clock;
@@ -53,7 +50,7 @@ export async function composeHost(
   const { dataDirectory, s3 = null, hydration = HYDRATION_DEFAULT, clock, random, log } = options;
   const bucket = s3 === null ? null : await openS3Store({ location: s3, environment: process.env, clock, random, log });
   const objects = scope.use(bucket ?? (await FsStore.open(join(dataDirectory, 'objects'))));
-  const cache = bucket === null ? null : await openPackCache(bucket, dataDirectory, scope, options.warmBytesMax);
+  const cache = bucket === null ? null : await openPackCache(bucket, dataDirectory, scope, warmBytesMaxOf(process.env));
   const masterKey = await openMasterKey(options.masterKey ?? MASTER_KEY_DEFAULT, {
     dataDirectory,
     environment: process.env,
@@ -106,7 +103,7 @@ async function openPackCache(
   objects: ObjectStore,
   dataDirectory: string,
   scope: AsyncDisposableStack,
-  bytesMax = WARM_BYTES_MAX,
+  bytesMax: number,
 ): Promise<PackCache> {
   const nearby = scope.use(await FsStore.open(join(dataDirectory, 'warm', 'objects')));
   return await PackCache.open({ objects, nearby, bytesMax });

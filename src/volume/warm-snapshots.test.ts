@@ -16,7 +16,7 @@ import type { SnapshotId } from '#domain/ids.ts';
 import { ContentFile, contentNumber, openTestStore, snapshotId, testWrite } from '#snapshot/snapshot-store.fixture.ts';
 import type { SnapshotStore } from '#snapshot/snapshot-store.ts';
 
-import { WarmSnapshots } from './warm-snapshots.ts';
+import { warmBytesMaxOf, WarmSnapshots } from './warm-snapshots.ts';
 
 const content = new ContentFile(40);
 const scratch = scratchDirectory('warm');
@@ -130,6 +130,14 @@ test('what is warm is read without the bucket, also after a restart; what is coo
     assert.deepEqual(await warm.read(one, SOME.length), { numbers: SOME, reads: 0 });
     await warm.warm.cool(one);
     assert.deepEqual([await objectKeys(warm.nearby), readdirSync(warm.directory), warm.cache.bytes], [[], [], 0]);
+  }
+});
+
+test('how much may be kept is set in GiB', () => {
+  assert.equal(warmBytesMaxOf({}), 64 * 1024 ** 3);
+  assert.equal(warmBytesMaxOf({ VARVE_WARM_CACHE: '3' }), 3 * 1024 ** 3);
+  for (const text of ['0', '-1', '1.5', 'many', '', '9999999']) {
+    assert.throws(() => warmBytesMaxOf({ VARVE_WARM_CACHE: text }), /is not a number of GiB/);
   }
 });
 

@@ -20,6 +20,17 @@ const FETCHES_MAX = 2;
 const WARMINGS_MAX = 2;
 const PAGE_CHUNKS = 256;
 
+/** Of copies of packs: five snapshots of some size, and not the whole of most disks. */
+const CACHE_GIB = 64;
+const CACHE_GIB_MAX = 1024 * 1024;
+
+/** What may be kept of a bucket, in bytes: VARVE_WARM_CACHE, in GiB. Throws an Error that says what is wrong with it. */
+export function warmBytesMaxOf({ VARVE_WARM_CACHE: text = String(CACHE_GIB) }: NodeJS.ProcessEnv): number {
+  const gib = /^[0-9]{1,7}$/.test(text) ? Number(text) : 0;
+  if (gib >= 1 && gib <= CACHE_GIB_MAX) return gib * 1024 ** 3;
+  throw new Error(`VARVE_WARM_CACHE: "${text}" is not a number of GiB (1 to ${CACHE_GIB_MAX})`);
+}
+
 interface Warmed {
   /** Packs that are kept for it; none where the store is nearby. */
   readonly packs: readonly string[];
