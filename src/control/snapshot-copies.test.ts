@@ -198,3 +198,16 @@ test('a copy goes on after a restart; one whose source is gone ends in error and
   assert.equal(failed.state, 'error');
   assert.match(failed.stateMessage ?? '', new RegExp(`could not be copied from ${source.id}`));
 });
+
+test('what the server copies for a volume of another account is no copy of the client that counts', async () => {
+  await using world = await World.make({ pendingCopyCountMax: 1 });
+  const scope = await world.account();
+  const source = await completedSnapshot(world, scope);
+  const other = await world.account();
+  await share(world, source.id, [other.account]);
+  const { volume } = await createVolume(world.ports, other, volumeRequest({ origin: source.id }));
+  assert.equal(volume.state, 'creating');
+  const copy = await copySnapshot(world.ports, other, copyRequest(source));
+  assert.equal(copy.state, 'pending');
+  await assert.rejects(copySnapshot(world.ports, other, copyRequest(source)), refusal({ kind: 'limit' }));
+});
