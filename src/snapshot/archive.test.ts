@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import { silentLog } from '#base/log.ts';
 import { SeededRandom } from '#base/random.ts';
@@ -10,7 +11,7 @@ import { TEST_MASTER_KEY } from '#chunk/chunk-store.fixture.ts';
 import { StoreError } from '#chunk/errors.ts';
 import { InlineSealPool } from '#chunk/inline-seal-pool.ts';
 import { MemoryStore } from '#chunk/memory-store.ts';
-import type { Claim, SealBatch, SealedChunk, SealPool } from '#chunk/seal-pool.ts';
+import { BATCH_COUNT_MAX, type Claim, type SealBatch, type SealedChunk, type SealPool } from '#chunk/seal-pool.ts';
 import type { SnapshotId } from '#domain/ids.ts';
 
 import { openSnapshotStore } from './object-snapshot-store.ts';
@@ -219,4 +220,27 @@ test('a snapshot moves only when no deletion of a killed process can come any mo
   await assert.rejects(aborted, (error) => error instanceof StoreError && error.kind === 'aborted');
   calm.resolve();
   assert.ok((await archived) > 0);
+});
+
+test('others have their turn between the chunks that come back', async () => {
+  const pool = new NoticingPool({ masterKey: TEST_MASTER_KEY, random: new SeededRandom(12) });
+  await using store = await open(new MemoryStore(), pool);
+  await write(store, first);
+  await store.archive(first, quiet);
+  await store.deleteManifest(first);
+  let turns = 0;
+  let isOver = false;
+  const others = (async () => {
+    for (; !isOver; turns += 1) await nextTurn();
+  })();
+  const turnsAtBatch: number[] = [];
+  pool.onSeal = async () => {
+    turnsAtBatch.push(turns);
+  };
+  await store.unarchive(first, quiet);
+  isOver = true;
+  await others;
+  const between = turnsAtBatch.slice(1).map((at, batch) => at - (turnsAtBatch[batch] ?? 0));
+  // The last batch has the chunks that are left.
+  assert.ok(Math.min(...between.slice(0, -1)) >= BATCH_COUNT_MAX - 1, `${between.join()} turns`);
 });

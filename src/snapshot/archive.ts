@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { constants, zstdCompress, zstdDecompress } from 'node:zlib';
 
@@ -122,6 +123,7 @@ export async function* archivedChunks(
     const plain = await decompress(packed, { maxOutputLength: PART_BYTES_MAX });
     for (const { index, bytes } of named(objectKey, () => splitPart(plain, chunkCount))) {
       yield { index, source: spool.put(bytes) };
+      await nextTurn(); // To encrypt one takes a millisecond.
     }
   }
 }
