@@ -12,7 +12,8 @@ export function matchesWithin(pattern: string, text: string): boolean | null {
   try {
     return script.runInContext(context, { timeout: MATCH_MS_MAX }) === true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ERR_SCRIPT_EXECUTION_TIMEOUT') return null;
+    const isLate = error instanceof Error && 'code' in error && error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT';
+    if (isLate) return null;
     throw error;
   }
 }
