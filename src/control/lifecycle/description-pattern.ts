@@ -12,8 +12,9 @@ export function matchesWithin(pattern: string, text: string): boolean | null {
   try {
     return script.runInContext(context, { timeout: MATCH_MS_MAX }) === true;
   } catch (error) {
-    const isLate = error instanceof Error && 'code' in error && error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT';
-    if (isLate) return null;
+    // It is of the context: no Error of ours.
+    const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : null;
+    if (code === 'ERR_SCRIPT_EXECUTION_TIMEOUT') return null;
     throw error;
   }
 }
