@@ -24,13 +24,18 @@ import type { Party } from './rules-model.fake.ts';
 const HOUR_MS = 3_600_000;
 
 export async function lockSnapshot(play: Play): Promise<void> {
-  const [party, id] = play.aSnapshot(() => true);
+  const isAgain = play.chance(2);
+  const [party, id] = play.aSnapshot(({ lock }) => !isAgain || lock !== null);
   const snapshot = play.model.ownSnapshot(party, id);
+  const mode = play.chance(3) ? 'governance' : 'compliance';
+  const isWrong = play.chance(8);
+  const isByDate = play.chance(4);
   const wish: LockWish = {
-    mode: play.chance(2) ? 'governance' : 'compliance',
-    coolOffHours: play.chance(2) ? play.pick([1, 24, 72, ...(play.chance(9) ? [0, 73] : [])]) : null,
-    days: play.chance(4) ? null : play.pick([1, 2, 3, 5, ...(play.chance(9) ? [0, 36_501] : [])]),
-    untilMs: play.chance(4) ? play.nowMs + play.random.below(90) * HOUR_MS : null,
+    mode,
+    coolOffHours:
+      play.chance(3) && (isWrong || mode === 'compliance') ? play.pick([1, 24, 72, ...(isWrong ? [0, 73] : [])]) : null,
+    days: isByDate !== isWrong ? null : play.pick([1, 2, 3, 5, ...(isWrong ? [0, 36_501] : [])]),
+    untilMs: isByDate ? play.nowMs + play.random.below(90) * HOUR_MS : null,
   };
   const input = {
     SnapshotId: id,
