@@ -54,9 +54,15 @@ export async function authenticate(
 
   const { accessKeyId } = authorization;
   const refused = (failure: AuthFailure): Authentication => ({ kind: 'refused', service, failure, accessKeyId });
+  const isBlock = putsBlock(head, authorization);
   const lookup = await parts.findCaller(accessKeyId, authorization.sessionToken);
   const early =
-    lookup.kind === 'found' ? judge(parts, head, authorization, lookup.caller.key, null) : UNFOUND[lookup.kind];
+    lookup.kind !== 'found'
+      ? UNFOUND[lookup.kind]
+      : // Whoever overhears another request could put any call into it.
+        authorization.payload.kind === 'unsigned' && !isBlock
+        ? ({ kind: 'bad-signature' } as const)
+        : judge(parts, head, authorization, lookup.caller.key, null);
   if (lookup.kind !== 'found' || early !== null) {
     await dropBody(parts, incoming);
     return refused(early ?? UNFOUND.unknown);
@@ -64,7 +70,7 @@ export async function authenticate(
   const { caller } = lookup;
   const { key } = caller;
 
-  const bytesMax = bodyBytesMax(parts, head, authorization);
+  const bytesMax = isBlock ? parts.limits.blockBodyBytesMax : parts.limits.bodyBytesMax;
   const framingBytesMax = authorization.payload.kind === 'chunked' ? parts.limits.chunkedFramingBytesMax : 0;
   const body = await readBody(
     incoming,
@@ -146,11 +152,10 @@ async function dropBody(parts: ServerParts, incoming: IncomingMessage): Promise<
   await readBody(incoming, { bytesMax: 0, timeoutMs, dropBytesMax }, parts.bodies, parts.ports.clock);
 }
 
-function bodyBytesMax(parts: ServerParts, head: RequestHead, authorization: Authorization): number {
-  const { limits } = parts;
+/** The one operation whose body AWS's clients do not sign: a checksum covers it. */
+function putsBlock(head: RequestHead, authorization: Authorization): boolean {
   const route = routeRequest({ ...head, body: NO_BYTES }, authorization.service);
-  const block = route.kind === 'modelled' && route.service === 'ebs' && route.operation === 'PutSnapshotBlock';
-  return block ? limits.blockBodyBytesMax : limits.bodyBytesMax;
+  return route.kind === 'modelled' && route.service === 'ebs' && route.operation === 'PutSnapshotBlock';
 }
 
 const NO_BYTES = new Uint8Array(0);
