@@ -35,6 +35,8 @@ def code_of(call, **kwargs):
 
 
 zone = {"AvailabilityZone": "us-east-1a", "Size": 1}
+fast = {"AvailabilityZone": "us-east-1a", "Size": 100, "VolumeType": "io1", "Iops": 5000}
+fact(code_of(ec2.create_volume, **fast) == "MaxIOPSLimitExceeded", "provisioned IOPS of all volumes")
 volumes = [ec2.create_volume(**zone)["VolumeId"] for _ in range(6)]
 fact(code_of(ec2.create_volume, **zone) == "VolumeLimitExceeded", "volumes")
 fact(code_of(ec2.modify_volume, VolumeId=volumes[0], Size=2) is None, "the first modification")

@@ -39,7 +39,7 @@ async function runClient(server: RunningServer, name: string, ...args: readonly 
   assert.match(result.stdout, /ok: all of it\n$/, 'it went to its end');
 }
 
-test('copies, shares, searched lists and the codes of refusals, with boto3 and two accounts', async (t) => {
+test('C34 D13: copies, shares, searched lists and the codes of refusals, with boto3 and two accounts', async (t) => {
   if (!(await hasBoto3(t))) return;
   const limits = { snapshotIntervalMsMin: 15_000, volumeGibTotalMax: 50 };
   await using server = await RunningServer.start({ args: ['--limits', JSON.stringify(limits)] });
@@ -57,12 +57,13 @@ test('what is too much is refused with the code that EC2 has for it, as the limi
     directSnapshotCountMax: 0,
     pendingCopyCountMax: 0,
     modificationCountMax: 1,
+    provisionedIopsTotalMax: 1000,
   };
   await using server = await RunningServer.start({ environment: { VARVE_LIMITS: JSON.stringify(limits) } });
   await runClient(server, 'ec2-limits-client.py');
 });
 
-test('what the newest clients know: copies of volumes, times of copies, blocked public access', async (t) => {
+test('D21: what the newest clients know: copies of volumes, times of copies, blocked public access', async (t) => {
   if (!requireTools(t, ['aws', 'qemu-io'])) return;
   await using server = await RunningServer.start();
   const ec2 = async <T>(...words: readonly string[]): Promise<T> => await server.awsJson<T>(['ec2', ...words]);

@@ -91,7 +91,7 @@ async function qemuIo(uri: string, ...commands: readonly string[]): Promise<void
   assert.doesNotMatch(result.stdout + result.stderr, /verification failed|error/i);
 }
 
-test('C1 C2 C4: a snapshot of a volume in use is stored in the object store, and volumes are made from it', async (t) => {
+test('C1 C2 C4 D20: a snapshot of a volume in use is stored in the object store, and volumes are made from it', async (t) => {
   if (!requireTools(t, ['aws', 'qemu-io', 'nbdcopy'])) return;
   const volume = await createVolume();
   const uri = await server.uri(volume);
@@ -112,7 +112,7 @@ test('C1 C2 C4: a snapshot of a volume in use is stored in the object store, and
   ]);
 });
 
-test('C5 C6 C7 C8: a frozen, and an unmounted, file system come back clean; use goes on while pending', async (t) => {
+test('C5 C6 C7 C8 D20: a frozen, and an unmounted, file system come back clean; use goes on while pending', async (t) => {
   if (!requireTools(t, ['aws', 'nbdfuse', 'mkfs.ext4', 'e2fsck', 'fsfreeze'])) return;
   assert.equal(process.getuid?.(), 0, 'mounting needs root');
   const volume = await createVolume();
@@ -288,7 +288,7 @@ test('C35: --cli-input-json and --generate-cli-skeleton', async (t) => {
   assert.equal(server.requestCount, before);
 });
 
-test('D1: a snapshot lives in the region of its volume', async (t) => {
+test('D1 D2: a snapshot lives in the region of its volume', async (t) => {
   if (!requireTool(t, 'aws')) return;
   const volume = await createVolume();
   const { SnapshotId } = await createSnapshot(volume);
@@ -300,7 +300,7 @@ test('D1: a snapshot lives in the region of its volume', async (t) => {
   assert.match(code, /^(?:Invalid|Unsupported)/);
 });
 
-test('D4 D5 D6 D7 D8: tags at creation, their types and limits', async (t) => {
+test('C29 C30 D4 D5 D6 D7 D8: tags at creation, their types and limits', async (t) => {
   if (!requireTool(t, 'aws')) return;
   const volume = await createVolume();
   const words = '[{"ResourceType":"snapshot","Tags":[{"Key":"team","Value":"storage"},{"Key":"Team","Value":""}]}]';

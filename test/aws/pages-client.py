@@ -31,7 +31,7 @@ def fact(holds, text):
 def pages(service, operation, size, count, by=None, **kwargs):
     """The list in pages of `size` is the list as one: `count` things (at the least), each once. `by`: what of a thing stays."""
     paged.add(operation)
-    if operation not in methods[service]:
+    if operation not in methods[service] or not services[service].can_paginate(methods[service][operation]):
         return
     by = by or (lambda one: one)
     paginator = services[service].get_paginator(methods[service][operation])

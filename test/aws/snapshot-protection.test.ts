@@ -90,7 +90,7 @@ test('a locked snapshot is not deleted; compliance can be ended while it cools o
   assert.equal(result.code, 0, result.stderr);
 });
 
-test('what a rule keeps goes to the bin, and comes back', async (t) => {
+test('D11: what a rule keeps goes to the bin, and comes back', async (t) => {
   if (!requireTool(t, 'aws')) return;
   for (const type of ['EBS_SNAPSHOT', 'EBS_VOLUME']) {
     const period = 'RetentionPeriodValue=1,RetentionPeriodUnit=DAYS';
@@ -149,7 +149,7 @@ test('what a rule keeps goes to the bin, and comes back', async (t) => {
   );
 });
 
-test('an archived snapshot must be restored before it is used, and comes back with its data', async (t) => {
+test('D15: an archived snapshot must be restored before it is used, and comes back with its data', async (t) => {
   if (!requireTool(t, 'aws')) return;
   const { snapshot } = await completedSnapshot();
   interface Statuses {

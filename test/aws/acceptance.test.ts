@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+/** docs/acceptance.md says the truth: every row and every code is there once, and in the files that it names. */
+
+const ROOT = join(import.meta.dirname, '..', '..');
+const ROWS = [
+  ['G', 16],
+  ['C', 36],
+  ['D', 22],
+] as const;
+
+async function text(path: string): Promise<string> {
+  return await readFile(join(ROOT, path), 'utf8');
+}
+
+/** The cells of the table's lines, by what stands in the first. */
+function linesOf(table: string): readonly (readonly string[])[] {
+  return table
+    .split('\n')
+    .filter((line) => line.startsWith('| ') && !/^\| (?:---|row|code) /.test(line))
+    .map((line) =>
+      line
+        .slice(1, -1)
+        .split(' | ')
+        .map((cell) => cell.trim()),
+    );
+}
+
+function filesIn(cell: string): readonly string[] {
+  return [...cell.matchAll(/`(test\/[^`]+)`/g)].map((match) => match[1] ?? '');
+}
+
+test('every row of the acceptance table is proved where it says, or says why not', async () => {
+  const [rows = ''] = (await text('docs/acceptance.md')).split('\n## ');
+  const lines = linesOf(rows);
+  const expected = ROWS.flatMap(([letter, count]) =>
+    Array.from({ length: count }, (_, index) => `${letter}${index + 1}`),
+  );
+  assert.deepEqual(
+    lines.map(([row]) => row),
+    expected,
+  );
+  for (const [row = '', , where = ''] of lines) {
+    const files = filesIn(where);
+    if (files.length === 0) assert.match(where, /^open: .+/, `${row} names no test and no reason`);
+    for (const file of files) {
+      const titles = [...(await text(file)).matchAll(/\btest\(\s*(['"`])(.*?)\1,/g)].map((match) => match[2] ?? '');
+      // `A20 to A28` and `C5 C6:` stand before the colon.
+      const isThere = titles.some((title) => title.split(':')[0]?.split(/[ ,]+/).includes(row) === true);
+      // A file that is named beside another proves a part of the row, and says so in its own words.
+      const isFirst = file === files[0];
+      assert.ok(isThere || !isFirst, `no test of ${file} has ${row} in its title`);
+    }
+  }
+});
+
+test('every code of EC2 that the server knows is provoked where the table says', async () => {
+  const [, codes = ''] = (await text('docs/acceptance.md')).split('\n## ');
+  const lines = linesOf(codes);
+  const named = lines.map(([code = '']) => code.replaceAll('`', ''));
+  for (const [index, [, where = '']] of lines.entries()) {
+    const [file] = filesIn(where);
+    assert.ok(file !== undefined);
+    const code = named[index] ?? '';
+    assert.ok((await text(file)).includes(code), `${file} does not have ${code}`);
+  }
+  assert.deepEqual(named, named.toSorted(), 'in the order of the alphabet, each once');
+  const source = await text('src/api/ec2/errors.ts');
+  const known = [...source.matchAll(/(?:clientError\(\s*|: |code: )'([A-Z][A-Za-z]+(?:\.[A-Za-z]+)?)'/g)].map(
+    (match) => match[1] ?? '',
+  );
+  // An image uses its snapshots, and there are no images yet.
+  const open = new Set(['InvalidSnapshot.InUse']);
+  assert.ok(known.length > 30);
+  assert.deepEqual(
+    [...new Set(known)].filter((code) => !named.includes(code) && !open.has(code)),
+    [],
+  );
+});
