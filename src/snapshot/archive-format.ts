@@ -9,7 +9,7 @@ import { decodeManifest, encodeManifest, type Manifest, manifestKey } from './ma
 
 /** Objects of archived snapshots, byte for byte: docs/formats/archive.md. */
 
-export const ARCHIVE_PREFIX = 'archive/';
+const ARCHIVE_PREFIX = 'archive/';
 
 /** Chunks of one part: they are compressed together, and a whole part is in memory when it is written or read. */
 export const PART_CHUNK_COUNT = 32;
@@ -37,12 +37,17 @@ export interface PartChunk {
   readonly bytes: Uint8Array;
 }
 
+/** Of all objects of a snapshot's archive. */
+export function archivePrefix(snapshot: SnapshotId): string {
+  return `${ARCHIVE_PREFIX}${snapshot}/`;
+}
+
 export function archiveObjectKey(snapshot: SnapshotId): string {
-  return `${ARCHIVE_PREFIX}${snapshot}/archive`;
+  return `${archivePrefix(snapshot)}archive`;
 }
 
 export function partObjectKey(snapshot: SnapshotId, part: number): string {
-  return `${ARCHIVE_PREFIX}${snapshot}/${String(part).padStart(8, '0')}`;
+  return `${archivePrefix(snapshot)}${String(part).padStart(8, '0')}`;
 }
 
 /** Null for an object that does not say that an archive is whole. */

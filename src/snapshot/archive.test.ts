@@ -124,6 +124,32 @@ test('an archive that was not written to its end is none; it is written again, a
   );
 });
 
+test('an archive that lost a part, or the end of one, is written again before the snapshot leaves the store', async () => {
+  const objects = new MemoryStore();
+  await using store = await open(objects);
+  await write(store, first);
+  const bytes = await store.archive(first, quiet);
+  const part = `archive/${first}/00000001`;
+  const whole = (await objects.get(part)) ?? Buffer.alloc(0);
+  const damages = [
+    () => objects.delete(part),
+    () => objects.put(part, [whole.subarray(0, -1)]),
+    () => objects.put(part, [whole, Buffer.alloc(1)]),
+  ];
+  for (const damage of damages) {
+    await damage();
+    assert.equal(await store.archive(first, quiet), bytes);
+    assert.equal((await objects.get(part))?.length, whole.length);
+  }
+  await store.deleteManifest(first);
+  assert.equal(await store.archive(first, quiet), bytes, 'it is there already');
+  await objects.delete(part);
+  await assert.rejects(
+    store.archive(first, quiet),
+    (error) => error instanceof StoreError && error.kind === 'snapshot-not-found',
+  );
+});
+
 test('a flipped bit or a lost part of an archive is damage that is named, and nothing is made of it', async () => {
   const objects = new MemoryStore();
   await using store = await open(objects);

@@ -12,7 +12,7 @@ import type { SnapshotId } from '#domain/ids.ts';
 import {
   type Archive,
   archiveObjectKey,
-  ARCHIVE_PREFIX,
+  archivePrefix,
   decodeArchive,
   encodeArchive,
   joinPart,
@@ -99,6 +99,20 @@ export async function readArchive(chunks: ChunkStore, snapshot: SnapshotId): Pro
   return named(`archive of ${snapshot}`, () => decodeArchive(chunks.masterKey, snapshot, bytes));
 }
 
+/** Whether all parts are there, in their length: the last look before what they hold may go elsewhere. */
+export async function hasParts({ objects }: ChunkStore, { manifest, parts }: Archive): Promise<boolean> {
+  const { snapshot } = manifest.label;
+  const listed = new Map<string, number>();
+  for await (const { key, sizeBytes } of objects.list(archivePrefix(snapshot))) listed.set(key, sizeBytes);
+  for (const [at, { length }] of parts.entries()) {
+    const key = partObjectKey(snapshot, at);
+    if (listed.get(key) === length) continue;
+    // A list may leave something out; only the object itself is proof.
+    if ((await objects.getRange(key, length - 1, 2))?.length !== 1) return false;
+  }
+  return true;
+}
+
 export function storedBytes({ parts }: Archive): number {
   return parts.reduce((bytes, { length }) => bytes + length, 0);
 }
@@ -133,7 +147,7 @@ export async function deleteArchive(chunks: ChunkStore, snapshot: SnapshotId): P
   // First what says that it is whole.
   await chunks.objects.delete(archiveObjectKey(snapshot));
   const found: string[] = [];
-  for await (const { key } of chunks.objects.list(`${ARCHIVE_PREFIX}${snapshot}/`)) found.push(key);
+  for await (const { key } of chunks.objects.list(archivePrefix(snapshot))) found.push(key);
   for (const key of found) await chunks.objects.delete(key);
 }
 

@@ -13,7 +13,7 @@ import { BATCH_COUNT_MAX, type SealPool } from '#chunk/seal-pool.ts';
 import { UnsealThreads } from '#chunk/unseal-threads.ts';
 import type { AccountId, SnapshotId } from '#domain/ids.ts';
 
-import { archivedChunks, deleteArchive, readArchive, storedBytes, writeArchive } from './archive.ts';
+import { archivedChunks, deleteArchive, hasParts, readArchive, storedBytes, writeArchive } from './archive.ts';
 import { collect, type CollectPorts } from './collector.ts';
 import { Holds } from './holds.ts';
 import { ChunkSpool, spooledChunks } from './chunk-spool.ts';
@@ -143,7 +143,7 @@ class ObjectSnapshotStore implements SnapshotStore {
       this.#lock.run(`archive ${snapshot}`, async () => {
         await this.#untilSettled(either);
         const there = await readArchive(this.#chunks, snapshot);
-        if (there !== null) return storedBytes(there);
+        if (there !== null && (await hasParts(this.#chunks, there))) return storedBytes(there);
         using held = await this.hold(snapshot);
         const ports = { chunks: this.#chunks, reader: this.#reader };
         return await writeArchive(ports, held.manifest, { signal: either, onProgress });

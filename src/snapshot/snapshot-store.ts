@@ -109,7 +109,7 @@ export interface SnapshotStore extends AsyncDisposable {
   copy(job: SnapshotCopy): Promise<Manifest>;
   /**
    * Writes the snapshot into the archive, where it is whole by itself, and answers what it takes there, in bytes; at once
-   * when it is there already. The snapshot stays as it is. Throws 'snapshot-not-found'.
+   * when it is there already with all its parts. The snapshot stays as it is. Throws 'snapshot-not-found'.
    */
   archive(snapshot: SnapshotId, options: JobOptions): Promise<number>;
   /** Makes the snapshot again of its archive, which stays; at once when the snapshot is there. Throws 'snapshot-not-found' when there is no archive. */

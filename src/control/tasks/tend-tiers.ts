@@ -63,6 +63,7 @@ async function tend(ports: ControlPorts, { id }: Snapshot, tier: SnapshotTier, s
         return true;
       }
       if ((tier.restoreExpiresAtMs ?? 0) > nowMs) return false;
+      await ports.host.archiveSnapshot(id, signal); // It is there; should it have lost something, it is written again.
       await leaveStore(ports, id, tier);
       return true;
     case 'archived':
