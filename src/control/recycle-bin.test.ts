@@ -3,13 +3,16 @@ import { test } from 'node:test';
 import { DomainError } from '#domain/errors.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
 import type { Scope, Volume } from '#domain/volume.ts';
+import type { Tx } from '#meta/meta-store.ts';
 import { VolumeHostError } from '#volume/host.ts';
 import * as bin from './recycle-bin.ts';
+import type { ControlPorts } from './ports.ts';
 import { snapshotRequest, volumeRequest } from './request.fake.ts';
 import { createRule } from './retention-rules.ts';
 import { lockSnapshot, unlockSnapshot } from './snapshot-locks.ts';
 import { archiveSnapshot, restoreSnapshot } from './snapshot-tiers.ts';
 import { createSnapshot, deleteSnapshot, findSnapshot, listSnapshots } from './snapshots.ts';
+import { emptyBin } from './tasks/empty-bin.ts';
 import { createVolume, deleteVolume, findVolume, listVolumes } from './volumes.ts';
 import { World } from './world.fake.ts';
 
@@ -215,4 +218,47 @@ test('a lock of compliance that becomes one of governance has no cool-off any mo
   const weaker = { ...lock, mode: 'governance', coolOffHours: null } as const;
   const changed = await lockSnapshot(world.ports, scope, snapshot.id, weaker);
   assert.deepEqual([changed.lock.coolOffHours, changed.lock.createdAtMs], [null, world.clock.nowMs()]);
+});
+
+test('what was taken out and put in again, while the task was looking, stays for its new time', async () => {
+  const { world, scope, snapshot } = await binWorld();
+  await using _ = world;
+  const { ports } = world;
+  await deleteSnapshot(ports, scope, snapshot.id, NOTHING);
+  await world.clock.advance(DAY_MS);
+  let isFirst = true;
+  const meta: ControlPorts['meta'] = Object.create(ports.meta, {
+    transact: {
+      value: async (body: (tx: Tx) => Promise<unknown>): Promise<unknown> => {
+        if (isFirst) {
+          isFirst = false;
+          await ports.meta.transact(async (tx) => {
+            const current = await tx.snapshots.find(snapshot.id);
+            const nowMs = world.clock.nowMs();
+            assert.ok(current !== null);
+            await tx.snapshots.update({ ...current, bin: { enteredAtMs: nowMs, exitAtMs: nowMs + DAY_MS } });
+          });
+        }
+        return await ports.meta.transact(body);
+      },
+    },
+  });
+  await emptyBin({ ...ports, meta }).activate(new AbortController().signal);
+  assert.ok(!isFirst);
+  assert.equal((await bin.listBinnedSnapshots(ports, scope, ALL)).snapshots.length, 1);
+});
+
+test('a volume in the bin that cannot be closed holds up nothing else', async () => {
+  const { world, scope, volume, snapshot } = await binWorld();
+  await using _ = world;
+  const { ports } = world;
+  await deleteVolume(ports, scope, volume.id, NOTHING);
+  await deleteSnapshot(ports, scope, snapshot.id, NOTHING);
+  await bin.recoverSnapshot(ports, scope, snapshot.id);
+  const host: ControlPorts['host'] = Object.create(ports.host, {
+    status: { value: () => Promise.reject(new VolumeHostError('damaged', 'it does not answer')) },
+  });
+  const report = await emptyBin({ ...ports, host }).activate(new AbortController().signal);
+  assert.ok(report.failed > 0);
+  assert.equal((await findSnapshot(ports, scope, snapshot.id)).state, 'completed');
 });
