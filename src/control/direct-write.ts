@@ -9,7 +9,7 @@ import { zonesOf } from '#domain/region.ts';
 import { NO_SNAPSHOT_DETAILS, type Snapshot } from '#domain/snapshot.ts';
 import { EC2_TAG_RULES, type Tag, tagsOf } from '#domain/tags.ts';
 import { NO_VOLUME_DETAILS, type Scope, type Volume } from '#domain/volume.ts';
-import type { Tx } from '#meta/meta-store.ts';
+import type { ReadTx, Tx } from '#meta/meta-store.ts';
 import { checkBlockIndex } from './block-index.ts';
 import { type FoundAgain, once } from './creation.ts';
 import { giveUpSnapshot } from './deletion.ts';
@@ -70,6 +70,9 @@ async function makeDirect(
   id: SnapshotId,
   request: StartSnapshot,
 ): Promise<Snapshot | FoundAgain<SnapshotId>> {
+  // First: the parent, and the key, may be gone since.
+  const again = await ports.meta.read((tx) => findAgain(tx, scope, request));
+  if (again !== null) return again;
   const encryption = await encryptionFor(ports, scope, request);
   const intent = await ports.meta.transact((tx) => recordDirect(ports, tx, scope, id, request, encryption));
   if ('again' in intent) return intent;
@@ -105,13 +108,8 @@ async function recordDirect(
   request: StartSnapshot,
   encryption: Encryption | null,
 ): Promise<{ readonly draft: Volume } | FoundAgain<SnapshotId>> {
-  const { token, caller: _caller, ...rest } = request;
-  const use: TokenUse = { purpose: 'start-snapshot', token, request: rest };
-  const again = await findTokenResult(tx, scope, use);
-  if (again !== null) {
-    assert(!isVolumeId(again), 'the token of a snapshot names a snapshot');
-    return { again };
-  }
+  const again = await findAgain(tx, scope, request);
+  if (again !== null) return again;
   const { directSnapshotCountMax, snapshotCountMax, tagCountMax } = ports.limitsOf(scope.account);
   const parent = request.parent === null ? null : await snapshotIn(tx, scope, request.parent);
   checkStart(request, parent);
@@ -154,8 +152,20 @@ async function recordDirect(
     encryption,
     tags,
   });
-  await recordToken(tx, scope, use, id, nowMs);
+  await recordToken(tx, scope, useOf(request), id, nowMs);
   return { draft };
+}
+
+function useOf({ token, caller: _caller, ...request }: StartSnapshot): TokenUse {
+  return { purpose: 'start-snapshot', token, request };
+}
+
+/** What the token made before; null: nothing. Refuses: token-mismatch. */
+async function findAgain(tx: ReadTx, scope: Scope, request: StartSnapshot): Promise<FoundAgain<SnapshotId> | null> {
+  const again = await findTokenResult(tx, scope, useOf(request));
+  if (again === null) return null;
+  assert(!isVolumeId(again), 'the token of a snapshot names a snapshot');
+  return { again };
 }
 
 function checkStart(request: StartSnapshot, parent: Snapshot | null): void {

@@ -405,3 +405,16 @@ test("EBS direct reads what a volume's snapshot holds, and only when it is compl
   assert.ok(block !== undefined && blocks.length === 1, 'zeros are left out');
   assert.equal((await getBlock(world.ports, scope, snapshot.id, block.index, block.token)).bytes[0], 4);
 });
+
+test('a start that is repeated finds its first result, although the parent is gone since', async () => {
+  await using world = await World.make();
+  const scope = await world.account();
+  const parent = await startSnapshot(world.ports, scope, request());
+  await put(world, scope, parent.id, 0, 1);
+  await complete(world, scope, parent.id, 1);
+  const again = request({ parent: parent.id, token: 'one' });
+  const first = await startSnapshot(world.ports, scope, again);
+  await deleteSnapshot(world.ports, scope, parent.id, { token: null, operation: null });
+  await world.settle();
+  assert.equal((await startSnapshot(world.ports, scope, again)).id, first.id);
+});

@@ -3,7 +3,9 @@ import { test } from 'node:test';
 import { keyArn } from '#domain/kms/arn.ts';
 import { keyState, type KmsKey } from '#domain/kms/key.ts';
 import { DAY_MS } from '#domain/kms/limits.ts';
+import { TendKeys } from '#control/tasks/tend-keys.ts';
 import { World } from '#control/world.fake.ts';
+import type { Tx } from '#meta/meta-store.ts';
 import type { KmsCall } from './access.ts';
 import { createAlias, deleteAlias, listAliases, updateAlias } from './aliases.ts';
 import * as keys from './keys.ts';
@@ -250,4 +252,32 @@ test('tags and descriptions', async () => {
   assert.equal(await refusal(keys.tagKey(call, key.id, twice)), 'tag');
   const many = Array.from({ length: 50 }, (_, n) => ({ key: `k${n}`, value: '' }));
   assert.equal(await refusal(keys.tagKey(call, key.id, many)), 'limit');
+});
+
+test('a key that cannot be tended holds up neither the others nor the purge', async () => {
+  await using world = await World.make();
+  const { ports } = world;
+  const call = asRoot(world, await world.account());
+  const doomed = [await keys.createKey(call, PLAIN_KEY), await keys.createKey(call, PLAIN_KEY)];
+  for (const { id } of doomed) await keys.scheduleDeletion(call, id, 7);
+  await world.clock.advance(7 * DAY_MS);
+  let failures = 1;
+  let purges = 0;
+  const meta: typeof ports.meta = Object.create(ports.meta, {
+    transact: {
+      value: async <R>(body: (tx: Tx) => Promise<R>): Promise<R> => {
+        failures -= 1;
+        if (failures === 0) throw new Error('it cannot be read');
+        return await ports.meta.transact(body);
+      },
+    },
+    purge: {
+      value: async () => {
+        purges += 1;
+        await ports.meta.purge();
+      },
+    },
+  });
+  const report = await new TendKeys({ ...ports, meta }).activate(new AbortController().signal);
+  assert.deepEqual([report.done, report.failed, purges], [1, 1, 1]);
 });

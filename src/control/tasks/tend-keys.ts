@@ -29,7 +29,15 @@ export class TendKeys implements Task {
     const tally = new Tally();
     for await (const { record } of eachRow((page) => meta.read((tx) => tx.documents.all(keyKind, page)), signal)) {
       if (!isSomethingDue(record, clock.nowMs())) continue;
-      const done = await meta.transact((tx) => this.#tend(tx, record));
+      let done: 'destroyed' | 'expired' | 'rotated' | null;
+      try {
+        done = await meta.transact((tx) => this.#tend(tx, record));
+      } catch (error) {
+        signal.throwIfAborted();
+        log.warn('kms-key.tend', { key: record.id, account: record.account, region: record.region, error });
+        tally.failed(); // The other keys, and what is to be purged, do not wait for this one.
+        continue;
+      }
       if (done === null) continue;
       if (done !== 'rotated') this.#mustPurge = true;
       log.info(`kms-key.${done}`, { key: record.id, account: record.account, region: record.region });
