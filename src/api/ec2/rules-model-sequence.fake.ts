@@ -12,6 +12,7 @@ import { Scene } from './scene.fake.ts';
 
 const STEPS = 36;
 const COMPARE_STEPS = 6;
+const STEP_MS_MAX = 15_000;
 /** A new server after so many sequences: what locks keep stays in the old one. */
 const SEQUENCES_PER_SCENE = 20;
 const REGIONS = ['us-east-1', 'eu-west-1'] as const;
@@ -109,6 +110,8 @@ async function playOne(play: Play): Promise<void> {
   for (let count = 0; count < 3; count += 1) await keeping.createRule(play);
   await upload(play);
   for (let step = 1; step <= STEPS; step += 1) {
+    // Some requests come too soon after others, and some do not.
+    await scene.clock.advance(play.random.below(STEP_MS_MAX));
     await play.pick(choices)(play);
     if (step % COMPARE_STEPS === 0) await compareLists(play, play.anyParty());
   }

@@ -34,6 +34,7 @@ export async function createVolume(play: Play): Promise<void> {
     state: source === null || source.owner.account === party.account ? 'available' : 'creating',
     content: source?.content ?? 0,
     tags,
+    cutAtMs: -Infinity,
     modifiedAtMs: [],
     bin: null,
   };
@@ -75,11 +76,12 @@ export async function createSnapshot(play: Play): Promise<void> {
   const tags = play.tags();
   const description = play.pick(['', 'nightly']);
   const input = { VolumeId: id, Description: description, ...specifications('snapshot', tags) };
-  const refusals = play.model.refuseSnapshot(party, id);
+  const refusals = play.model.refuseSnapshot(party, id, play.nowMs);
   const made = await play.expect('CreateSnapshot', refusals, () => play.scene.ec2('CreateSnapshot', input, party));
   const volume = play.model.ownVolume(party, id);
   if (made === null || volume === null) return;
   assert.deepEqual([made.State, made.VolumeSize, made.Encrypted], ['pending', volume.sizeGib, volume.encrypted]);
+  volume.cutAtMs = play.nowMs;
   const { sizeGib, encrypted, content } = volume;
   addSnapshot(play, party, made.SnapshotId, { sizeGib, encrypted, content, volume, copyOf: null, description, tags });
 }

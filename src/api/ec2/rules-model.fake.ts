@@ -31,6 +31,8 @@ export interface ModelVolume {
   /** What its first block is full of; 0: nothing was written. */
   content: number;
   tags: ModelTags;
+  /** When the last snapshot of it was begun. */
+  cutAtMs: number;
   modifiedAtMs: number[];
   bin: Binned | null;
 }
@@ -70,11 +72,12 @@ export const MODEL_LIMITS = {
   snapshotCountMax: 4,
   pendingCopyCountMax: 1,
   pendingSnapshotsPerVolumeMax: 2,
+  snapshotIntervalMsMin: 15_000,
   modificationCountMax: 1,
   tagCountMax: 2,
 } as const;
 
-/** Beside one refusal and no other: the request may as well succeed. */
+/** What follows it may be refused so; without anything before it, the request may as well succeed. */
 export const MAYBE = 'maybe';
 
 const MODIFICATION_MS = 11_000;
@@ -167,24 +170,34 @@ export class RulesModel {
     return refusals;
   }
 
-  refuseSnapshot(party: Party, id: string): readonly string[] {
+  refuseSnapshot(party: Party, id: string, nowMs: number): readonly string[] {
     const volume = this.ownVolume(party, id);
     if (volume === null) return ['InvalidVolume.NotFound'];
-    const refusals = [...this.#snapshotLimit(party)];
+    const refusals: string[] = [];
+    const possible: string[] = [];
     if (volume.state !== 'available') refusals.push('IncorrectState');
-    const pending = this.ownSnapshots(party).filter((one) => one.volume === volume && one.state === 'pending');
+    const cuts = this.ownSnapshots(party).filter((one) => one.volume === volume);
+    const pending = cuts.filter(({ state }) => state === 'pending');
     if (pending.length >= MODEL_LIMITS.pendingSnapshotsPerVolumeMax) refusals.push('ConcurrentSnapshotLimitExceeded');
-    return refusals;
+    const isRecent = (atMs: number): boolean => nowMs - atMs < MODEL_LIMITS.snapshotIntervalMsMin;
+    const isFast = cuts.some(({ state, startedAtMs }) => state !== 'error' && isRecent(startedAtMs));
+    if (isFast) refusals.push('SnapshotCreationPerVolumeRateExceeded');
+    // Whether what was deleted since, or failed, counts is not documented.
+    else if (isRecent(volume.cutAtMs)) possible.push('SnapshotCreationPerVolumeRateExceeded');
+    this.#snapshotLimit(party, refusals, possible);
+    return [...refusals, MAYBE, ...possible];
   }
 
   refuseCopy(party: Party, sourceRegion: string, id: string): readonly string[] {
     const source = this.usable(party, sourceRegion, id);
     if (source === null) return ['InvalidSnapshot.NotFound'];
-    const refusals = [...this.#snapshotLimit(party)];
+    const refusals: string[] = [];
+    const possible: string[] = [];
     if (!isUsableNow(source)) refusals.push('IncorrectState');
     const pending = this.ownSnapshots(party).filter((one) => one.volume === null && one.state === 'pending');
     if (pending.length >= MODEL_LIMITS.pendingCopyCountMax) refusals.push('ResourceLimitExceeded');
-    return refusals;
+    this.#snapshotLimit(party, refusals, possible);
+    return [...refusals, MAYBE, ...possible];
   }
 
   refuseShare(party: Party, id: string, added: readonly string[]): readonly string[] {
@@ -277,11 +290,11 @@ export class RulesModel {
   }
 
   /** What is copied from another account for a volume that is being made takes the place of a snapshot meanwhile, or not. */
-  #snapshotLimit(party: Party): readonly string[] {
+  #snapshotLimit(party: Party, refusals: string[], possible: string[]): void {
     const count = [...this.snapshots.values()].filter(({ owner }) => owner === party).length;
     const makingCount = this.ownVolumes(party).filter(({ state }) => state === 'creating').length;
-    if (count >= MODEL_LIMITS.snapshotCountMax) return ['SnapshotLimitExceeded'];
-    return count + makingCount >= MODEL_LIMITS.snapshotCountMax ? ['SnapshotLimitExceeded', MAYBE] : [];
+    if (count >= MODEL_LIMITS.snapshotCountMax) refusals.push('SnapshotLimitExceeded');
+    else if (count + makingCount >= MODEL_LIMITS.snapshotCountMax) possible.push('SnapshotLimitExceeded');
   }
 }
 
