@@ -92,13 +92,9 @@ export class FsStore implements ObjectStore {
     assert(isObjectKey(key), 'an object key is well-formed');
     await trouble('delete', key, async () => {
       const path = join(this.#root, key);
-      try {
-        await unlink(path);
-      } catch (error) {
-        if (isAbsence(error)) return;
-        throw error;
-      }
-      await syncDirectory(dirname(path));
+      await unless(isAbsence, () => unlink(path));
+      // Also when it was gone: who deleted it may have been killed before this.
+      await unless(isAbsence, () => syncDirectory(dirname(path)));
     });
   }
 
@@ -215,6 +211,15 @@ async function readAt(file: FileHandle, offset: number, length: number): Promise
 
 function hasCode(error: unknown, code: string): boolean {
   return error instanceof Error && 'code' in error && error.code === code;
+}
+
+/** Does the work; an error that is expected is none. */
+async function unless(isExpected: (error: unknown) => boolean, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!isExpected(error)) throw error;
+  }
 }
 
 function isAbsence(error: unknown): boolean {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdir, stat, writeFile } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
@@ -31,6 +31,19 @@ test('directory: objects are private files, and nothing else is left beside them
   assert.equal((await stat(join(root, 'a/b/c'))).mode & 0o777, 0o600);
   assert.equal((await stat(join(root, 'a/b'))).mode & 0o777, 0o700);
   assert.deepEqual(await readdir(join(root, '.tmp')), []);
+});
+
+test('directory: a deletion that a killed process had begun is durable when it is answered', async (t) => {
+  const root = newRoot();
+  await using store = await FsStore.open(root);
+  await store.put('a/b', [Buffer.from('x')]);
+  await rm(join(root, 'a/b')); // And nothing synced.
+  const file = await open(root, 'r');
+  const syncs = t.mock.method(Object.getPrototypeOf(file) as FileHandle, 'sync').mock;
+  await file.close();
+  await store.delete('a/b');
+  assert.equal(syncs.callCount(), 1);
+  await store.delete('a/c/d'); // Not even its directory is there.
 });
 
 test('directory: what a crash left half-written is swept at open and is never an object', async () => {
