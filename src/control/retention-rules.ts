@@ -20,7 +20,7 @@ import type { ControlPorts } from './ports.ts';
  * Rules of the recycle bin. What they do is done where something is deleted: `retentionOf` says how long it is kept.
  */
 
-const retentionRules: DocumentKind<RetentionRule> = {
+export const retentionRules: DocumentKind<RetentionRule> = {
   name: 'retention-rule',
   idOf: ({ id }) => id,
   ownerOf: ({ type }) => type,

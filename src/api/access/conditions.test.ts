@@ -317,3 +317,33 @@ test('a denial can be decoded by who may, of that account only', async () => {
   assert.equal((await decode(nobody)).code, 'AccessDenied');
   assert.equal((await decode(await scene.root())).code, 'InvalidAuthorizationMessageException');
 });
+
+test('rules of the recycle bin have their tags and their kind as conditions', async () => {
+  await using scene = await AccessScene.open();
+  const root = await scene.root();
+  const rule = async (member: Member, type: string): Promise<{ readonly code: string | null; readonly id: string }> => {
+    const body = JSON.stringify({
+      ResourceType: type,
+      RetentionPeriod: { RetentionPeriodValue: 1, RetentionPeriodUnit: 'DAYS' },
+      Tags: [{ Key: 'keep', Value: 'yes' }],
+    });
+    const reply = await member.client.send({ service: 'rbin', method: 'POST', path: '/rules', body });
+    return { code: codeOf(reply), id: /"Identifier":"([^"]+)"/.exec(reply.text)?.[1] ?? '' };
+  };
+  const all = { Effect: 'Allow', Action: 'rbin:*', Resource: '*' };
+  const denied = (condition: object): object => ({ ...all, Effect: 'Deny', Condition: { StringEquals: condition } });
+  const tagged = await scene.user(root.account, 'tagged', [all, denied({ 'aws:ResourceTag/keep': 'yes' })]);
+  const kinds = await scene.user(root.account, 'kinds', [
+    all,
+    denied({ 'rbin:Request/ResourceType': 'EBS_VOLUME' }),
+    denied({ 'rbin:Attribute/ResourceType': 'EBS_SNAPSHOT' }),
+  ]);
+  const { id } = await rule(root, 'EBS_SNAPSHOT');
+  const remove = async (member: Member, which: string): Promise<string | null> =>
+    codeOf(await member.client.send({ service: 'rbin', method: 'DELETE', path: `/rules/${which}` }));
+  assert.equal(await remove(tagged, id), 'AccessDeniedException');
+  assert.equal(await remove(kinds, id), 'AccessDeniedException');
+  assert.equal((await rule(kinds, 'EBS_VOLUME')).code, 'AccessDeniedException');
+  assert.equal((await rule(kinds, 'EBS_SNAPSHOT')).code, null);
+  assert.equal(await remove(root, id), null);
+});

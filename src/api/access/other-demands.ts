@@ -56,14 +56,17 @@ function ebsKeys(fact: Fact | undefined): readonly Key[] {
 /** The recycle bin's rules. */
 export function rbinPlan({ scope, operation, input }: Asked): Plan {
   const tags = operation.startsWith('Untag') ? [] : tagsOf(input['Tags']);
+  const id = textOf(input['Identifier']) ?? idOfArn(input['ResourceArn']);
+  const type = textOf(input['ResourceType']);
   return ruledPlan({
     action: `rbin:${operation}`,
     prefix: `arn:aws:rbin:${scope.region}:${scope.account}:rule/`,
-    id: textOf(input['Identifier']) ?? idOfArn(input['ResourceArn']),
+    id,
     isMaking: operation === 'CreateRule',
+    more: type === null ? [] : [['rbin:request/resourcetype', [type]]],
     tags,
     untagged: textsOf(input['TagKeys']),
-    ref: null,
+    ref: id === null ? null : { kind: 'retention-rule', id },
   });
 }
 
@@ -76,6 +79,7 @@ export function dlmPlan({ scope, operation, input }: Asked): Plan {
     prefix: `arn:aws:dlm:${scope.region}:${scope.account}:policy/`,
     id,
     isMaking: false,
+    more: [],
     tags: operation === 'UntagResource' ? [] : tagsOfMap(input['Tags']),
     untagged: textsOf(input['TagKeys']),
     ref: id === null ? null : { kind: 'lifecycle-policy', id },
@@ -92,22 +96,30 @@ interface Ruled {
   readonly prefix: string;
   readonly id: string | null;
   readonly isMaking: boolean;
+  /** Condition keys of the request. */
+  readonly more: readonly Key[];
   readonly tags: readonly TagText[];
   readonly untagged: readonly string[];
   readonly ref: Ref | null;
 }
 
-function ruledPlan({ action, prefix, id, isMaking, tags, untagged, ref }: Ruled): Plan {
-  const keys = [...requestTagKeys(tags), ...untagKeys(untagged)];
+function ruledPlan({ action, prefix, id, isMaking, more, tags, untagged, ref }: Ruled): Plan {
+  const keys = [...requestTagKeys(tags), ...untagKeys(untagged), ...more];
   const named = isMaking ? '*' : id;
   if (named === null) return plainPlan(demandsOn(action, [], keys));
   return {
     refs: ref === null ? [] : [ref],
     demands: ([fact]) => {
-      const known = fact?.kind === 'tagged' ? tagKeys('aws:resourcetag', fact.tags) : [];
+      const known = fact === undefined ? [] : ruleKeys(fact);
       return demandsOn(action, [{ arn: `${prefix}${named}`, keys: known }], keys);
     },
   };
+}
+
+function ruleKeys(fact: Fact): readonly Key[] {
+  if (fact.kind === 'tagged') return tagKeys('aws:resourcetag', fact.tags);
+  if (fact.kind !== 'retention-rule') return [];
+  return [...tagKeys('aws:resourcetag', fact.tags), ['rbin:attribute/resourcetype', [fact.type]]];
 }
 
 function idOfArn(value: unknown): string | null {

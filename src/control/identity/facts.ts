@@ -7,6 +7,7 @@ import {
   type VolumeId,
 } from '#domain/ids.ts';
 import type { Policy } from '#domain/policy/document.ts';
+import type { RetainedType } from '#domain/retention-rule.ts';
 import { type Snapshot, visibleState } from '#domain/snapshot.ts';
 import type { Tag } from '#domain/tags.ts';
 import type { Scope, Volume } from '#domain/volume.ts';
@@ -14,6 +15,7 @@ import type { ReadTx } from '#meta/meta-store.ts';
 import { lifecyclePolicies } from '#control/lifecycle/policies.ts';
 import { isIn, isUsableBy } from '#control/lookup.ts';
 import type { ControlPorts } from '#control/ports.ts';
+import { retentionRules } from '#control/retention-rules.ts';
 import { findManaged } from './managed.ts';
 import { inAccount, roleArn, ROLES, userArn, USERS } from './records.ts';
 import { findRoleByArn, trustOf } from './roles.ts';
@@ -26,6 +28,7 @@ export type Ref =
   /** Lightsail's name of anything. */
   | { readonly kind: 'named'; readonly name: string }
   | { readonly kind: 'lifecycle-policy'; readonly id: string }
+  | { readonly kind: 'retention-rule'; readonly id: string }
   | { readonly kind: 'user'; readonly name: string }
   | { readonly kind: 'role'; readonly name: string }
   | { readonly kind: 'managed-policy'; readonly arn: string }
@@ -37,6 +40,7 @@ export type Fact =
   | { readonly kind: 'volume'; readonly volume: Volume }
   | { readonly kind: 'snapshot'; readonly snapshot: Snapshot }
   | { readonly kind: 'tagged'; readonly tags: readonly Tag[] }
+  | { readonly kind: 'retention-rule'; readonly type: RetainedType; readonly tags: readonly Tag[] }
   | { readonly kind: 'identity'; readonly arn: string; readonly tags: readonly Tag[] }
   | {
       readonly kind: 'trusting-role';
@@ -79,6 +83,10 @@ async function findFact(tx: ReadTx, scope: Scope, ref: Ref): Promise<Fact> {
     case 'lifecycle-policy': {
       const policy = await tx.documents.find(lifecyclePolicies, scope, ref.id);
       return policy === null ? NOTHING : { kind: 'tagged', tags: tagList(policy.tags) };
+    }
+    case 'retention-rule': {
+      const rule = await tx.documents.find(retentionRules, scope, ref.id);
+      return rule === null ? NOTHING : { kind: 'retention-rule', type: rule.type, tags: tagList(rule.tags) };
     }
     case 'user': {
       const user = await tx.documents.find(USERS, inAccount(scope.account), ref.name.toLowerCase());
