@@ -44,6 +44,6 @@ test(
     t.diagnostic(`${sequences} sequences in ${Math.round(performance.now() - startMs)} ms`);
     const sorted = Object.entries(counts).toSorted(([one], [other]) => (one < other ? -1 : 1));
     t.diagnostic(JSON.stringify(Object.fromEntries(sorted)));
-    assert.ok(sequences > 1, 'some sequences were played');
+    assert.ok(sequences >= Math.min(countMax, THREADS), 'sequences were played');
   },
 );
