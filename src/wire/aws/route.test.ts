@@ -66,6 +66,14 @@ test('a path is routed by method and template', () => {
   assert.deepEqual(routeRequest(request({ ...block, path: '/snapshots//blocks/7' }), 'ebs').kind, 'unknown-operation');
 });
 
+test('older clients of DLM have a slash at the end of their paths', () => {
+  for (const path of ['/policies/policy-1', '/policies/policy-1/']) {
+    const route = { kind: 'modelled', service: 'dlm', operation: 'GetLifecyclePolicy' };
+    assert.deepEqual(routeRequest(request({ method: 'GET', path, query: '' }), 'dlm'), route);
+  }
+  assert.equal(routeRequest(request({ method: 'GET', path: '/policies/policy-1//' }), 'dlm').kind, 'unknown-operation');
+});
+
 test('operations that AWS has and the model has not are named', () => {
   assert.deepEqual(routeRequest(request({ form: 'Action=CreateTransitGateway' }), 'ec2'), {
     kind: 'named',

@@ -5,7 +5,7 @@ import { WireError } from './wire-error.ts';
 /** The labels of a raw path that matches the template, decoded; null when it does not match. Throws WireError `malformed` for bad escapes. */
 export function labelsOf(template: string, path: string): ReadonlyMap<string, string> | null {
   const wanted = template.split('/');
-  const given = path.split('/');
+  const given = segmentsOf(path, wanted.length);
   if (wanted.length !== given.length) return null;
   const labels = new Map<string, string>();
   for (const [index, segment] of wanted.entries()) {
@@ -29,11 +29,17 @@ export function operationAt(model: Model, method: string, path: string): string 
 
 function matches(template: string, path: string): boolean {
   const wanted = template.split('/');
-  const given = path.split('/');
+  const given = segmentsOf(path, wanted.length);
   if (wanted.length !== given.length) return false;
   return wanted.every((segment, index) =>
     labelName(segment) === null ? segment === given[index] : given[index] !== '',
   );
+}
+
+/** Older models of DLM, and so its older clients, have a slash at the end where the newer have none. */
+function segmentsOf(path: string, count: number): readonly string[] {
+  const segments = path.split('/');
+  return segments.length === count + 1 && segments.at(-1) === '' ? segments.slice(0, -1) : segments;
 }
 
 function labelName(segment: string): string | null {
