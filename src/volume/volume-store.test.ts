@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -46,6 +47,31 @@ test('a removal that a crash interrupted is finished at the next start', async (
   const again = await VolumeStore.open(root);
   assert.deepEqual(readdirSync(root), [kept]);
   assert.deepEqual(await again.list(), [kept]);
+});
+
+test('a removal that a killed process had begun is durable before anything of the volume goes', async (t) => {
+  const { store, root } = await storeOf(t);
+  const [first, second] = [await made(store), await made(store)];
+  const file = await open(root, 'r');
+  const prototype = Object.getPrototypeOf(file) as FileHandle;
+  const { sync } = prototype;
+  /** What was in the directory of a removed volume whenever a directory was synced. */
+  const left: number[] = [];
+  let removed = join(root, `${first}.removed`);
+  t.mock.method(prototype, 'sync', async function synced(this: FileHandle) {
+    left.push(existsSync(removed) ? readdirSync(removed).length : 0);
+    await sync.call(this);
+  });
+  await file.close();
+  renameSync(store.pathOf(first), removed); // And nothing synced.
+  await store.remove(first);
+  assert.ok((left[0] ?? 0) > 0, 'nothing of it was removed yet');
+
+  removed = join(root, `${second}.removed`);
+  left.length = 0;
+  renameSync(store.pathOf(second), removed);
+  await VolumeStore.open(root);
+  assert.equal(left.filter((count) => count > 0).length, 2, 'the directory of volumes, and the one above');
 });
 
 test('a tombstone in the way of a removal is of no importance', async (t) => {

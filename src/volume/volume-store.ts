@@ -30,6 +30,7 @@ export class VolumeStore {
   static async open(root: string): Promise<VolumeStore> {
     await makeDirectory(root);
     await syncDirectory(dirname(root));
+    await syncDirectory(root); // What a killed process renamed stays so before it goes.
     for (const name of await readdir(root)) {
       if (name.endsWith(TOMBSTONE)) await rm(join(root, name), { recursive: true, force: true });
     }
@@ -85,8 +86,9 @@ export class VolumeStore {
     if ((await unlessAbsent(() => stat(path))) !== null) {
       await rm(tombstone, { recursive: true, force: true }); // Of an earlier volume of this id, half removed.
       await rename(path, tombstone);
-      await syncDirectory(this.#root);
     }
+    // Before anything of it goes; also when it was renamed by a process that was killed before this.
+    await syncDirectory(this.#root);
     await rm(tombstone, { recursive: true, force: true });
   }
 }
