@@ -10,6 +10,9 @@ import { publicSharingOf } from './public-sharing.ts';
 
 type Grantee = Snapshot['sharedWith'][number];
 
+/** Accounts with which one snapshot is shared: all of them are in its record. */
+const SHARES_MAX = 1000;
+
 export interface ShareSnapshot {
   readonly add: readonly Grantee[];
   /** One that is not there is no error. */
@@ -17,7 +20,7 @@ export interface ShareSnapshot {
 }
 
 /**
- * Says who may make volumes and copies of a snapshot, beside its account. Refuses: not-found (also: it is another
+ * Says who may make volumes and copies of a snapshot, beside its account. Refuses: limit, not-found (also: it is another
  * account's), not-permitted (with everybody, while the account blocks that or when the snapshot is encrypted).
  */
 export async function shareSnapshot(
@@ -30,6 +33,10 @@ export async function shareSnapshot(
     const snapshot = await checkShare(tx, scope, id, request);
     const left = snapshot.sharedWith.filter((grantee) => !request.remove.includes(grantee));
     const sharedWith = [...new Set([...left, ...request.add])];
+    // Who takes some away may always do so, also from one that has more.
+    if (sharedWith.length > SHARES_MAX && sharedWith.length > snapshot.sharedWith.length) {
+      refuse({ kind: 'limit', limit: 'resources', max: SHARES_MAX });
+    }
     await tx.snapshots.update({ ...snapshot, sharedWith });
   });
 }

@@ -284,3 +284,19 @@ test('lists of own and shared snapshots come in pages, each snapshot once', asyn
   }
   assert.deepEqual(seen, expected);
 });
+
+test('a snapshot is shared with a thousand accounts at most', async () => {
+  await using scene = await Scene.open();
+  const SnapshotId = await snapshotOf(scene);
+  const accounts = (from: number, count: number): string[] =>
+    Array.from({ length: count }, (_, index) => String(500_000_000_000 + from + index));
+  const share = (OperationType: 'add' | 'remove', UserIds: string[]) =>
+    scene.ec2('ModifySnapshotAttribute', { SnapshotId, Attribute: ATTRIBUTE, OperationType, UserIds });
+  await share('add', accounts(0, 500));
+  await share('add', accounts(500, 500));
+  await share('add', accounts(0, 500));
+  assert.match(await refusalOf(share('add', accounts(1000, 1))), /^ResourceLimitExceeded: /);
+  await share('remove', accounts(999, 1));
+  await share('add', accounts(1000, 1));
+  assert.equal((await permissions(scene, SnapshotId))?.length, 1000);
+});
