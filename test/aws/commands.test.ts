@@ -103,7 +103,9 @@ test('every operation answers aws with the shape that is written down for it, in
         break;
       }
       assert.equal(code, 0, `aws ${words.join(' ')}: ${stderr}`);
-      const reply: unknown = stdout.trim() === '' ? null : JSON.parse(stdout);
+      // To an older client some replies are empty of which a newer one knows members.
+      const nothing = isNewest || command.shape === undefined ? null : {};
+      const reply: unknown = stdout.trim() === '' ? nothing : JSON.parse(stdout);
       for (const [name, path] of Object.entries(command.keep ?? {})) kept.set(name, memberAt(reply, path));
       const found = misfit(reply, filledShape(command.shape ?? null, kept), isNewest);
       if (found !== null) {

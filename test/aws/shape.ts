@@ -8,6 +8,8 @@ export type Shape = string | number | boolean | null | readonly Shape[] | { read
 const KINDS: Readonly<Record<string, (value: unknown) => boolean>> = {
   '<string>': (value) => typeof value === 'string' && value !== '',
   '<number>': (value) => typeof value === 'number',
+  // Of a header, which an older command line shows as it came.
+  '<digits>': (value) => (typeof value === 'number' ? value > 0 : /^\d+$/.test(stringOr(value))),
   '<boolean>': (value) => typeof value === 'boolean',
   // The older command line shows seconds as they came, the newer makes a date of them.
   '<time>': (value) =>
@@ -76,5 +78,7 @@ function misfitOfObject(
     if (found !== null) return found;
     members.delete(name);
   }
+  // Who does not know how to page through a list shows what the newer ones keep to themselves.
+  if (!isNewest) members.delete('IsTruncated');
   return members.size === 0 ? null : `${path}: nobody expects ${[...members.keys()].join(', ')}`;
 }
