@@ -347,3 +347,25 @@ test('rules of the recycle bin have their tags and their kind as conditions', as
   assert.equal((await rule(kinds, 'EBS_SNAPSHOT')).code, null);
   assert.equal(await remove(root, id), null);
 });
+
+test('who may manage only users within a boundary does so, and no others', async () => {
+  await using scene = await AccessScene.open();
+  const root = await scene.root();
+  const boundary = 'arn:aws:iam::aws:policy/ReadOnlyAccess';
+  const delegate = await scene.user(root.account, 'delegate', {
+    Effect: 'Allow',
+    Action: ['iam:CreateUser', 'iam:PutUserPolicy'],
+    Resource: '*',
+    Condition: { StringEquals: { 'iam:PermissionsBoundary': boundary } },
+  });
+  await scene.user(root.account, 'free', null);
+  const iam = async (action: string, parameters: Record<string, string>): Promise<string | null> =>
+    codeOf(await delegate.client.form('iam', { Action: action, Version: '2010-05-08', ...parameters }));
+  assert.equal(await iam('CreateUser', { UserName: 'bound' }), 'AccessDenied');
+  assert.equal(await iam('CreateUser', { UserName: 'bound', PermissionsBoundary: boundary }), null);
+  const document = { Version: '2012-10-17', Statement: { Effect: 'Allow', Action: '*', Resource: '*' } };
+  const policy = { PolicyName: 'p', PolicyDocument: JSON.stringify(document) };
+  assert.equal(await iam('PutUserPolicy', { UserName: 'bound', ...policy }), null);
+  assert.equal(await iam('PutUserPolicy', { UserName: 'free', ...policy }), 'AccessDenied');
+  assert.equal(await iam('PutUserPolicy', { UserName: 'delegate', ...policy }), 'AccessDenied');
+});

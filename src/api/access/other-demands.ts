@@ -156,7 +156,7 @@ export function iamPlan({ scope, operation, input }: Asked, caller: { readonly u
       demands: ([fact]) => {
         const seen =
           fact?.kind === 'identity'
-            ? { arn: fact.arn, keys: tagKeys('aws:resourcetag', fact.tags) }
+            ? { arn: fact.arn, keys: [...tagKeys('aws:resourcetag', fact.tags), ...boundaryKeys(fact, boundary)] }
             : { arn: `arn:aws:iam::${account}:${type}/${user ?? role ?? ''}`, keys: [] };
         return demandsOn(action, [seen], keys);
       },
@@ -171,6 +171,11 @@ export function iamPlan({ scope, operation, input }: Asked, caller: { readonly u
       return demandsOn(action, [{ arn, keys: known }], keys);
     },
   };
+}
+
+/** Whoever may manage those within a boundary only: theirs, unless the request gives another. */
+function boundaryKeys(fact: Extract<Fact, { kind: 'identity' }>, given: string | null): readonly Key[] {
+  return given !== null || fact.boundary === null ? [] : [['iam:permissionsboundary', [fact.boundary]]];
 }
 
 const OWN_USER: ReadonlySet<string> = new Set([

@@ -17,7 +17,7 @@ import { isIn, isUsableBy } from '#control/lookup.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { retentionRules } from '#control/retention-rules.ts';
 import { findManaged } from './managed.ts';
-import { inAccount, roleArn, ROLES, userArn, USERS } from './records.ts';
+import { type IdentityRecord, inAccount, roleArn, ROLES, userArn, USERS } from './records.ts';
 import { findRoleByArn, trustOf } from './roles.ts';
 
 /** A resource as a request names it. */
@@ -41,7 +41,13 @@ export type Fact =
   | { readonly kind: 'snapshot'; readonly snapshot: Snapshot }
   | { readonly kind: 'tagged'; readonly tags: readonly Tag[] }
   | { readonly kind: 'retention-rule'; readonly type: RetainedType; readonly tags: readonly Tag[] }
-  | { readonly kind: 'identity'; readonly arn: string; readonly tags: readonly Tag[] }
+  | {
+      readonly kind: 'identity';
+      readonly arn: string;
+      readonly tags: readonly Tag[];
+      /** ARN of its permissions boundary; null: none. */
+      readonly boundary: string | null;
+    }
   | {
       readonly kind: 'trusting-role';
       readonly account: AccountId;
@@ -90,11 +96,11 @@ async function findFact(tx: ReadTx, scope: Scope, ref: Ref): Promise<Fact> {
     }
     case 'user': {
       const user = await tx.documents.find(USERS, inAccount(scope.account), ref.name.toLowerCase());
-      return user === null ? NOTHING : { kind: 'identity', arn: userArn(scope.account, user), tags: user.tags };
+      return user === null ? NOTHING : identityFact(userArn(scope.account, user), user);
     }
     case 'role': {
       const role = await tx.documents.find(ROLES, inAccount(scope.account), ref.name.toLowerCase());
-      return role === null ? NOTHING : { kind: 'identity', arn: roleArn(scope.account, role), tags: role.tags };
+      return role === null ? NOTHING : identityFact(roleArn(scope.account, role), role);
     }
     case 'managed-policy': {
       const policy = await findManaged(tx, scope.account, ref.arn);
@@ -108,6 +114,10 @@ async function findFact(tx: ReadTx, scope: Scope, ref: Ref): Promise<Fact> {
       return { kind: 'trusting-role', account, arn: ref.arn, trust, tags: account === scope.account ? role.tags : [] };
     }
   }
+}
+
+function identityFact(arn: string, { tags, boundary }: IdentityRecord): Fact {
+  return { kind: 'identity', arn, tags, boundary };
 }
 
 async function namedFact(tx: ReadTx, scope: Scope, name: string): Promise<Fact> {
