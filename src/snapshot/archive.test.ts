@@ -255,16 +255,17 @@ test('others have their turn between the chunks that come back', async () => {
   await store.archive(first, quiet);
   await store.deleteManifest(first);
   let turns = 0;
-  let isOver = false;
+  const ending = new AbortController();
+  const over = ending.signal;
   const others = (async () => {
-    for (; !isOver; turns += 1) await nextTurn();
+    for (; !over.aborted; turns += 1) await nextTurn();
   })();
   const turnsAtBatch: number[] = [];
   pool.onSeal = async () => {
     turnsAtBatch.push(turns);
   };
   await store.unarchive(first, quiet);
-  isOver = true;
+  ending.abort();
   await others;
   const between = turnsAtBatch.slice(1).map((at, batch) => at - (turnsAtBatch[batch] ?? 0));
   // The last batch has the chunks that are left.
