@@ -3,6 +3,7 @@ import type { AccountId } from '#domain/ids.ts';
 
 import type { RecordPlace } from './chunk-index.ts';
 import type { ChunkStore } from './chunk-store.ts';
+import type { DataKeyId } from './data-key-ring.ts';
 import { packObjectKey } from './pack.ts';
 import { holds, runsOf, type Run } from './record-runs.ts';
 import type { ChunkPlace, UnsealOrder } from './unseal-protocol.ts';
@@ -28,6 +29,7 @@ export type ChunkRead =
 
 interface Batch {
   readonly account: AccountId;
+  readonly dataKey: DataKeyId | null;
   readonly orders: readonly ReadOrder[];
   readonly resolvers: readonly PromiseWithResolvers<ChunkRead>[];
   readonly signal: AbortSignal | null;
@@ -38,6 +40,8 @@ interface Batch {
 export interface ReadChunksOptions {
   /** Whoever waits for others goes first. */
   readonly background: boolean;
+  /** What the chunks are sealed under beside the account's keys; it is lent meanwhile. Missing or null: nothing. */
+  readonly dataKey?: DataKeyId | null;
   /** Once it is aborted, nothing is begun that writes to a place any more, and what was not begun rejects with its reason at once. */
   readonly signal?: AbortSignal;
 }
@@ -69,7 +73,7 @@ export class ChunkReader implements AsyncDisposable {
 
   /** One answer an order, in their order. Each rejects as ChunkStore.readChunk does. */
   read(account: AccountId, orders: readonly ReadOrder[], options: ReadChunksOptions): readonly Promise<ChunkRead>[] {
-    const { background, signal = null } = options;
+    const { background, dataKey = null, signal = null } = options;
     const promises: Promise<ChunkRead>[] = [];
     for (let at = 0; at < orders.length; at += READ_COUNT_MAX) {
       const part = orders.slice(at, at + READ_COUNT_MAX);
@@ -79,7 +83,7 @@ export class ChunkReader implements AsyncDisposable {
         waiting.splice(waiting.indexOf(batch), 1);
         for (const { reject } of resolvers) reject(signal?.reason);
       };
-      const batch: Batch = { account, orders: part, resolvers, signal, leave };
+      const batch: Batch = { account, dataKey, orders: part, resolvers, signal, leave };
       waiting.push(batch);
       if (signal?.aborted === true) leave();
       else signal?.addEventListener('abort', leave, { once: true });
@@ -114,7 +118,7 @@ export class ChunkReader implements AsyncDisposable {
   }
 
   async #readBatch(batch: Batch): Promise<void> {
-    const { account, orders, resolvers, signal } = batch;
+    const { account, dataKey, orders, resolvers, signal } = batch;
     let unsealed: readonly (Promise<Unsealed> | undefined)[];
     try {
       unsealed = await this.#unsealBatch(batch);
@@ -128,7 +132,7 @@ export class ChunkReader implements AsyncDisposable {
         const chunk = (await unsealed[at]) ?? FAILED;
         if (chunk.kind === 'placed' || chunk.kind === 'bytes') resolve(chunk);
         else {
-          const read = unlessAborted(signal, () => this.#store.readChunk(account, key));
+          const read = unlessAborted(signal, () => this.#store.readChunk(account, key, dataKey));
           await read.then((bytes) => resolve({ kind: 'bytes', bytes }), reject);
         }
       }),
@@ -136,7 +140,7 @@ export class ChunkReader implements AsyncDisposable {
   }
 
   /** What the threads make of it; a chunk that they do not get is not answered. Rejects when it is aborted. */
-  async #unsealBatch({ account, orders, signal }: Batch): Promise<readonly (Promise<Unsealed> | undefined)[]> {
+  async #unsealBatch({ account, dataKey, orders, signal }: Batch): Promise<readonly (Promise<Unsealed> | undefined)[]> {
     if (this.#threads.readyCount === 0) return [];
     const chains = await unlessAborted(signal, () => this.#readRecords(account, orders));
     if (this.#threads.readyCount === 0) return [];
@@ -148,6 +152,7 @@ export class ChunkReader implements AsyncDisposable {
     if (ready.length === 0) return unsealed;
     const answers = this.#threads.unseal(
       account,
+      dataKey === null ? null : this.#store.dataKeys.get(dataKey),
       ready.map(({ order }) => order),
     );
     for (const [turn, { at }] of ready.entries()) unsealed[at] = present(answers[turn], 'an order is answered');

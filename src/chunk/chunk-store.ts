@@ -6,6 +6,7 @@ import type { AccountId } from '#domain/ids.ts';
 import { ByteBudget } from './byte-budget.ts';
 import { ChunkIndex, type PlacedLink } from './chunk-index.ts';
 import { ChunkWriter } from './chunk-writer.ts';
+import { DataKeyRing, type DataKeyId } from './data-key-ring.ts';
 import { DamageError, StoreError } from './errors.ts';
 import { Lru } from './lru.ts';
 import type { ObjectStore } from './object-store.ts';
@@ -13,7 +14,7 @@ import { packObjectKey, type PackId } from './pack.ts';
 import { reconcile } from './reconcile.ts';
 import { checkRepository } from './repository.ts';
 import { accountKeys, unsealRecord, type AccountKeys, type PlainKind } from './seal.ts';
-import { LinkDamageError, unsealChain } from './unseal.ts';
+import { type ChainLink, checkChain, isUnderDataKey, LinkDamageError, unsealChain } from './unseal.ts';
 
 /** Decoded tree nodes: a page of a listing, or the path of an increment, is read once. */
 const NODE_CACHE_BYTES_MAX = 4 * 1024 * 1024;
@@ -55,7 +56,9 @@ export class ChunkStore implements AsyncDisposable {
   readonly writers = new Set<ChunkWriter>();
   /** Of what is sealed, or is being sealed, and not stored yet. */
   readonly uploadBudget: ByteBudget;
-  readonly #keys = new Map<AccountId, AccountKeys>();
+  /** What chunks that are sealed under a data key are read and written with: those that are lent now. */
+  readonly dataKeys: DataKeyRing;
+  readonly #keys = new Map<string, AccountKeys>();
   readonly #nodes = new Lru<Buffer>({ sizeMax: NODE_CACHE_BYTES_MAX });
   readonly #chunks = new Lru<Buffer>({ sizeMax: CHUNK_CACHE_BYTES_MAX });
   readonly #reads = new Map<string, Promise<Buffer>>();
@@ -68,6 +71,7 @@ export class ChunkStore implements AsyncDisposable {
     this.masterKey = options.masterKey;
     this.uploadBudget = new ByteBudget(options.uploadBytesMax ?? UPLOAD_BYTES_MAX);
     this.index = index;
+    this.dataKeys = new DataKeyRing((id) => this.#forget(id));
   }
 
   /** Opens the store and brings the index in step with the packs that are there. Throws StoreError 'damaged' when the objects belong to another master key, or are gone. */
@@ -84,11 +88,13 @@ export class ChunkStore implements AsyncDisposable {
     }
   }
 
-  keysOf(account: AccountId): AccountKeys {
-    const known = this.#keys.get(account);
+  /** `dataKey`: the keys of chunks under it. Throws StoreError 'key-needed' when that is not lent. */
+  keysOf(account: AccountId, dataKey: DataKeyId | null = null): AccountKeys {
+    const name = dataKey === null ? account : `${account} ${dataKey}`;
+    const known = this.#keys.get(name);
     if (known !== undefined) return known;
-    const keys = accountKeys(this.masterKey, account);
-    this.#keys.set(account, keys);
+    const keys = accountKeys(this.masterKey, account, dataKey === null ? null : this.dataKeys.get(dataKey));
+    this.#keys.set(name, keys);
     return keys;
   }
 
@@ -97,24 +103,34 @@ export class ChunkStore implements AsyncDisposable {
     return new ChunkWriter(this, account);
   }
 
-  /** The plaintext of a chunk, verified, off the event loop. Throws StoreError 'damaged'. The bytes are shared: do not write to them. */
-  readChunk(account: AccountId, key: Buffer): Promise<Buffer> {
-    return this.#readCached(this.#chunks, account, 'chunk', key);
+  /** The plaintext of a chunk, verified, off the event loop. Throws StoreError 'damaged', or 'key-needed' when it is under a data key that is not lent. The bytes are shared: do not write to them. */
+  readChunk(account: AccountId, key: Buffer, dataKey: DataKeyId | null = null): Promise<Buffer> {
+    return this.#readCached(this.#chunks, account, 'chunk', key, dataKey);
   }
 
   /** The plaintext of a tree node, verified. Throws StoreError 'damaged'. The bytes are shared: do not write to them. */
   readNode(account: AccountId, key: Buffer): Promise<Buffer> {
-    return this.#readCached(this.#nodes, account, 'node', key);
+    return this.#readCached(this.#nodes, account, 'node', key, null);
   }
 
-  /** The plaintext that one copy of a chunk or node gives, verified; what a delta needs is read where the index says. Throws DamageError. */
-  readCopy(account: AccountId, copy: PlacedLink): Promise<Buffer> {
+  /**
+   * Verifies one copy of a chunk or node; what a delta needs is read where the index says. Of one that is under a data key
+   * the tags tell, which need none; of others the plaintext's address tells, too. Throws DamageError.
+   */
+  async checkCopy(account: AccountId, copy: PlacedLink): Promise<void> {
     const { base, kind } = copy.place;
     const below = base === null ? [] : this.index.chain(account, base);
     if (below === null || (base !== null && below.at(-1)?.place.base !== null)) {
       throw new DamageError('what the delta needs is not there');
     }
-    return this.#readLinks(this.objects, account, kind === 'node' ? 'node' : 'chunk', [copy, ...below]);
+    const links = [copy, ...below];
+    if (kind === 'node') {
+      await this.#readLinks(this.objects, this.keysOf(account), 'node', links);
+      return;
+    }
+    const chain = await this.#fetchChain(this.objects, account, links);
+    if (isUnderDataKey(chain)) checkChain(this.keysOf(account), chain);
+    else await unsealChain(this.keysOf(account), chain);
   }
 
   /** The records at these places, as they are. Throws LinkDamageError when a pack is missing. */
@@ -144,26 +160,41 @@ export class ChunkStore implements AsyncDisposable {
     this.index[Symbol.dispose]();
   }
 
-  async #readCached(cache: Lru<Buffer>, account: AccountId, kind: PlainKind, key: Buffer): Promise<Buffer> {
+  /** Nothing that it opened stays in memory. */
+  #forget(dataKey: DataKeyId): void {
+    for (const name of [...this.#keys.keys()]) if (name.endsWith(` ${dataKey}`)) this.#keys.delete(name);
+    this.#chunks.clear();
+  }
+
+  async #readCached(
+    cache: Lru<Buffer>,
+    account: AccountId,
+    kind: PlainKind,
+    key: Buffer,
+    dataKey: DataKeyId | null,
+  ): Promise<Buffer> {
+    // First: what is in memory is for those who have the key, too.
+    const keys = this.keysOf(account, dataKey);
     const name = `${account} ${key.toString('hex')}`;
     const known = cache.get(name);
     if (known !== undefined) return known;
     const running = this.#reads.get(name);
     if (running !== undefined) return running;
-    const read = this.#read(account, kind, key).finally(() => this.#reads.delete(name));
+    const read = this.#read(keys, kind, key, dataKey).finally(() => this.#reads.delete(name));
     this.#reads.set(name, read);
     const plain = await read;
     cache.set(name, plain);
     return plain;
   }
 
-  async #read(account: AccountId, kind: PlainKind, key: Buffer): Promise<Buffer> {
+  async #read(keys: AccountKeys, kind: PlainKind, key: Buffer, dataKey: DataKeyId | null): Promise<Buffer> {
+    const { account } = keys;
     const what = `${kind} ${key.toString('hex')} of account ${account}`;
     let last: { readonly link: PlacedLink; readonly error: LinkDamageError } | null = null;
     for (let count = 0; count < LOOKUP_COUNT_MAX; count += 1) {
       const chain = this.#chainOf(account, what, key);
       try {
-        return await this.#readLinks(this.copies, account, kind, chain);
+        return await this.#readLinks(this.copies, keys, kind, chain);
       } catch (error) {
         if (!(error instanceof LinkDamageError)) throw error;
         const link = present(chain[error.link], 'a link that is damaged is one of the chain');
@@ -175,7 +206,7 @@ export class ChunkStore implements AsyncDisposable {
     }
     if (last === null) throw new StoreError('damaged', `${what} has no stable place`);
     const { link, error } = last;
-    if (error.link === 0 && link.place.base !== null) await this.#readBase(account, what, link.place.base);
+    if (error.link === 0 && link.place.base !== null) await this.#readBase(account, what, link.place.base, dataKey);
     this.index.suspect(account, link.key);
     const where = packObjectKey({ account, id: link.place.pack });
     const needed = error.link === 0 ? '' : `needs chunk ${link.key.toString('hex')} `;
@@ -202,24 +233,31 @@ export class ChunkStore implements AsyncDisposable {
   }
 
   /** A chunk that does not have its address may be so because of what it needs: that is then the one to blame. */
-  async #readBase(account: AccountId, what: string, base: Buffer): Promise<void> {
+  async #readBase(account: AccountId, what: string, base: Buffer, dataKey: DataKeyId | null): Promise<void> {
     try {
-      await this.readChunk(account, base);
+      await this.readChunk(account, base, dataKey);
     } catch (error) {
       if (!(error instanceof StoreError && error.kind === 'damaged')) throw error;
       throw new StoreError('damaged', `${what}: ${error.message}`, { cause: error });
     }
   }
 
-  async #readLinks(
+  async #fetchChain(
     objects: Pick<ObjectStore, 'getRange'>,
     account: AccountId,
+    links: readonly PlacedLink[],
+  ): Promise<readonly ChainLink[]> {
+    const records = await this.fetchLinks(account, links, objects);
+    return links.map(({ key }, at) => ({ key, record: present(records[at], 'a record of each link') }));
+  }
+
+  async #readLinks(
+    objects: Pick<ObjectStore, 'getRange'>,
+    keys: AccountKeys,
     kind: PlainKind,
     links: readonly PlacedLink[],
   ): Promise<Buffer> {
-    const keys = this.keysOf(account);
-    const records = await this.fetchLinks(account, links, objects);
-    const chain = links.map(({ key }, at) => ({ key, record: present(records[at], 'a record of each link') }));
+    const chain = await this.#fetchChain(objects, keys.account, links);
     if (kind === 'chunk') return unsealChain(keys, chain);
     const node = present(chain[0], 'a node is a chain of one');
     try {

@@ -77,11 +77,11 @@ async function check(
   return isSpareWhole && store.index.turnTo(account, spare) ? 'turned' : 'lost';
 }
 
-/** Whether the record there gives the plaintext of its address, with what it needs as the index names that. */
+/** Whether the record there gives the plaintext of its address, as far as that can be told, with what it needs as the index names that. */
 async function isWhole(store: ChunkStore, account: AccountId, key: Buffer, place: RecordPlace): Promise<boolean> {
   for (let count = 0; count < READ_COUNT_MAX; count += 1) {
     try {
-      await store.readCopy(account, { key, place });
+      await store.checkCopy(account, { key, place });
       return true;
     } catch (error) {
       if (!(error instanceof DamageError)) throw error;

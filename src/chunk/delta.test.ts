@@ -143,7 +143,7 @@ test('a header that makes no sense is refused by what is wrong', () => {
   refused((record) => record.writeUInt8(4, 1), /unknown codec 4/);
   refused((record) => record.writeUInt8(2, 1), /wrong length/);
   refused((record) => record.writeUInt8(3, 1), /wrong length/);
-  refused((record) => record.writeUInt8(1, 2), /unknown flags/);
+  refused((record) => record.writeUInt8(2, 2), /unknown flags/);
 });
 
 test('random bytes, and deltas with random changes, are refused as damage and nothing else', () => {

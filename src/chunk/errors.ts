@@ -4,6 +4,7 @@ export type StoreErrorKind =
   | 'snapshot-not-found'
   | 'damaged' // stored bytes are missing or fail their check; the message names the chunk and the pack, or the manifest
   | 'no-space' // the object store or the index has no room; nothing was lost, the same call may succeed later
+  | 'key-needed' // sealed under a data key that was not given
   | 'aborted'; // the caller's signal
 
 /** Trouble with stored chunks and snapshots that a caller can tell apart. Anything else (ObjectStoreError) is trouble of the store itself. */

@@ -11,7 +11,7 @@ import { BLOCK_BYTES, CHUNK_BYTES } from '#domain/geometry.ts';
 import type { AccountId } from '#domain/ids.ts';
 
 import { differingBlocks } from './block-set.ts';
-import { DamageError } from './errors.ts';
+import { DamageError, StoreError } from './errors.ts';
 import { checkPack, PackBuilder, readPackEntries, type PackName } from './pack.ts';
 import {
   accountKeys,
@@ -96,6 +96,8 @@ async function refused(work: () => unknown): Promise<boolean> {
     return false;
   } catch (error) {
     if (error instanceof DamageError) return true;
+    // Its flag says so, and its tag is right.
+    if (error instanceof StoreError && error.kind === 'key-needed') return true;
     throw error;
   }
 }

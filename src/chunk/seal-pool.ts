@@ -24,6 +24,8 @@ export interface SourceChange {
 
 export interface SealBatch {
   readonly account: AccountId;
+  /** What the chunks are sealed under beside the account's keys, in memory of its own; missing or null: nothing. */
+  readonly dataKey?: Uint8Array | null;
   /** 1 to BATCH_COUNT_MAX. */
   readonly sources: readonly SealSource[];
   /** The file that remembers digests (digest-file.ts); missing or null: none does. */

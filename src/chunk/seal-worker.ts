@@ -6,14 +6,14 @@ import { assert, present } from '#base/assert.ts';
 import { describeError } from '#base/log.ts';
 import { systemRandom } from '#base/random.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
-import type { AccountId } from '#domain/ids.ts';
 
 import { StoreError } from './errors.ts';
+import { KeyCache } from './key-cache.ts';
 import { readBatch, type ReadChunk } from './read-batch.ts';
 import { sealAsOrdered } from './seal-batch.ts';
 import { BATCH_COUNT_MAX, type SealOrder } from './seal-pool.ts';
 import { BATCHES_PER_THREAD, type FromSealWorker, type SealWorkerData, type ToSealWorker } from './seal-protocol.ts';
-import { accountKeys, type AccountKeys } from './seal.ts';
+import type { AccountKeys } from './seal.ts';
 
 interface HeldBatch {
   readonly keys: AccountKeys;
@@ -29,7 +29,7 @@ const NICENESS = 10;
 if (process.platform === 'linux') setPriority(0, NICENESS);
 
 const held = new Map<number, HeldBatch>();
-const keysOf = new Map<AccountId, AccountKeys>();
+const keyCache = new KeyCache(masterKey);
 const memories = Array.from({ length: BATCHES_PER_THREAD }, () =>
   Buffer.allocUnsafeSlow(BATCH_COUNT_MAX * CHUNK_BYTES),
 );
@@ -48,8 +48,7 @@ port.on('message', (message: ToSealWorker) => {
 function read({ id, batch }: Extract<ToSealWorker, { type: 'seal' }>): void {
   const memory = memories.pop();
   assert(memory !== undefined, 'a thread is given no more batches than it can hold');
-  const keys = keysOf.get(batch.account) ?? accountKeys(masterKey, batch.account);
-  keysOf.set(batch.account, keys);
+  const keys = keyCache.of(batch.account, batch.dataKey ?? null);
   // Held before it is read, so that a failure gives the memory back.
   held.set(id, { keys, chunks: [], memory });
   const chunks = readBatch(keys, batch, memory);

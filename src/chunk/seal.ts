@@ -1,4 +1,12 @@
-import { createCipheriv, createDecipheriv, createHmac, createSecretKey, hkdfSync, type KeyObject } from 'node:crypto';
+import {
+  type Cipheriv,
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  createSecretKey,
+  hkdfSync,
+  type KeyObject,
+} from 'node:crypto';
 
 import { assert } from '#base/assert.ts';
 import { BLOCK_BYTES, CHUNK_BYTES } from '#domain/geometry.ts';
@@ -13,6 +21,7 @@ import {
   type BlockSet,
 } from './block-set.ts';
 import { chunkAddress, hashSegment, SEGMENT_BYTES } from './chunk-digests.ts';
+import { DATA_KEY_BYTES, keyNeeded } from './data-key-ring.ts';
 import { DamageError } from './errors.ts';
 import { CODEC_MAX, decodePayload, encodePayload, isPayloadLength } from './payload.ts';
 
@@ -34,6 +43,9 @@ export const TAG_BYTES = 16;
 export const NONCE_BYTES = 12;
 const FORMAT_VERSION = 1;
 const CIPHER = 'aes-256-gcm';
+/** The flag of a record whose payload is encrypted under a data key. */
+const UNDER_DATA_KEY = 1;
+export const FLAGS_MAX = UNDER_DATA_KEY;
 
 const KIND_CODES = { chunk: 1, node: 2, delta: 3 } as const satisfies Record<RecordKind, number>;
 
@@ -45,21 +57,36 @@ export interface AccountKeys {
   readonly segment: KeyObject;
   /** The digest of a segment of zeros. */
   readonly zeroSegment: Buffer;
+  /** Of every record, by which whoever has the master key can tell that it is whole. */
   readonly seal: KeyObject;
+  /** What the payloads of chunks are encrypted with before they are sealed; null: these keys are not under a data key. */
+  readonly content: KeyObject | null;
 }
 
-export function accountKeys(masterKey: Uint8Array, account: AccountId): AccountKeys {
-  const segment = createSecretKey(derive(masterKey, `segment ${account}`));
+/** With a data key (32 bytes): the keys of chunks under it. Nodes have the account's in any case. */
+export function accountKeys(masterKey: Uint8Array, account: AccountId, dataKey: Uint8Array | null = null): AccountKeys {
+  const ofChunks = (purpose: string): KeyObject => {
+    const own = derive(masterKey, `${purpose} ${account}`);
+    return createSecretKey(dataKey === null ? own : deriveUnder(dataKey, own));
+  };
+  const segment = ofChunks('segment');
   return {
     account,
     address: {
-      chunk: createSecretKey(derive(masterKey, `chunk address ${account}`)),
+      chunk: ofChunks('chunk address'),
       node: createSecretKey(derive(masterKey, `node address ${account}`)),
     },
     segment,
     zeroSegment: hashSegment(segment, Buffer.alloc(SEGMENT_BYTES)),
     seal: createSecretKey(derive(masterKey, `seal ${account}`)),
+    content: dataKey === null ? null : ofChunks('seal'),
   };
+}
+
+/** What needs both: the data key, and the key that the master key gives. */
+function deriveUnder(dataKey: Uint8Array, own: Uint8Array): Buffer {
+  assert(dataKey.length === DATA_KEY_BYTES, 'a data key has 32 bytes');
+  return Buffer.from(hkdfSync('sha256', dataKey, own, `varve ${FORMAT_VERSION} under a data key`, 32));
 }
 
 /** A 32-byte key for one purpose: HKDF-SHA-256 (RFC 5869) with salt `varve` and info `varve 1 <purpose>`. */
@@ -129,13 +156,15 @@ interface Enclosure {
 
 function encloseRecord({ keys, kind, key, nonce, plainBytes, extra, content }: Enclosure): Buffer {
   assert(key.length === KEY_BYTES && nonce.length === NONCE_BYTES, 'a key has 32 bytes and a nonce 12');
-  const { codec, bytes: payload } = encodePayload(content, kind === 'chunk');
+  const { codec, bytes } = encodePayload(content, kind === 'chunk');
+  const contentKey = kind === 'node' ? null : keys.content;
+  const payload = contentKey === null ? bytes : contentCipher(contentKey, nonce).update(bytes);
 
   const headerBytes = RECORD_HEADER_BYTES + extra.length;
   const record = Buffer.allocUnsafeSlow(headerBytes + payload.length + TAG_BYTES);
   record.writeUInt8(KIND_CODES[kind], 0);
   record.writeUInt8(codec, 1);
-  record.writeUInt16LE(0, 2);
+  record.writeUInt16LE(contentKey === null ? 0 : UNDER_DATA_KEY, 2);
   record.writeUInt32LE(plainBytes, 4);
   record.writeUInt32LE(payload.length, 8);
   record.set(nonce, 12);
@@ -148,6 +177,14 @@ function encloseRecord({ keys, kind, key, nonce, plainBytes, extra, content }: E
   record.set(cipher.getAuthTag(), headerBytes + payload.length);
   return record;
 }
+
+/** The cipher below the seal, under a key that needs a data key; the same in both directions. It authenticates nothing: the seal's tag and the chunk's address do. */
+export function contentCipher(key: KeyObject, nonce: Uint8Array): Cipheriv {
+  // The seal's nonce is as new for this key as it is for that. Of the 2^32 blocks that a counter from zero has, a part of an archive takes 2^20 at most.
+  return createCipheriv('aes-256-ctr', key, Buffer.concat([nonce, COUNTER_START]));
+}
+
+const COUNTER_START = Buffer.alloc(4);
 
 /** What makes a record a delta. */
 export interface DeltaHeader {
@@ -165,6 +202,8 @@ export interface RecordHeader {
   readonly contentBytes: number;
   readonly headerBytes: number;
   readonly payloadBytes: number;
+  /** What is in the payload opens with a data key only. */
+  readonly isUnderDataKey: boolean;
   readonly nonce: Buffer;
   readonly key: Buffer;
   /** Null: not of kind delta. */
@@ -179,7 +218,8 @@ export function parseRecordHeader(record: Buffer): RecordHeader {
   const plainBytes = record.readUInt32LE(4);
   const payloadBytes = record.readUInt32LE(8);
   if (codec > CODEC_MAX) throw new DamageError(`the record has the unknown codec ${codec}`);
-  if (record.readUInt16LE(2) !== 0) throw new DamageError('the record has unknown flags');
+  const flags = record.readUInt16LE(2);
+  if (flags > (kind === 'node' ? 0 : UNDER_DATA_KEY)) throw new DamageError('the record has unknown flags');
   const headerBytes = kind === 'delta' ? DELTA_HEADER_BYTES : RECORD_HEADER_BYTES;
   if (plainBytes > CHUNK_BYTES || payloadBytes !== record.length - headerBytes - TAG_BYTES) {
     throw new DamageError('the record has a wrong length');
@@ -197,6 +237,7 @@ export function parseRecordHeader(record: Buffer): RecordHeader {
     contentBytes,
     headerBytes,
     payloadBytes,
+    isUnderDataKey: flags === UNDER_DATA_KEY,
     nonce: record.subarray(12, 24),
     key,
     delta,
@@ -233,8 +274,16 @@ export function associatedData(account: AccountId, record: Buffer, headerBytes: 
   ]);
 }
 
-/** The payload, with its tag verified. Throws DamageError. */
+/** The payload, with its tag verified. Throws DamageError; StoreError 'key-needed' when it is under a data key and the keys are not. */
 export function decryptRecord(keys: AccountKeys, record: Buffer, header: RecordHeader): Buffer {
+  const payload = decryptSeal(keys, record, header);
+  if (header.kind === 'node' || (!header.isUnderDataKey && keys.content === null)) return payload;
+  if (!header.isUnderDataKey) throw new DamageError('the record is not under the data key');
+  if (keys.content === null) throw keyNeeded(null);
+  return contentCipher(keys.content, header.nonce).update(payload);
+}
+
+function decryptSeal(keys: AccountKeys, record: Buffer, header: RecordHeader): Buffer {
   const end = header.headerBytes + header.payloadBytes;
   const decipher = createDecipheriv(CIPHER, keys.seal, header.nonce);
   decipher.setAAD(associatedData(keys.account, record, header.headerBytes));
@@ -248,10 +297,10 @@ export function decryptRecord(keys: AccountKeys, record: Buffer, header: RecordH
   return payload;
 }
 
-/** Verifies that the record is whole and of this account, without decompressing it. Throws DamageError. */
+/** Verifies that the record is whole and of this account, without decompressing it; needs no data key. Throws DamageError. */
 export function checkRecord(keys: AccountKeys, record: Buffer): RecordHeader {
   const header = parseRecordHeader(record);
-  decryptRecord(keys, record, header);
+  decryptSeal(keys, record, header);
   return header;
 }
 

@@ -17,6 +17,8 @@ export interface UnsealOrder {
 export interface ToUnsealWorker {
   readonly id: number;
   readonly account: AccountId;
+  /** What the chunks are under beside the account's keys, in memory of its own; null: nothing. */
+  readonly dataKey: Uint8Array | null;
   readonly orders: readonly UnsealOrder[];
 }
 

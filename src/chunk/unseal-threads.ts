@@ -65,7 +65,7 @@ export class UnsealThreads implements AsyncDisposable {
   }
 
   /** One answer an order, in their order; none rejects. Needs a thread that is ready. The records are gone afterwards. */
-  unseal(account: AccountId, orders: readonly UnsealOrder[]): readonly Promise<Unsealed>[] {
+  unseal(account: AccountId, dataKey: Uint8Array | null, orders: readonly UnsealOrder[]): readonly Promise<Unsealed>[] {
     assert(!this.#disposed, 'threads that were disposed of open nothing');
     this.#idle?.abort();
     this.#idle = null;
@@ -75,7 +75,9 @@ export class UnsealThreads implements AsyncDisposable {
     const job: Job = { resolvers: orders.map(() => Promise.withResolvers<Unsealed>()), doneCount: 0 };
     thread.jobs.set(id, job);
     const memory = new Set(orders.flatMap(({ chain }) => chain.map(({ record }) => record.buffer as ArrayBuffer)));
-    const message: ToUnsealWorker = { id, account, orders };
+    // By itself: a view would take along all memory in which it lies.
+    const own = dataKey === null ? null : Uint8Array.from(dataKey);
+    const message: ToUnsealWorker = { id, account, dataKey: own, orders };
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
     thread.worker.postMessage(message, [...memory]);
     return job.resolvers.map(({ promise }) => promise);

@@ -3,9 +3,8 @@ import { writeSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 
 import { present } from '#base/assert.ts';
-import type { AccountId } from '#domain/ids.ts';
-
-import { accountKeys, type AccountKeys, checkAddress } from './seal.ts';
+import { KeyCache } from './key-cache.ts';
+import { type AccountKeys, checkAddress } from './seal.ts';
 import { openChain } from './unseal.ts';
 import type { ChunkPlace, FromUnsealWorker, ToUnsealWorker, UnsealOrder, UnsealWorkerData } from './unseal-protocol.ts';
 
@@ -13,11 +12,10 @@ const port = present(parentPort, 'a thread that opens chunks has a parent');
 const { masterKey } = workerData as UnsealWorkerData;
 /** Decompressed bytes lie in a buffer that is a little larger. */
 const SPARE_BYTES_MAX = 64;
-const keysOf = new Map<AccountId, AccountKeys>();
+const keyCache = new KeyCache(masterKey);
 
-port.on('message', ({ id, account, orders }: ToUnsealWorker) => {
-  const keys = keysOf.get(account) ?? accountKeys(masterKey, account);
-  keysOf.set(account, keys);
+port.on('message', ({ id, account, dataKey, orders }: ToUnsealWorker) => {
+  const keys = keyCache.of(account, dataKey);
   for (const order of orders) {
     const plain = open(keys, order);
     if (plain === null) post({ type: 'failed', id }, []);

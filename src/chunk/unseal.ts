@@ -10,9 +10,11 @@ import {
   checkAddress,
   checkContent,
   checkIdentity,
+  checkRecord,
   decryptRecord,
   openRecord,
   parseRecordHeader,
+  RECORD_HEADER_BYTES,
   type AccountKeys,
 } from './seal.ts';
 
@@ -75,6 +77,24 @@ export function openChain(keys: AccountKeys, chain: readonly ChainLink[]): Buffe
     }
   });
   return assemble(opened);
+}
+
+/** Whether what the chain gives opens with a data key only; of damage, no. */
+export function isUnderDataKey(chain: readonly ChainLink[]): boolean {
+  const record = chain[0]?.record;
+  return record !== undefined && record.length > RECORD_HEADER_BYTES && record.readUInt16LE(2) !== 0;
+}
+
+/** Verifies what can be without the data key: that each link is the record that the one above names, by its tag. Throws LinkDamageError. */
+export function checkChain(keys: AccountKeys, chain: readonly ChainLink[]): void {
+  for (const [at, link] of chain.entries()) {
+    try {
+      headerOf(link, chain[at + 1]?.key ?? null);
+      checkRecord(keys, link.record);
+    } catch (error) {
+      throw error instanceof DamageError ? new LinkDamageError(at, error) : error;
+    }
+  }
 }
 
 /** The chunk of one record that is no delta. Throws DamageError. */

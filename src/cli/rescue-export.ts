@@ -9,6 +9,7 @@ import type { OutputFormat } from './image-format.ts';
 import { Interrupt } from './image-interrupt.ts';
 import { writeConverted, writeRawFile, writeRawStream } from './image-write.ts';
 import { describeDamage } from './rescue-damage.ts';
+import { lendKeyOf } from './rescue-keys.ts';
 import { findSnapshot, openPacks, openRescue, scratchSocket, warn, type StorePlace } from './rescue-open.ts';
 
 export interface RescueExport {
@@ -27,6 +28,7 @@ export async function exportRescued(place: StorePlace, wish: RescueExport): Prom
   await using opened = await openRescue(place);
   const manifest = await findSnapshot(opened.store, wish.snapshot);
   await using packs = await openPacks(opened.store, manifest, signal);
+  using _key = await lendKeyOf(opened.keys, packs.chunks.dataKeys, manifest);
   const damage: Damage[] = [];
   const image = new SnapshotImage({
     chunks: packs.chunks,

@@ -17,6 +17,8 @@ const COLUMNS: readonly Column<Manifest>[] = [
   { heading: 'DATA', cell: ({ fullBytes }) => formatBytes(fullBytes), isNumber: true },
   { heading: 'DESCRIPTION', cell: ({ label }) => printable(label.description) },
 ];
+/** Where one is encrypted. */
+const KMS_KEY: Column<Manifest> = { heading: 'KMS KEY', cell: ({ label }) => label.encryption?.keyArn ?? '-' };
 
 /** Prints the snapshots, the oldest first. Throws at the end when a manifest is damaged. */
 export async function listSnapshots(place: StorePlace, options: { readonly json: boolean }): Promise<void> {
@@ -47,10 +49,14 @@ function asJson({ label, root, fullBytes, completedAtMs }: Manifest): Readonly<R
     description: label.description,
     tags: label.tags,
     parent: label.parent,
+    kmsKey: label.encryption?.keyArn ?? null,
+    isUnderDataKey: root.dataKey !== undefined,
   };
 }
 
 function asTable(manifests: readonly Manifest[]): string {
   if (manifests.length === 0) return 'There are no completed snapshots in this store.\n';
-  return `${tableLines(COLUMNS, manifests).join('\n')}\n`;
+  const isAnyEncrypted = manifests.some(({ label }) => label.encryption !== undefined);
+  const columns = isAnyEncrypted ? [...COLUMNS, KMS_KEY] : COLUMNS;
+  return `${tableLines(columns, manifests).join('\n')}\n`;
 }

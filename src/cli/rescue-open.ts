@@ -21,6 +21,7 @@ import { readConfig } from '#src/config.ts';
 import { CommandError } from './command-error.ts';
 import { Progress } from './image-progress.ts';
 import { readMasterKey } from './master-key.ts';
+import type { KeyPlace } from './rescue-keys.ts';
 import { plainWords } from './plain-errors.ts';
 
 /** The longest name that a socket gets in a scratch directory. */
@@ -35,12 +36,16 @@ export interface StorePlace {
   readonly key: MasterKeySource;
   /** Of the key as it lies wrapped, where a command unwraps it. */
   readonly keyDirectory: string;
+  /** A `meta.db`, with the KMS keys of the server; missing: there is none. */
+  readonly metadata?: string | undefined;
 }
 
 /** A bare store that was opened for a rescue, and a private directory that goes away with it. */
 export interface OpenedRescue extends AsyncDisposable {
   readonly store: RescueStore;
   readonly scratchDirectory: string;
+  /** How data keys are opened. */
+  readonly keys: KeyPlace;
 }
 
 /** Opens the store; tells on standard error what is wrong with it and can be lived with. */
@@ -63,7 +68,8 @@ export async function openRescue(place: StorePlace): Promise<OpenedRescue> {
   });
   if (store.warning !== null) warn(`${store.warning}; going on, since the key proves itself by the snapshots`);
   const moved = scope.move();
-  return { store, scratchDirectory, [Symbol.asyncDispose]: () => moved.disposeAsync() };
+  const keys = { masterKey, metadata: place.metadata ?? null, scratchDirectory };
+  return { store, scratchDirectory, keys, [Symbol.asyncDispose]: () => moved.disposeAsync() };
 }
 
 /** The packs that a snapshot may lie in, or all of them; tells of those that are damaged. */

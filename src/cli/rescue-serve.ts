@@ -9,6 +9,7 @@ import { SnapshotImage } from '#rescue/snapshot-image.ts';
 import { CommandError } from './command-error.ts';
 import { Interrupt } from './image-interrupt.ts';
 import { describeDamage } from './rescue-damage.ts';
+import { lendKeyOf } from './rescue-keys.ts';
 import { findSnapshot, openPacks, openRescue, scratchSocket, warn, type StorePlace } from './rescue-open.ts';
 
 /** Serves a snapshot until it is interrupted; its address is the first line of standard output. */
@@ -21,6 +22,7 @@ export async function serveRescued(
   const manifest = await findSnapshot(opened.store, wish.snapshot);
   const socketPath = wish.socketPath === null ? scratchSocket(opened.scratchDirectory) : freePath(wish.socketPath);
   await using packs = await openPacks(opened.store, manifest, interrupt.signal);
+  using _key = await lendKeyOf(opened.keys, packs.chunks.dataKeys, manifest);
   const image = new SnapshotImage({
     chunks: packs.chunks,
     manifest,

@@ -29,6 +29,8 @@ usage: varve rescue VERB --store DIR|s3://BUCKET/PREFIX --key FILE [options]
                 or the bucket itself: s3://BUCKET/PREFIX, with --s3-endpoint URL and --s3-region NAME as for "serve"
   --key FILE    the file "master.key" of that server; or "master.key.wrapped", with --master-key-command COMMAND as for
                 "serve"; without it VARVE_MASTER_KEY
+  --metadata FILE   a copy of that server's "meta.db", for snapshots that are encrypted with a KMS key: without it, or when the
+                key is disabled or destroyed, they are listed, and verified as far as they are sealed, but not read
 Exit codes: 0 done, 1 could not be done or something is damaged, 2 the command line is wrong.
 `;
 
@@ -38,6 +40,7 @@ const STORE = {
   'master-key-command': { type: 'string' },
   's3-endpoint': { type: 'string' },
   's3-region': { type: 'string' },
+  metadata: { type: 'string' },
 } as const;
 
 /** `varve rescue …`. Throws ConfigError for a wrong command line. */
@@ -99,7 +102,13 @@ async function serve(rest: readonly string[]): Promise<void> {
 function storeOf(words: Words): StorePlace {
   const store = words.text('store');
   if (store === undefined || store === '') throw words.wrong('--store: where is the copy of the object store?');
-  return { store, ...keyOf(words), s3Endpoint: words.text('s3-endpoint'), s3Region: words.text('s3-region') };
+  return {
+    store,
+    ...keyOf(words),
+    s3Endpoint: words.text('s3-endpoint'),
+    s3Region: words.text('s3-region'),
+    metadata: words.text('metadata'),
+  };
 }
 
 function keyOf(words: Words): Pick<StorePlace, 'key' | 'keyDirectory'> {

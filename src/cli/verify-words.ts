@@ -12,11 +12,14 @@ export function* reportLines(report: VerifyReport, durationMs: number): Generato
     yield `and ${report.damageCount - report.damages.length} damages more`;
   }
   for (const key of report.strangers) yield `not of this store, and left alone: ${key}`;
-  const { snapshots, packs, chunks, deltas, nodes } = report.counts;
+  const { snapshots, packs, chunks, deltas, nodes, underDataKeys } = report.counts;
   yield `snapshots ${snapshots}, packs ${packs}, chunks ${chunks}, deltas ${deltas}, tree nodes ${nodes}`;
   const seconds = durationMs / 1000;
   const rate = seconds > 0 ? `, ${formatBytes(report.bytes / seconds)}/s` : '';
   yield `${formatBytes(report.bytes)} read in ${seconds.toFixed(1)} s${rate}`;
+  if (underDataKeys > 0) {
+    yield `${underDataKeys} chunks and deltas are sealed under data keys of KMS: each is whole as sealed, and what is in it was not looked at`;
+  }
   yield report.damageCount === 0 ? 'all is whole' : `damages: ${report.damageCount}`;
 }
 

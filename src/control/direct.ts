@@ -7,7 +7,8 @@ import type { Scope } from '#domain/volume.ts';
 import { blockTokenMaker, checkBlockToken } from './block-token.ts';
 import { checkBlockIndex } from './block-index.ts';
 import type { Caller } from './kms/access.ts';
-import { checkUse, encryptionCall } from './kms/volume-encryption.ts';
+import { openDataKey } from './kms/data-keys.ts';
+import { encryptionCall } from './kms/volume-encryption.ts';
 import { refuseUnusable, snapshotReadable } from './lookup.ts';
 import { makePageToken, readPageToken } from './page-token.ts';
 import type { ControlPorts } from './ports.ts';
@@ -115,11 +116,13 @@ export async function getBlock(
 ): Promise<{ readonly bytes: Uint8Array; readonly sha256Base64: string }> {
   const snapshot = await ports.meta.read((tx) => snapshotReadable(tx, scope, id));
   refuseUnusable(snapshot);
-  await checkUse(encryptionCall(ports, scope, caller), snapshot.encryption);
+  const { encryption } = snapshot;
+  const dataKey = encryption === null ? null : await openDataKey(encryptionCall(ports, scope, caller), encryption);
   checkBlockIndex(snapshot, index);
   const key = checkBlockToken(ports, scope, { snapshot: id, index }, token);
   if (key === null) refuse({ kind: 'block-token-invalid' });
-  const block = await ports.host.readBlock(id, index);
+  const block = await ports.host.readBlock(id, index, dataKey?.toString('base64') ?? null);
+  dataKey?.fill(0);
   if (block === null || !timingSafeEqual(keyDigest(block.key), keyDigest(key))) refuse({ kind: 'block-token-invalid' });
   return { bytes: block.bytes, sha256Base64: createHash('sha256').update(block.bytes).digest('base64') };
 }

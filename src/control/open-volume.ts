@@ -1,3 +1,4 @@
+import type { Encryption } from '#domain/encryption.ts';
 import { DomainError } from '#domain/errors.ts';
 import type { Volume } from '#domain/volume.ts';
 import { openDataKeyUnasked } from './kms/data-keys.ts';
@@ -15,10 +16,10 @@ export async function openVolume(ports: OpenPorts, volume: Volume): Promise<{ re
   return await withDataKey(ports, volume, (dataKey) => ports.host.open(volume.id, volume.generation, dataKey));
 }
 
-/** Lends the data key, in base64, while `work` runs; null: the volume is not encrypted with a KMS key. Refuses: key-unusable. */
+/** Lends the data key of a volume or snapshot, in base64, while `work` runs; null: it is not encrypted with a KMS key. Refuses: key-unusable. */
 export async function withDataKey<R>(
-  ports: OpenPorts,
-  { encryption }: Volume,
+  ports: Pick<OpenPorts, 'meta' | 'clock' | 'vault'>,
+  { encryption }: { readonly encryption: Encryption | null },
   work: (dataKey: string | null) => Promise<R>,
 ): Promise<R> {
   if (encryption === null) return await work(null);
@@ -28,6 +29,11 @@ export async function withDataKey<R>(
   } finally {
     dataKey.fill(0);
   }
+}
+
+/** The KMS key cannot be used, for now or for ever. */
+export function isKeyUnusable(error: unknown): boolean {
+  return error instanceof DomainError && error.failure.kind === 'key-unusable';
 }
 
 /** The KMS key has been destroyed: the volume is never opened again. */

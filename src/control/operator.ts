@@ -4,7 +4,7 @@ import type { Snapshot } from '#domain/snapshot.ts';
 import type { Volume } from '#domain/volume.ts';
 import type { NbdAccess, NbdGrant } from '#volume/host.ts';
 import { refuseUnusable } from './lookup.ts';
-import { openVolume } from './open-volume.ts';
+import { openVolume, withDataKey } from './open-volume.ts';
 import type { ControlPorts } from './ports.ts';
 
 /** Where a volume or snapshot is served over NBD. */
@@ -34,7 +34,7 @@ export async function addressOf(ports: ControlPorts, nameOrId: string): Promise<
     const { socketPath } = await openVolume(ports, resource);
     return { exportName: resource.id, socketPath, readOnly: false };
   }
-  const { socketPath } = await ports.host.openSnapshot(resource.id);
+  const { socketPath } = await withDataKey(ports, resource, (dataKey) => ports.host.openSnapshot(resource.id, dataKey));
   return { exportName: resource.id, socketPath, readOnly: true };
 }
 

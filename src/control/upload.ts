@@ -2,7 +2,7 @@ import { present } from '#base/assert.ts';
 import { isHostError, onOpenVolume } from './host-failure.ts';
 import { releaseCut, retireDraft, uploadIntent } from './deletion.ts';
 import { endOperations } from './operations.ts';
-import { isKeyDestroyed } from './open-volume.ts';
+import { isKeyDestroyed, withDataKey } from './open-volume.ts';
 import type { ControlPorts } from './ports.ts';
 import { lockStarted } from './snapshot-locks.ts';
 import { cutVolume } from './snapshots.ts';
@@ -35,8 +35,7 @@ export async function uploadSnapshot(ports: ControlPorts, snapshot: Snapshot, si
       if (found.current?.state !== 'pending') return;
       const { copiedFrom } = found.current;
       if (copiedFrom !== null) {
-        const job = { label: labelOf(found.current, null), source: copiedFrom.snapshot };
-        await complete(ports, found.current, await ports.host.copySnapshot(job, signal));
+        await complete(ports, found.current, await copyFrom(ports, found.current, copiedFrom.snapshot, signal));
         return;
       }
       const volume = present(found.volume, 'a volume is there as long as a snapshot of it is pending');
@@ -91,6 +90,21 @@ async function cutDraft(ports: ControlPorts, snapshot: Snapshot, draft: Volume):
   return epoch;
 }
 
+async function copyFrom(
+  ports: ControlPorts,
+  copy: Snapshot,
+  source: SnapshotId,
+  signal: AbortSignal,
+): Promise<UploadResult> {
+  // Deleted meanwhile: the copy may be there already, which the host finds out.
+  const from = (await ports.meta.read((tx) => tx.snapshots.find(source))) ?? { encryption: null };
+  return await withDataKey(ports, from, (sourceDataKey) =>
+    withDataKey(ports, copy, (dataKey) =>
+      ports.host.copySnapshot({ label: labelOf(copy, null), source, dataKey, sourceDataKey }, signal),
+    ),
+  );
+}
+
 async function uploadFrom(
   ports: ControlPorts,
   snapshot: Snapshot,
@@ -143,6 +157,7 @@ function labelOf(snapshot: Snapshot, volume: Volume | null): SnapshotLabel {
     startedAtMs: snapshot.startedAtMs,
     tags: snapshot.tags,
     parent: snapshot.parent,
+    ...(snapshot.encryption === null ? {} : { encryption: snapshot.encryption }),
     ...(snapshot.name === null ? {} : { name: snapshot.name }),
     ...(volumeName === null ? {} : { volumeName }),
   };

@@ -13,6 +13,7 @@ import {
 import {
   checkRecord,
   DELTA_HEADER_BYTES,
+  FLAGS_MAX,
   kindCode,
   RECORD_HEADER_BYTES,
   TAG_BYTES,
@@ -71,7 +72,7 @@ function recordAt(keys: AccountKeys, name: PackName, pack: Buffer, at: number): 
   // What cannot be a record is told by its first bytes, mostly; its tag would cost much more.
   const headerBytes = HEADER_BYTES.get(pack.readUInt8(at));
   if (headerBytes === undefined || pack.readUInt8(at + 1) > CODEC_MAX) return null;
-  if (pack.readUInt16LE(at + 2) !== 0 || pack.readUInt32LE(at + 4) > CHUNK_BYTES) return null;
+  if (pack.readUInt16LE(at + 2) > FLAGS_MAX || pack.readUInt32LE(at + 4) > CHUNK_BYTES) return null;
   const length = headerBytes + pack.readUInt32LE(at + 8) + TAG_BYTES;
   if (at + length > pack.length) return null;
   try {

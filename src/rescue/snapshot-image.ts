@@ -72,7 +72,9 @@ export class SnapshotImage implements Pick<SnapshotStore, 'readChunk' | 'listRoo
     const { chunks, damaged } = this.#options;
     try {
       const key = await findChunk(chunks, account, root, index);
-      return key === null ? null : { key: key.toString('hex'), bytes: await chunks.readChunk(account, key) };
+      return key === null
+        ? null
+        : { key: key.toString('hex'), bytes: await chunks.readChunk(account, key, root.dataKey ?? null) };
     } catch (error) {
       if (!(error instanceof StoreError && error.kind === 'damaged')) throw error;
       this.#tell(index, error.message);

@@ -1,6 +1,7 @@
 import { TaskGroup } from '#base/task-group.ts';
 import type { ChunkStore } from '#chunk/chunk-store.ts';
-import { StoreError, throwIfAborted } from '#chunk/errors.ts';
+import type { DataKeyId } from '#chunk/data-key-ring.ts';
+import { DamageError, StoreError, type StoreErrorKind, throwIfAborted } from '#chunk/errors.ts';
 import { MarkSet } from '#chunk/mark-set.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
 import type { AccountId } from '#domain/ids.ts';
@@ -18,6 +19,8 @@ export interface VerifyReport {
   readonly snapshotCount: number;
   /** Chunks that were read; one that several snapshots share is read once. */
   readonly chunkCount: number;
+  /** Chunks under a data key that is not at hand: they are whole as sealed, and were not looked into. */
+  readonly sealedCount: number;
   readonly damage: readonly Damage[];
 }
 
@@ -43,7 +46,12 @@ export async function verifySnapshots(
       options.onDamage(found);
     }
   }
-  return { snapshotCount: snapshots.length, chunkCount: verifier.chunkCount, damage };
+  return {
+    snapshotCount: snapshots.length,
+    chunkCount: verifier.chunkCount,
+    sealedCount: verifier.sealedCount,
+    damage,
+  };
 }
 
 class Verifier {
@@ -53,6 +61,7 @@ class Verifier {
   /** Why a chunk does not read back, by its account and key. */
   readonly #damaged = new Map<string, string>();
   chunkCount = 0;
+  sealedCount = 0;
 
   constructor(chunks: ChunkStore) {
     this.#chunks = chunks;
@@ -63,6 +72,7 @@ class Verifier {
     options: { readonly signal: AbortSignal; readonly onProgress: (bytes: number) => void },
   ): AsyncGenerator<Damage> {
     const { account } = manifest.label;
+    const dataKey = manifest.root.dataKey ?? null;
     /** How much damage there was when each of the nodes on the path was entered. */
     const path: number[] = [];
     let damageCount = 0;
@@ -84,7 +94,7 @@ class Verifier {
         yield damageOf(manifest, found);
         continue;
       }
-      for (const bad of await this.#readLeaf(account, found.chunks)) {
+      for (const bad of await this.#readLeaf(account, dataKey, found.chunks)) {
         damageCount += 1;
         yield damageOf(manifest, { ...bad, count: 1 });
       }
@@ -94,6 +104,7 @@ class Verifier {
 
   async #readLeaf(
     account: AccountId,
+    dataKey: DataKeyId | null,
     leaf: readonly FoundChunk[],
   ): Promise<readonly { readonly index: number; readonly reason: string }[]> {
     const bad: { readonly index: number; readonly reason: string }[] = [];
@@ -101,7 +112,7 @@ class Verifier {
     for (const { index, key } of leaf) {
       if (this.#isWhole(account, key)) continue;
       await group.add(async () => {
-        const reason = await this.#readChunk(account, key);
+        const reason = await this.#readChunk(account, dataKey, key);
         if (reason !== null) bad.push({ index, reason });
       });
     }
@@ -110,20 +121,36 @@ class Verifier {
   }
 
   /** Null, or why the chunk cannot be read. */
-  async #readChunk(account: AccountId, key: Buffer): Promise<string | null> {
+  async #readChunk(account: AccountId, dataKey: DataKeyId | null, key: Buffer): Promise<string | null> {
     const name = `${account} ${key.toString('hex')}`;
     const known = this.#damaged.get(name);
     if (known !== undefined) return known;
     try {
-      await this.#chunks.readChunk(account, key);
+      await this.#chunks.readChunk(account, key, dataKey);
+      this.chunkCount += 1;
     } catch (error) {
-      if (!(error instanceof StoreError && error.kind === 'damaged')) throw error;
-      this.#damaged.set(name, error.message);
-      return error.message;
+      const why = isStoreError(error, 'key-needed') ? await this.#sealDamage(account, key) : error;
+      if (why instanceof DamageError || isStoreError(why, 'damaged')) {
+        this.#damaged.set(name, why.message);
+        return why.message;
+      }
+      if (why !== null) throw why;
+      this.sealedCount += 1;
     }
-    this.chunkCount += 1;
     this.#addWhole(account, key);
     return null;
+  }
+
+  /** Why the records of a chunk whose data key is not at hand are not whole; null: they are. */
+  async #sealDamage(account: AccountId, key: Buffer): Promise<unknown> {
+    const place = this.#chunks.index.find(account, key);
+    if (place === null) return new DamageError(`chunk ${key.toString('hex')} is in no pack`);
+    try {
+      await this.#chunks.checkCopy(account, { key, place });
+      return null;
+    } catch (error) {
+      return error;
+    }
   }
 
   #isWhole(account: AccountId, key: Uint8Array): boolean {
@@ -135,4 +162,8 @@ class Verifier {
     const mark = this.#chunks.index.findMark(account, key)?.mark;
     if (mark !== undefined) this.#whole.add(mark);
   }
+}
+
+function isStoreError(error: unknown, kind: StoreErrorKind): error is StoreError {
+  return error instanceof StoreError && error.kind === kind;
 }

@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, createHmac, timingSafeEqual } from 'node:crypto';
 
 import { DamageError } from '#chunk/errors.ts';
-import { type AccountKeys, derive } from '#chunk/seal.ts';
+import { type AccountKeys, contentCipher, derive } from '#chunk/seal.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
 import { parseSnapshotId, type SnapshotId } from '#domain/ids.ts';
 
@@ -16,6 +16,8 @@ export const PART_CHUNK_COUNT = 32;
 
 const FORMAT = 'varve-archive';
 const VERSION = 1;
+/** Of a snapshot whose chunks are sealed under a data key. */
+const VERSION_DATA_KEY = 2;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 
@@ -79,10 +81,11 @@ export function splitPart(plain: Buffer, chunkCount: number): readonly PartChunk
 /** The longest that a part is before it is compressed. */
 export const PART_BYTES_MAX = 4 + PART_CHUNK_COUNT * (4 + CHUNK_BYTES);
 
-/** AES-256-GCM under the account's key; bound to the object's name. */
+/** AES-256-GCM under the account's key, and before that AES-256-CTR under the key of its data key where there is one; bound to the object's name. */
 export function sealPart(keys: AccountKeys, objectKey: string, nonce: Uint8Array, compressed: Uint8Array): Buffer[] {
-  const cipher = createCipheriv('aes-256-gcm', keys.seal, nonce).setAAD(contextOf(objectKey));
-  return [Buffer.from(nonce), cipher.update(compressed), cipher.final(), cipher.getAuthTag()];
+  const cipher = createCipheriv('aes-256-gcm', keys.seal, nonce).setAAD(contextOf(keys, objectKey));
+  const content = keys.content === null ? compressed : contentCipher(keys.content, nonce).update(compressed);
+  return [Buffer.from(nonce), cipher.update(content), cipher.final(), cipher.getAuthTag()];
 }
 
 /** What `sealPart` was given. Throws DamageError. */
@@ -91,23 +94,29 @@ export function openPart(keys: AccountKeys, objectKey: string, sealed: Buffer): 
   const decipher = createDecipheriv('aes-256-gcm', keys.seal, sealed.subarray(0, NONCE_BYTES), {
     authTagLength: TAG_BYTES,
   });
-  decipher.setAAD(contextOf(objectKey)).setAuthTag(sealed.subarray(-TAG_BYTES));
+  decipher.setAAD(contextOf(keys, objectKey)).setAuthTag(sealed.subarray(-TAG_BYTES));
   try {
-    return Buffer.concat([decipher.update(sealed.subarray(NONCE_BYTES, -TAG_BYTES)), decipher.final()]);
+    const content = Buffer.concat([decipher.update(sealed.subarray(NONCE_BYTES, -TAG_BYTES)), decipher.final()]);
+    if (keys.content === null) return content;
+    return contentCipher(keys.content, sealed.subarray(0, NONCE_BYTES)).update(content);
   } catch (error) {
     throw new DamageError('a part of the archive fails its authentication', { cause: error });
   }
 }
 
-function contextOf(objectKey: string): Buffer {
-  return Buffer.from(`varve ${FORMAT} ${VERSION} ${objectKey}`);
+function contextOf({ content }: AccountKeys, objectKey: string): Buffer {
+  return Buffer.from(`varve ${FORMAT} ${content === null ? VERSION : VERSION_DATA_KEY} ${objectKey}`);
+}
+
+function versionOf({ root }: Manifest): number {
+  return root.dataKey === undefined ? VERSION : VERSION_DATA_KEY;
 }
 
 /** Two lines: JSON, and its HMAC-SHA-256 in hexadecimal. The manifest inside has its own. */
 export function encodeArchive(masterKey: Uint8Array, { manifest, parts }: Archive): Buffer {
   const content = {
     format: FORMAT,
-    version: VERSION,
+    version: versionOf(manifest),
     snapshot: manifest.label.snapshot,
     manifest: encodeManifest(manifestKey(masterKey), manifest).toString('utf8'),
     parts: parts.map(({ length, chunkCount }) => [length, chunkCount]),
@@ -133,12 +142,14 @@ export function decodeArchive(masterKey: Uint8Array, snapshot: SnapshotId, bytes
     readonly manifest: string;
     readonly parts: readonly (readonly [number, number])[];
   };
-  if (content.format !== FORMAT || content.version !== VERSION) {
+  if (content.format !== FORMAT || (content.version !== VERSION && content.version !== VERSION_DATA_KEY)) {
     throw new DamageError(`the archive is of version ${content.version}, which this program does not know`);
   }
   if (content.snapshot !== snapshot) throw new DamageError('the archive is another snapshot’s');
+  const manifest = decodeManifest(manifestKey(masterKey), snapshot, Buffer.from(content.manifest));
+  if (versionOf(manifest) !== content.version) throw new DamageError('the archive has another data key than it says');
   return {
-    manifest: decodeManifest(manifestKey(masterKey), snapshot, Buffer.from(content.manifest)),
+    manifest,
     parts: content.parts.map(([length, chunkCount]) => ({ length, chunkCount })),
   };
 }

@@ -59,7 +59,7 @@ export async function writeArchive(
 ): Promise<number> {
   const { chunks } = ports;
   const { snapshot, account } = manifest.label;
-  const keys = chunks.keysOf(account);
+  const keys = chunks.keysOf(account, manifest.root.dataKey ?? null);
   const totalCount = manifest.root.presentCount;
   const parts: PartInfo[] = [];
   let doneCount = 0;
@@ -125,7 +125,7 @@ export async function* archivedChunks(
   signal: AbortSignal,
 ): AsyncGenerator<ChunkChange> {
   const { snapshot, account } = manifest.label;
-  const keys = chunks.keysOf(account);
+  const keys = chunks.keysOf(account, manifest.root.dataKey ?? null);
   for (const [at, { chunkCount }] of parts.entries()) {
     throwIfAborted(signal);
     const objectKey = partObjectKey(snapshot, at);

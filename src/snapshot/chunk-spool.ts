@@ -66,22 +66,39 @@ export class ChunkSpool implements AsyncDisposable {
   }
 }
 
+export interface SpoolParts {
+  readonly chunks: ChunkStore;
+  readonly reader: ChunkReader;
+  readonly spool: ChunkSpool;
+}
+
 /** All chunks of a root, which is held, one after another, each in the spool. They are read as many at once as are sealed. */
 export async function* spooledChunks(
-  parts: { readonly chunks: ChunkStore; readonly reader: ChunkReader; readonly spool: ChunkSpool },
-  { account, root }: AccountRoot,
+  parts: SpoolParts,
+  held: AccountRoot,
   signal: AbortSignal,
 ): AsyncGenerator<ChunkChange> {
-  const { chunks, spool } = parts;
-  for await (const page of walkTree(chunks, account, root, 0)) {
+  for await (const page of walkTree(parts.chunks, held.account, held.root, 0)) {
     for (let at = 0; at < page.length; at += BATCH_COUNT_MAX) {
-      const wanted = page.slice(at, at + BATCH_COUNT_MAX).map(({ index }) => ({ index, place: null }));
-      const reads = await Promise.all(readChunks(parts, account, root, wanted, { background: true, signal }));
-      for (const [turn, read] of reads.entries()) {
-        assert(read !== null && read.kind === 'bytes', 'a chunk of a root that is held is there, and is answered');
-        const { index } = present(wanted[turn], 'a read is of a chunk that was wanted');
-        yield { index, source: spool.put(read.bytes) };
-      }
+      const indexes = page.slice(at, at + BATCH_COUNT_MAX).map(({ index }) => index);
+      yield* spoolChunks(parts, held, indexes, signal);
     }
+  }
+}
+
+/** These chunks of a root, which has them and is held: at most BATCH_COUNT_MAX, read together, each in the spool. */
+export async function* spoolChunks(
+  parts: SpoolParts,
+  { account, root }: AccountRoot,
+  indexes: readonly number[],
+  signal: AbortSignal,
+): AsyncGenerator<ChunkChange> {
+  if (indexes.length === 0) return;
+  const wanted = indexes.map((index) => ({ index, place: null }));
+  const reads = await Promise.all(readChunks(parts, account, root, wanted, { background: true, signal }));
+  for (const [turn, read] of reads.entries()) {
+    assert(read !== null && read.kind === 'bytes', 'a chunk of a root that is held is there, and is answered');
+    const { index } = present(wanted[turn], 'a read is of a chunk that was wanted');
+    yield { index, source: parts.spool.put(read.bytes) };
   }
 }

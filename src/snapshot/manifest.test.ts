@@ -73,9 +73,9 @@ test('a manifest of another snapshot, or made with another key, is refused', () 
 });
 
 test('a manifest of a later format is refused by its version', () => {
-  const line = `${JSON.stringify({ format: 'varve-manifest', version: 2 })}\n`;
+  const line = `${JSON.stringify({ format: 'varve-manifest', version: 3 })}\n`;
   const mac = createHmac('sha256', key).update(line).digest('hex');
-  assert.throws(() => decodeManifest(key, snapshot, Buffer.from(`${line}${mac}\n`)), /of format 2/);
+  assert.throws(() => decodeManifest(key, snapshot, Buffer.from(`${line}${mac}\n`)), /of format 3/);
 });
 
 test('a snapshot and its object key are one', () => {

@@ -2,6 +2,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 
 import { DamageError } from '#chunk/errors.ts';
 import { derive } from '#chunk/seal.ts';
+import type { Encryption } from '#domain/encryption.ts';
 import {
   parseAccountId,
   parseSnapshotId,
@@ -29,6 +30,8 @@ export interface SnapshotLabel {
   readonly tags: Readonly<Record<string, string>>;
   /** The snapshot that this one is an increment of, as users see it; null for the first. */
   readonly parent: SnapshotId | null;
+  /** The KMS key that it is encrypted with, and the data key that this one seals; not there: none. */
+  readonly encryption?: Encryption;
 }
 
 /** A completed snapshot (docs/formats/manifest.md). */
@@ -46,6 +49,8 @@ export interface Manifest {
 
 const FORMAT = 'varve-manifest';
 const VERSION = 1;
+/** Of a snapshot whose chunks are sealed under a data key: a program that knows only version 1 cannot read them. */
+const VERSION_DATA_KEY = 2;
 export const MANIFEST_PREFIX = 'snapshots/';
 
 export function manifestObjectKey(snapshot: SnapshotId): string {
@@ -67,7 +72,7 @@ export function encodeManifest(key: Uint8Array, manifest: Manifest): Buffer {
   const { label, completedAtMs, root, fullBytes, changedBytes, storedBytes } = manifest;
   const content = {
     format: FORMAT,
-    version: VERSION,
+    version: root.dataKey === undefined ? VERSION : VERSION_DATA_KEY,
     snapshot: label.snapshot,
     account: label.account,
     region: label.region,
@@ -81,7 +86,14 @@ export function encodeManifest(key: Uint8Array, manifest: Manifest): Buffer {
     parent: label.parent,
     // Only where there is one: readers before these members take no notice of them.
     ...namesOf(label),
-    root: { key: root.key, depth: root.depth, chunkCount: root.chunkCount, presentCount: root.presentCount },
+    ...(label.encryption === undefined ? {} : { encryption: encryptionMember(label.encryption) }),
+    root: {
+      key: root.key,
+      depth: root.depth,
+      chunkCount: root.chunkCount,
+      presentCount: root.presentCount,
+      ...(root.dataKey === undefined ? {} : { dataKey: root.dataKey }),
+    },
     fullBytes,
     changedBytes,
     storedBytes,
@@ -122,10 +134,13 @@ function parseObject(line: string): Readonly<Record<string, unknown>> {
 
 /** The content was authenticated, so that a wrong shape is a format that this version does not know. */
 function parseContent(content: Readonly<Record<string, unknown>>): Manifest {
-  if (content['format'] !== FORMAT || content['version'] !== VERSION) {
+  const version = content['version'];
+  if (content['format'] !== FORMAT || (version !== VERSION && version !== VERSION_DATA_KEY)) {
     throw new DamageError(`the manifest is of format ${String(content['version'])}, which this version cannot read`);
   }
   const parent = content['parent'] === null ? null : known(parseSnapshotId(text(content, 'parent')));
+  const root = known(parseTreeRoot(content['root']));
+  if ((root.dataKey !== undefined) !== (version === VERSION_DATA_KEY)) throw unknownShape();
   return {
     label: {
       snapshot: known(parseSnapshotId(text(content, 'snapshot'))),
@@ -138,9 +153,10 @@ function parseContent(content: Readonly<Record<string, unknown>>): Manifest {
       tags: parseTags(content['tags']),
       parent,
       ...parseNames(content),
+      ...(content['encryption'] === undefined ? {} : { encryption: parseEncryption(content['encryption']) }),
     },
     completedAtMs: count(content, 'completedAtMs'),
-    root: known(parseTreeRoot(content['root'])),
+    root,
     fullBytes: count(content, 'fullBytes'),
     changedBytes: count(content, 'changedBytes'),
     storedBytes: count(content, 'storedBytes'),
@@ -158,6 +174,20 @@ function parseNames(content: Readonly<Record<string, unknown>>): Names {
   if (content['name'] !== undefined) names.name = text(content, 'name');
   if (content['volumeName'] !== undefined) names.volumeName = text(content, 'volumeName');
   return names;
+}
+
+function encryptionMember({ keyArn, dataKeyId, sealedKey }: Encryption): Encryption {
+  return { keyArn, dataKeyId, sealedKey };
+}
+
+function parseEncryption(value: unknown): Encryption {
+  if (typeof value !== 'object' || value === null) throw unknownShape();
+  const content = value as Readonly<Record<string, unknown>>;
+  return {
+    keyArn: text(content, 'keyArn'),
+    dataKeyId: text(content, 'dataKeyId'),
+    sealedKey: text(content, 'sealedKey'),
+  };
 }
 
 function parseTags(value: unknown): Readonly<Record<string, string>> {

@@ -33,6 +33,7 @@ import type {
   SnapshotStore,
   SnapshotWrite,
 } from './snapshot-store.ts';
+import { withoutBase } from './reseal.ts';
 import { packsOfTree } from './tree-packs.ts';
 import { diffTrees, walkTree } from './tree-walk.ts';
 import { emptyRoot, findChunk, type TreeRoot } from './tree.ts';
@@ -99,6 +100,14 @@ class ObjectSnapshotStore implements SnapshotStore {
     this.#followSizes();
   }
 
+  lend(dataKeys: readonly Uint8Array[]): Disposable {
+    return this.#chunks.dataKeys.lend(dataKeys);
+  }
+
+  checkKey({ dataKey }: TreeRoot): void {
+    if (dataKey !== undefined) this.#chunks.dataKeys.get(dataKey);
+  }
+
   async write(job: SnapshotWrite): Promise<Manifest> {
     const { snapshot, account, volume } = job.label;
     // Before anything is awaited: from the call on, the base is this write's to keep.
@@ -114,7 +123,13 @@ class ObjectSnapshotStore implements SnapshotStore {
         }
         const { chunks: store, manifests } = { chunks: this.#chunks, manifests: this.#manifests };
         try {
-          return await writeSnapshot({ chunks: store, manifests, pool: this.#pool, clock: this.#clock }, job, signal);
+          const ports = { chunks: store, manifests, pool: this.#pool, clock: this.#clock };
+          const { base, dataKey = null } = job;
+          if (base === null || (base.dataKey ?? null) === dataKey) return await writeSnapshot(ports, job, signal);
+          await using spool = await this.#openSpool(`base-${snapshot}`);
+          const parts = { chunks: store, reader: this.#reader, spool };
+          const changes = await withoutBase(parts, { account, root: base }, job.changes, signal);
+          return await writeSnapshot(ports, { ...job, base: null, changes }, signal);
         } finally {
           this.#sizes.changed(snapshot);
         }
@@ -124,12 +139,12 @@ class ObjectSnapshotStore implements SnapshotStore {
     return written;
   }
 
-  async copy({ label, source, signal, onProgress }: SnapshotCopy): Promise<Manifest> {
+  async copy({ label, source, dataKey = null, signal, onProgress }: SnapshotCopy): Promise<Manifest> {
     const there = await this.#manifests.read(label.snapshot);
     if (there !== null) return there; // Also when the source is not there any more.
     using held = await this.hold(source);
-    const job = { label, keepZeroChunks: true, signal, onProgress };
-    if (held.account === label.account) {
+    const job = { label, dataKey, keepZeroChunks: true, signal, onProgress };
+    if (held.account === label.account && (held.root.dataKey ?? null) === dataKey) {
       return await this.write({ ...job, base: held.root, changes: { count: 0, items: [] } });
     }
     await using spool = await this.#openSpool(label.snapshot);
@@ -162,7 +177,8 @@ class ObjectSnapshotStore implements SnapshotStore {
       await using spool = await this.#openSpool(`archive-${snapshot}`);
       const items = { [Symbol.asyncIterator]: () => archivedChunks(this.#chunks, archive, spool, signal) };
       const changes = { count: root.presentCount, items };
-      return await this.write({ label, base: null, keepZeroChunks: true, changes, signal, onProgress });
+      const dataKey = root.dataKey ?? null;
+      return await this.write({ label, dataKey, base: null, keepZeroChunks: true, changes, signal, onProgress });
     });
   }
 
@@ -209,7 +225,7 @@ class ObjectSnapshotStore implements SnapshotStore {
   ): Promise<{ readonly key: string; readonly bytes: Buffer } | null> {
     const key = await findChunk(this.#chunks, account, root, index);
     if (key === null) return null;
-    return { key: key.toString('hex'), bytes: await this.#chunks.readChunk(account, key) };
+    return { key: key.toString('hex'), bytes: await this.#chunks.readChunk(account, key, root.dataKey ?? null) };
   }
 
   readChunks(

@@ -39,7 +39,7 @@ async function start(
     const key = keys[at] ?? null;
     return key === null ? [] : [{ key, place }];
   });
-  const reads = reader.read(account, orders, options).values();
+  const reads = reader.read(account, orders, { ...options, dataKey: root.dataKey ?? null }).values();
   return wanted.map((_one, at) => ((keys[at] ?? null) === null ? Promise.resolve(null) : next(reads)));
 }
 

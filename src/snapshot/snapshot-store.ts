@@ -1,4 +1,5 @@
 import type { ChunkSource } from '#chunk/chunk-source.ts';
+import type { DataKeyId } from '#chunk/data-key-ring.ts';
 import type { AccountId, SnapshotId } from '#domain/ids.ts';
 
 import type { AccountRoot } from './holds.ts';
@@ -19,6 +20,8 @@ export interface SnapshotWrite {
   readonly label: SnapshotLabel;
   /** What the chunks that are not in `changes` are taken from; not larger than the snapshot. Null: zeros. It must be kept reachable by the caller (a hold, an extra root of collections) until `write` was called; from then on `write` keeps it. */
   readonly base: TreeRoot | null;
+  /** What its chunks are sealed under beside the account's keys; it is lent meanwhile, and that of the base. Missing or null: nothing. Where the base has another, all of it is read back and sealed again. */
+  readonly dataKey?: DataKeyId | null;
   /** Keep chunks that were read and are all zeros; otherwise they are left out. Changes without a source are always left out. */
   readonly keepZeroChunks: boolean;
   readonly changes: {
@@ -40,6 +43,8 @@ export interface SnapshotCopy {
   /** Of the copy; its size is the source's. */
   readonly label: SnapshotLabel;
   readonly source: SnapshotId;
+  /** As in SnapshotWrite. That of the source is lent, too, unless both are of one account and this is the same. */
+  readonly dataKey?: DataKeyId | null;
   readonly signal: AbortSignal;
   /** As in SnapshotWrite; a copy within an account has nothing to do. */
   readonly onProgress: (progress: { readonly doneCount: number; readonly totalCount: number }) => void;
@@ -90,11 +95,18 @@ export interface CollectReport {
 }
 
 /**
- * Completed snapshots, in an object store. Errors: StoreError ('snapshot-not-found', 'damaged', 'no-space', 'aborted');
+ * Completed snapshots, in an object store. Errors: StoreError ('snapshot-not-found', 'damaged', 'no-space', 'key-needed', 'aborted');
  * everything else (ObjectStoreError) is trouble of the store, and the call may be repeated.
  * One process at a time may have a store open.
  */
 export interface SnapshotStore extends AsyncDisposable {
+  /**
+   * Data keys (32 bytes) with which chunks may be read and written until it is disposed of; copied, and in memory only.
+   * Whatever needs one that is not lent throws 'key-needed'.
+   */
+  lend(dataKeys: readonly Uint8Array[]): Disposable;
+  /** Throws 'key-needed' when what the root holds is under a data key that is not lent. */
+  checkKey(root: TreeRoot): void;
   /**
    * Writes a snapshot: chunks that are new, the tree, and last the manifest, which makes it exist. Resolves when all of it
    * is durable and was read back. Answers at once when the manifest is there already. After an error or a crash, the same
@@ -102,8 +114,8 @@ export interface SnapshotStore extends AsyncDisposable {
    */
   write(job: SnapshotWrite): Promise<Manifest>;
   /**
-   * Makes a snapshot of what another one holds, chunks of zeros included. Within an account the two share all chunks; for
-   * another account each chunk is opened and sealed again, as nothing of one account is visible to another. Otherwise as
+   * Makes a snapshot of what another one holds, chunks of zeros included. Within an account and under one data key, or
+   * none, the two share all chunks; otherwise each chunk is opened and sealed again, as nothing of one account is visible to another. Otherwise as
    * `write`. Throws 'snapshot-not-found' when the source is not there.
    */
   copy(job: SnapshotCopy): Promise<Manifest>;

@@ -1,5 +1,6 @@
 import { assert } from '#base/assert.ts';
 import type { ChunkStore } from '#chunk/chunk-store.ts';
+import type { DataKeyId } from '#chunk/data-key-ring.ts';
 import type { AccountId } from '#domain/ids.ts';
 
 import { childSpan, FAN_OUT, TreeNode, type Child } from './tree-node.ts';
@@ -11,7 +12,9 @@ export type NodeWriter = (plain: Buffer) => Promise<Buffer>;
 export interface TreeBuilderOptions {
   readonly chunks: ChunkStore;
   readonly account: AccountId;
-  /** What is not set stays as it is here; null: empty. Not larger than the new tree. */
+  /** What the chunks are sealed under; missing or null: nothing. */
+  readonly dataKey?: DataKeyId | null;
+  /** What is not set stays as it is here; null: empty. Not larger than the new tree, and of the same data key. */
   readonly base: TreeRoot | null;
   readonly chunkCount: number;
   readonly write: NodeWriter;
@@ -44,7 +47,8 @@ export class TreeBuilder {
   constructor(options: TreeBuilderOptions) {
     this.#options = options;
     this.#depth = depthFor(options.chunkCount);
-    const { base } = options;
+    const { base, dataKey = null } = options;
+    assert(base === null || (base.dataKey ?? null) === dataKey, 'a tree has one data key');
     assert(base === null || base.chunkCount <= options.chunkCount, 'a tree is not smaller than its base');
   }
 
@@ -73,13 +77,14 @@ export class TreeBuilder {
   async finish(): Promise<TreeRoot> {
     await this.#lift();
     await this.#closeDownTo(0);
-    const { chunkCount } = this.#options;
+    const { chunkCount, dataKey = null } = this.#options;
     const top = this.#top;
     return {
       key: top?.key.toString('hex') ?? null,
       depth: this.#depth,
       chunkCount,
       presentCount: top?.count ?? 0,
+      ...(dataKey === null ? {} : { dataKey }),
     };
   }
 

@@ -1,5 +1,6 @@
 import { assert } from '#base/assert.ts';
 import type { ChunkStore } from '#chunk/chunk-store.ts';
+import { type DataKeyId, parseDataKeyId } from '#chunk/data-key-ring.ts';
 import { DamageError, StoreError } from '#chunk/errors.ts';
 import type { AccountId } from '#domain/ids.ts';
 
@@ -18,6 +19,8 @@ export interface TreeRoot {
   readonly chunkCount: number;
   /** Chunks that are there; the others are zeros. */
   readonly presentCount: number;
+  /** What its chunks are sealed under beside the account's keys; missing: nothing. */
+  readonly dataKey?: DataKeyId;
 }
 
 export function emptyRoot(chunkCount: number): TreeRoot {
@@ -38,12 +41,15 @@ const KEY = /^[0-9a-f]{64}$/;
 /** Reads a root that was stored somewhere as JSON; null when it is none. */
 export function parseTreeRoot(value: unknown): TreeRoot | null {
   if (typeof value !== 'object' || value === null) return null;
-  const { key, depth, chunkCount, presentCount } = value as Readonly<Record<string, unknown>>;
+  const { key, depth, chunkCount, presentCount, dataKey } = value as Readonly<Record<string, unknown>>;
   if (key !== null && (typeof key !== 'string' || !KEY.test(key))) return null;
   if (!isCount(chunkCount) || !isCount(presentCount) || chunkCount > FAN_OUT ** DEPTH_MAX) return null;
   if (depth !== depthFor(chunkCount) || presentCount > chunkCount || (presentCount === 0) !== (key === null))
     return null;
-  return { key, depth, chunkCount, presentCount };
+  const root = { key, depth, chunkCount, presentCount };
+  if (dataKey === undefined) return root;
+  const id = parseDataKeyId(dataKey);
+  return id === null ? null : { ...root, dataKey: id };
 }
 
 function isCount(value: unknown): value is number {

@@ -1,5 +1,5 @@
 import { DamageError, throwIfAborted } from '#chunk/errors.ts';
-import { LinkDamageError, unsealChain, type ChainLink } from '#chunk/unseal.ts';
+import { checkChain, isUnderDataKey, LinkDamageError, unsealChain, type ChainLink } from '#chunk/unseal.ts';
 
 import { CopyState, type Copy } from './verify-catalog.ts';
 import { damageOfCopy, type TreePorts } from './verify-trees.ts';
@@ -9,7 +9,7 @@ const COPIES_PER_TURN = 200;
 const CHAIN_LENGTH_MAX = 1000;
 
 /**
- * Verifies that each delta, laid over its base, gives the chunk of its address. A delta shares the damages of every base
+ * Verifies that each delta, laid over its base, gives the chunk of its address, or, under a data key, that its base is there. A delta shares the damages of every base
  * on its way. One whose base is not known yet stays as it is.
  */
 export async function resolveDeltas(ports: TreePorts): Promise<void> {
@@ -63,7 +63,9 @@ async function resolveDelta(ports: TreePorts, copy: Copy): Promise<void> {
     at = base;
   }
   try {
-    await unsealChain(keysOf(copy.account), links);
+    const keys = keysOf(copy.account);
+    if (isUnderDataKey(links)) checkChain(keys, links);
+    else await unsealChain(keys, links);
     catalog.settle(copy, inherited === null ? CopyState.whole : CopyState.stranded, inherited);
   } catch (error) {
     if (!(error instanceof LinkDamageError)) throw error;

@@ -17,6 +17,7 @@ import {
   RECORD_HEADER_BYTES,
   type AccountKeys,
 } from '#chunk/seal.ts';
+import { isUnderDataKey } from '#chunk/unseal.ts';
 
 /** What reading every byte of a pack gave. */
 export interface CheckedPack {
@@ -25,17 +26,19 @@ export interface CheckedPack {
   readonly entries: readonly PackEntry[];
   /** By the entry's place: why its record is damaged. */
   readonly damaged: ReadonlyMap<number, string>;
+  /** Records under a data key, of which only the tags were verified. */
+  readonly underDataKeys: number;
 }
 
-/** Verifies header, footer, trailer, each record's tag and the address of each node and whole chunk. Of a delta, the address of its chunk needs other records: see verify-deltas.ts. */
+/** Verifies header, footer, trailer, each record's tag and the address of each node and whole chunk that is not under a data key. Of a delta, the address of its chunk needs other records: see verify-deltas.ts. */
 export async function checkWholePack(keys: AccountKeys, name: PackName, pack: Buffer): Promise<CheckedPack> {
   const header = pack.subarray(0, PACK_HEADER_BYTES);
   const found = await readEntries(name, header, pack);
-  if (typeof found !== 'string') return { structure: null, entries: found, damaged: damagedRecords(keys, found, pack) };
+  if (typeof found !== 'string') return { structure: null, entries: found, ...checkRecords(keys, found, pack) };
   // What a header says follows from the pack's name: when only that is damaged, the footer still tells what is there.
   const listed = await readEntries(name, encodeHeader(name), pack);
   const entries = typeof listed === 'string' ? recoverEntries(keys, pack) : listed;
-  return { structure: found, entries, damaged: damagedRecords(keys, entries, pack) };
+  return { structure: found, entries, ...checkRecords(keys, entries, pack) };
 }
 
 /** What the footer says, or why it cannot be believed. */
@@ -50,16 +53,23 @@ async function readEntries(name: PackName, header: Buffer, pack: Buffer): Promis
   }
 }
 
-function damagedRecords(keys: AccountKeys, entries: readonly PackEntry[], pack: Buffer): ReadonlyMap<number, string> {
+function checkRecords(
+  keys: AccountKeys,
+  entries: readonly PackEntry[],
+  pack: Buffer,
+): Pick<CheckedPack, 'damaged' | 'underDataKeys'> {
   const damaged = new Map<number, string>();
+  let underDataKeys = 0;
   for (const [place, entry] of entries.entries()) {
-    const damage = recordDamage(keys, entry, pack.subarray(entry.offset, entry.offset + entry.length));
+    const record = pack.subarray(entry.offset, entry.offset + entry.length);
+    const damage = recordDamage(keys, entry, record);
     if (damage !== null) damaged.set(place, damage);
+    else if (isUnderDataKey([{ key: entry.key, record }])) underDataKeys += 1;
   }
-  return damaged;
+  return { damaged, underDataKeys };
 }
 
-/** Why the record is not the one that the entry tells of; null when it is. */
+/** Why the record is not the one that the entry tells of; null when it is, as far as that can be told without its data key. */
 export function recordDamage(keys: AccountKeys, entry: Omit<PackEntry, 'offset'>, record: Buffer): string | null {
   try {
     if (record.length !== entry.length) throw new DamageError('the record is cut short');
@@ -71,6 +81,10 @@ export function recordDamage(keys: AccountKeys, entry: Omit<PackEntry, 'offset'>
       header.plainBytes === entry.plainBytes &&
       (base === null ? entry.base === null : entry.base?.equals(base) === true);
     if (!same) throw new DamageError('the record is not what the footer says');
+    if (header.isUnderDataKey) {
+      checkRecord(keys, record);
+      return null;
+    }
     const content = openRecord(keys, record, header);
     if (header.kind !== 'delta') checkAddress(keys, header.kind, entry.key, content);
     return null;

@@ -46,6 +46,7 @@ export interface PackedCheck {
   /** Kind, offset, length and plain bytes of each entry. */
   readonly numbers: Uint32Array<ArrayBuffer>;
   readonly damaged: readonly (readonly [number, string])[];
+  readonly underDataKeys: number;
 }
 
 export type FromVerifyWorker =
@@ -54,7 +55,7 @@ export type FromVerifyWorker =
 
 const NUMBERS = 4;
 
-export function packCheck({ structure, entries, damaged }: CheckedPack): PackedCheck {
+export function packCheck({ structure, entries, damaged, underDataKeys }: CheckedPack): PackedCheck {
   const keys = new Uint8Array(entries.length * KEY_BYTES);
   const bases = new Uint8Array(entries.length * KEY_BYTES);
   const numbers = new Uint32Array(entries.length * NUMBERS);
@@ -63,10 +64,10 @@ export function packCheck({ structure, entries, damaged }: CheckedPack): PackedC
     if (entry.base !== null) bases.set(entry.base, place * KEY_BYTES);
     numbers.set([kindCode(entry.kind), entry.offset, entry.length, entry.plainBytes], place * NUMBERS);
   }
-  return { structure, keys, bases, numbers, damaged: [...damaged] };
+  return { structure, keys, bases, numbers, damaged: [...damaged], underDataKeys };
 }
 
-export function unpackCheck({ structure, keys, bases, numbers, damaged }: PackedCheck): CheckedPack {
+export function unpackCheck({ structure, keys, bases, numbers, damaged, underDataKeys }: PackedCheck): CheckedPack {
   const entries: PackEntry[] = [];
   for (let place = 0; place * NUMBERS < numbers.length; place += 1) {
     const [kind = 0, offset = 0, length = 0, plainBytes = 0] = numbers.subarray(place * NUMBERS);
@@ -75,7 +76,7 @@ export function unpackCheck({ structure, keys, bases, numbers, damaged }: Packed
     const base = kindName === 'delta' ? Buffer.from(bases.buffer, at, KEY_BYTES) : null;
     entries.push({ key: Buffer.from(keys.buffer, at, KEY_BYTES), kind: kindName, offset, length, plainBytes, base });
   }
-  return { structure, entries, damaged: new Map(damaged) };
+  return { structure, entries, damaged: new Map(damaged), underDataKeys };
 }
 
 interface Thread {

@@ -42,6 +42,8 @@ export interface VerifyCounts {
   readonly deltas: number;
   readonly nodes: number;
   readonly snapshots: number;
+  /** Records under data keys: they are whole as sealed, and what is in them was not looked at. */
+  readonly underDataKeys: number;
 }
 
 export interface VerifyReport {

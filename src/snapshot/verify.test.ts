@@ -111,6 +111,7 @@ test('damage of a chunk affects what rests on it as a delta, and damage of a del
     deltas: 2,
     nodes: 3 + 4,
     snapshots: 3,
+    underDataKeys: 0,
   });
 
   const base = present(

@@ -6,6 +6,7 @@
  *  1. packs    listed, then read one after another, some at once: header, footer, trailer, each record's tag, each address.
  *              Of one snapshot only the footers are read, and then the records that its tree needs.
  *  2. deltas   each is laid over its base and must give its address.
+ *              Of records under a data key, 1 and 2 verify the tags, and that bases are there; what is in them needs the key.
  *  3. trees    of every manifest and every volume's origin are walked: each record that they need must be there, and what is
  *              damaged is told with the byte ranges that need it.
  *
@@ -21,6 +22,7 @@ import { DamageError, snapshotNotFound, StoreError, throwIfAborted } from '#chun
 import { ObjectStoreError, type ObjectStore } from '#chunk/object-store.ts';
 import { PACK_BYTES_TARGET, PACK_PREFIX, packObjectKey, parsePackObjectKey, readPackEntries } from '#chunk/pack.ts';
 import { repositoryProblem, REPOSITORY_KEY } from '#chunk/repository.ts';
+import { isUnderDataKey } from '#chunk/unseal.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
 import { parseSnapshotId, type SnapshotId } from '#domain/ids.ts';
 
@@ -81,7 +83,7 @@ class Verification {
   readonly #ring: KeyRing;
   readonly #manifestKey: Buffer;
   readonly #badManifests = new Set<SnapshotId>();
-  readonly #counts = { packs: 0, records: 0, chunks: 0, deltas: 0, nodes: 0, snapshots: 0 };
+  readonly #counts = { packs: 0, records: 0, chunks: 0, deltas: 0, nodes: 0, snapshots: 0, underDataKeys: 0 };
   readonly #ports: TreePorts;
   readonly #strangers: string[] = [];
   #bytes = 0;
@@ -241,7 +243,7 @@ class Verification {
 
   async #check(pack: CatalogPack, checker: Pick<PackChecker, 'check'>): Promise<CheckedPack | null> {
     if (pack.sizeBytes > PACK_BYTES_MAX) {
-      return { structure: 'the object is larger than any pack', entries: [], damaged: new Map() };
+      return { structure: 'the object is larger than any pack', entries: [], damaged: new Map(), underDataKeys: 0 };
     }
     const bytes = await this.#readObject(packObjectKey(pack), pack.sizeBytes);
     return bytes === null ? null : await checker.check({ account: pack.account, id: pack.id }, bytes);
@@ -275,7 +277,8 @@ class Verification {
     }
   }
 
-  #take(pack: CatalogPack, { structure, entries, damaged }: CheckedPack): void {
+  #take(pack: CatalogPack, { structure, entries, damaged, underDataKeys }: CheckedPack): void {
+    this.#counts.underDataKeys += underDataKeys;
     const object = packObjectKey(pack);
     this.#counts.packs += 1;
     const wholePack =
@@ -334,11 +337,13 @@ class Verification {
   async #checkCopy(copy: Copy): Promise<void> {
     const keys = this.#ring.of(copy.account);
     let why: string | null = null;
+    let isUnread = false;
     for (let count = 0; count < 2; count += 1) {
       try {
         const record = await this.#readCopy(copy);
         if (record === null) return; // Its pack is gone, and the copy with it.
         why = recordDamage(keys, copy, record);
+        isUnread = isUnderDataKey([{ key: copy.key, record }]);
       } catch (error) {
         if (!(error instanceof DamageError)) throw error;
         why = error.message;
@@ -346,6 +351,7 @@ class Verification {
       if (why === null) break;
     }
     this.#countRecord(copy.kind);
+    if (isUnread && why === null) this.#counts.underDataKeys += 1;
     this.#bytes += copy.length;
     if (why !== null) this.#catalog.settle(copy, CopyState.damaged, this.#ledger.add(damageOfCopy(copy, why)));
     else if (copy.base === null) this.#catalog.settle(copy, CopyState.whole, null);

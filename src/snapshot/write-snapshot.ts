@@ -4,6 +4,7 @@ import type { ChunkSource } from '#chunk/chunk-source.ts';
 import type { Reserved } from '#chunk/byte-budget.ts';
 import type { ChunkStore } from '#chunk/chunk-store.ts';
 import type { ChunkWriter } from '#chunk/chunk-writer.ts';
+import type { DataKeyId } from '#chunk/data-key-ring.ts';
 import { StoreError, throwIfAborted } from '#chunk/errors.ts';
 import { BATCH_COUNT_MAX, type SealPool, type SealSource } from '#chunk/seal-pool.ts';
 import { CHUNK_BYTES, chunkCount } from '#domain/geometry.ts';
@@ -72,6 +73,7 @@ async function writeOnce(ports: WritePorts, job: WriteAttempt, signal: AbortSign
   const tree = new TreeBuilder({
     chunks,
     account,
+    dataKey: job.dataKey ?? null,
     base: job.base,
     chunkCount: chunkCount(sizeBytes),
     write: (plain) => writer.addNode(plain),
@@ -200,8 +202,10 @@ async function sealBatch(
   const bases = job.base === null ? [] : await findChunks(chunks, account, job.base, indexes);
   const { areHintsTrusted } = job;
   const sources = sourced.map((change, at) => sealSource(change, areHintsTrusted, bases[at] ?? null));
-  const { keepZeroChunks, digestPath = null } = job;
-  const sealed = await pool.seal({ account, sources, keepZeroChunks, digestPath }, (keys, changed) =>
+  const { keepZeroChunks, digestPath = null, dataKey: dataKeyId = null } = job;
+  // By itself, as above.
+  const dataKey = dataKeyId === null ? null : Uint8Array.from(chunks.dataKeys.get(dataKeyId));
+  const sealed = await pool.seal({ account, dataKey, sources, keepZeroChunks, digestPath }, (keys, changed) =>
     writer.order(
       keys.map((key, at) => (key === null ? null : { key, base: bases[at] ?? null, changed: changed[at] ?? null })),
     ),
@@ -209,7 +213,8 @@ async function sealBatch(
   for (const [at, { finding }] of sealed.entries()) {
     const base = bases[at];
     if (finding === 'hint-wrong') throw new WrongHintError(`chunk ${indexes[at]} differs where no write was told of`);
-    if (finding === 'base-damaged' && base !== undefined && base !== null) await reportDamage(chunks, account, base);
+    if (finding === 'base-damaged' && base !== undefined && base !== null)
+      await reportDamage(chunks, account, base, dataKeyId);
   }
   const next = sealed[Symbol.iterator]();
   return batch.map(({ index, source }) => {
@@ -231,9 +236,14 @@ function sealSource(
 }
 
 /** Reading it finds out which record is to blame, and makes that one suspect. */
-async function reportDamage(chunks: ChunkStore, account: AccountId, key: Buffer): Promise<void> {
+async function reportDamage(
+  chunks: ChunkStore,
+  account: AccountId,
+  key: Buffer,
+  dataKey: DataKeyId | null,
+): Promise<void> {
   try {
-    await chunks.readChunk(account, key);
+    await chunks.readChunk(account, key, dataKey);
   } catch (error) {
     if (!(error instanceof StoreError && error.kind === 'damaged')) throw error;
   }

@@ -3,6 +3,7 @@ import type { SnapshotStore } from '#snapshot/snapshot-store.ts';
 
 import type { UploadProgress } from './host.ts';
 import { SnapshotJobs } from './snapshot-jobs.ts';
+import { dataKeysOf } from './volume-key.ts';
 
 /** Moves of one direction at once: each compresses, or decompresses, on a thread for itself. */
 const MOVES_MAX = 2;
@@ -12,22 +13,26 @@ const MOVES_MAX = 2;
  * which asks for it again, joins it.
  */
 export class Archives implements AsyncDisposable {
-  readonly #store: Pick<SnapshotStore, 'archive' | 'unarchive'>;
+  readonly #store: Pick<SnapshotStore, 'archive' | 'unarchive' | 'lend'>;
   readonly #in = new SnapshotJobs<number>({ doing: 'archive', countMax: MOVES_MAX });
   readonly #out = new SnapshotJobs<void>({ doing: 'bring back', countMax: MOVES_MAX });
 
-  constructor(store: Pick<SnapshotStore, 'archive' | 'unarchive'>) {
+  constructor(store: Pick<SnapshotStore, 'archive' | 'unarchive' | 'lend'>) {
     this.#store = store;
   }
 
   /** What it takes in the archive, in bytes. Throws VolumeHostError. */
-  async archive(snapshot: SnapshotId, signal: AbortSignal): Promise<number> {
-    return await this.#in.run(snapshot, signal, (options) => this.#store.archive(snapshot, options));
+  async archive(snapshot: SnapshotId, signal: AbortSignal, dataKey: string | null): Promise<number> {
+    return await this.#in.run(snapshot, signal, async (options) => {
+      using _lent = this.#store.lend(dataKeysOf(dataKey));
+      return await this.#store.archive(snapshot, options);
+    });
   }
 
   /** Throws VolumeHostError. */
-  async unarchive(snapshot: SnapshotId, signal: AbortSignal): Promise<void> {
+  async unarchive(snapshot: SnapshotId, signal: AbortSignal, dataKey: string | null): Promise<void> {
     await this.#out.run(snapshot, signal, async (options) => {
+      using _lent = this.#store.lend(dataKeysOf(dataKey));
       await this.#store.unarchive(snapshot, options);
     });
   }

@@ -68,14 +68,14 @@ export class HostClient implements VolumeHost {
     await (await this.#connection()).call(VERBS.release, { volume, cut });
   }
 
-  async openSnapshot(snapshot: SnapshotId) {
-    const opened = await (await this.#connection()).call(VERBS.openSnapshot, { snapshot });
+  async openSnapshot(snapshot: SnapshotId, dataKey: string | null = null) {
+    const opened = await (await this.#connection()).call(VERBS.openSnapshot, { snapshot, dataKey });
     this.#log.info('snapshot.open', { snapshot, uri: nbdUri(snapshot, opened.socketPath) });
     return opened;
   }
 
-  async warmSnapshot(snapshot: SnapshotId) {
-    return (await this.#connection()).call(VERBS.warmSnapshot, { snapshot });
+  async warmSnapshot(snapshot: SnapshotId, dataKey: string | null = null) {
+    return (await this.#connection()).call(VERBS.warmSnapshot, { snapshot, dataKey });
   }
 
   async coolSnapshot(snapshot: SnapshotId): Promise<void> {
@@ -98,12 +98,12 @@ export class HostClient implements VolumeHost {
     return (await this.#connection()).call(VERBS.revokeGrant, { grantId });
   }
 
-  async archiveSnapshot(snapshot: SnapshotId, signal: AbortSignal) {
-    return (await this.#connection()).call(VERBS.archiveSnapshot, { snapshot }, { signal });
+  async archiveSnapshot(snapshot: SnapshotId, signal: AbortSignal, dataKey: string | null = null) {
+    return (await this.#connection()).call(VERBS.archiveSnapshot, { snapshot, dataKey }, { signal });
   }
 
-  async unarchiveSnapshot(snapshot: SnapshotId, signal: AbortSignal): Promise<void> {
-    await (await this.#connection()).call(VERBS.unarchiveSnapshot, { snapshot }, { signal });
+  async unarchiveSnapshot(snapshot: SnapshotId, signal: AbortSignal, dataKey: string | null = null): Promise<void> {
+    await (await this.#connection()).call(VERBS.unarchiveSnapshot, { snapshot, dataKey }, { signal });
   }
 
   async deleteArchive(snapshot: SnapshotId): Promise<void> {
@@ -134,8 +134,8 @@ export class HostClient implements VolumeHost {
     );
   }
 
-  async readBlock(snapshot: SnapshotId, index: number) {
-    return (await this.#connection()).call(VERBS.readBlock, { snapshot, index });
+  async readBlock(snapshot: SnapshotId, index: number, dataKey: string | null = null) {
+    return (await this.#connection()).call(VERBS.readBlock, { snapshot, index, dataKey });
   }
 
   async writeBlock(volume: VolumeId, generation: Generation, index: number, bytes: Uint8Array): Promise<void> {

@@ -1,3 +1,4 @@
+import type { Encryption } from '#domain/encryption.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
 
 import type {
@@ -51,7 +52,7 @@ import {
  * Answers come in any order. `hello` and the verb `stop` keep their form in every version, so that any control can
  * replace any host. `stop` and `configure` are the process's, not the VolumeHost's: see HostServer. Raise HOST_PROTOCOL_VERSION with every other change of form or meaning.
  */
-export const HOST_PROTOCOL_VERSION = 8;
+export const HOST_PROTOCOL_VERSION = 9;
 
 export interface Hello {
   readonly varve: 'volume-host' | 'control';
@@ -117,7 +118,7 @@ function verb<P, R>(
 const CHANGES = { settlesFirst: true };
 const READS = { settlesFirst: false };
 
-const plainLabel = record<Omit<SnapshotLabel, 'name' | 'volumeName'>>({
+const plainLabel = record<Omit<SnapshotLabel, 'name' | 'volumeName' | 'encryption'>>({
   snapshot: snapshotId,
   account: accountId,
   region: regionName,
@@ -133,14 +134,22 @@ const labelNames = record<{ name: string | null; volumeName: string | null }>({
   name: (value, path) => (value === undefined ? null : text(value, path)),
   volumeName: (value, path) => (value === undefined ? null : text(value, path)),
 });
+const encryption = record<{ encryption: Encryption | null }>({
+  encryption: (value, path) =>
+    value === undefined ? null : record<Encryption>({ keyArn: text, dataKeyId: text, sealedKey: text })(value, path),
+});
 const label: Decode<SnapshotLabel> = (value, path) => {
   const { name, volumeName } = labelNames(value, path);
+  const { encryption: encrypted } = encryption(value, path);
   return {
     ...plainLabel(value, path),
     ...(name === null ? {} : { name }),
     ...(volumeName === null ? {} : { volumeName }),
+    ...(encrypted === null ? {} : { encryption: encrypted }),
   };
 };
+
+const dataKey: Decode<string | null> = (value, path) => (value === undefined ? null : nullable(text)(value, path));
 
 const uploadJob = record<UploadJob>({
   label,
@@ -153,8 +162,8 @@ const uploadJob = record<UploadJob>({
 const uploadResult = record<UploadResult>({ fullBytes: count, changedBytes: count, storedBytes: count });
 const socket = record({ socketPath: text });
 const volumeAndGeneration = record({ volume: volumeId, generation: count });
-const dataKey: Decode<string | null> = (value, path) => (value === undefined ? null : nullable(text)(value, path));
-const blockAt = record({ snapshot: snapshotId, index: count });
+const snapshotAndKey = record({ snapshot: snapshotId, dataKey });
+const blockAt = record({ snapshot: snapshotId, index: count, dataKey });
 const page = <T extends object>(block: Decode<T>) => record({ blocks: list(block), next: nullable(count) });
 const snapshotBlock = record<SnapshotBlock>({ index: count, key: text });
 const changedBlock = record<ChangedBlock>({ index: count, firstKey: nullable(text), secondKey: nullable(text) });
@@ -223,7 +232,7 @@ export const VERBS = {
   copySnapshot: verb(
     'copySnapshot',
     READS,
-    record<CopyJob>({ label, source: snapshotId }),
+    record<CopyJob>({ label, source: snapshotId, dataKey, sourceDataKey: dataKey }),
     uploadResult,
     (host, job, signal) => host.copySnapshot(job, signal),
   ),
@@ -234,11 +243,11 @@ export const VERBS = {
     table(snapshotId, record<UploadProgress>({ doneBytes: count, totalBytes: count })),
     (host) => host.progress(),
   ),
-  archiveSnapshot: verb('archiveSnapshot', READS, record({ snapshot: snapshotId }), count, (host, p, signal) =>
-    host.archiveSnapshot(p.snapshot, signal),
+  archiveSnapshot: verb('archiveSnapshot', READS, snapshotAndKey, count, (host, p, signal) =>
+    host.archiveSnapshot(p.snapshot, signal, p.dataKey),
   ),
-  unarchiveSnapshot: verb('unarchiveSnapshot', READS, record({ snapshot: snapshotId }), nothing, (host, p, signal) =>
-    host.unarchiveSnapshot(p.snapshot, signal),
+  unarchiveSnapshot: verb('unarchiveSnapshot', READS, snapshotAndKey, nothing, (host, p, signal) =>
+    host.unarchiveSnapshot(p.snapshot, signal, p.dataKey),
   ),
   deleteArchive: verb('deleteArchive', CHANGES, record({ snapshot: snapshotId }), nothing, (host, p) =>
     host.deleteArchive(p.snapshot),
@@ -246,15 +255,15 @@ export const VERBS = {
   release: verb('release', CHANGES, record({ volume: volumeId, cut: cutId }), nothing, (host, p) =>
     host.release(p.volume, p.cut),
   ),
-  openSnapshot: verb('openSnapshot', READS, record({ snapshot: snapshotId }), socket, (host, p) =>
-    host.openSnapshot(p.snapshot),
+  openSnapshot: verb('openSnapshot', READS, snapshotAndKey, socket, (host, p) =>
+    host.openSnapshot(p.snapshot, p.dataKey),
   ),
   warmSnapshot: verb(
     'warmSnapshot',
     CHANGES,
-    record({ snapshot: snapshotId }),
+    snapshotAndKey,
     record<WarmStatus>({ isWarm: flag, trouble: nullable(text) }),
-    (host, p) => host.warmSnapshot(p.snapshot),
+    (host, p) => host.warmSnapshot(p.snapshot, p.dataKey),
   ),
   coolSnapshot: verb('coolSnapshot', CHANGES, record({ snapshot: snapshotId }), nothing, (host, p) =>
     host.coolSnapshot(p.snapshot),
@@ -328,10 +337,13 @@ export const VERBS = {
     },
     run: async (host, raw) => {
       const at = blockAt(raw, 'readBlock');
-      const found = await host.readBlock(at.snapshot, at.index);
+      const found = await host.readBlock(at.snapshot, at.index, at.dataKey);
       return found === null ? { value: null, payload: null } : { value: { key: found.key }, payload: found.bytes };
     },
-  } satisfies Verb<{ snapshot: unknown; index: number }, Awaited<ReturnType<VolumeHost['readBlock']>>>,
+  } satisfies Verb<
+    { snapshot: unknown; index: number; dataKey: string | null },
+    Awaited<ReturnType<VolumeHost['readBlock']>>
+  >,
   writeBlock: {
     name: 'writeBlock',
     settlesFirst: true,
@@ -367,6 +379,7 @@ const errorKinds = oneOf<VolumeHostErrorKind>([
   'fenced',
   'in-use',
   'no-space',
+  'key-needed',
   'damaged',
   'aborted',
   'unavailable',

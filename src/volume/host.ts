@@ -1,3 +1,4 @@
+import type { Encryption } from '#domain/encryption.ts';
 import type { AccountId, CutId, Epoch, Generation, RegionName, SnapshotId, VolumeId } from '#domain/ids.ts';
 
 /** What a volume is made from. */
@@ -29,6 +30,8 @@ export interface SnapshotLabel {
   readonly tags: Readonly<Record<string, string>>;
   /** The snapshot that this one is an increment of, as users see it; null for the first. */
   readonly parent: SnapshotId | null;
+  /** The KMS key that it is encrypted with, and the data key that this one seals; not there: none. */
+  readonly encryption?: Encryption;
 }
 
 export interface UploadJob {
@@ -47,6 +50,10 @@ export interface CopyJob {
   readonly label: SnapshotLabel;
   /** Completed. */
   readonly source: SnapshotId;
+  /** Without which nothing of the copy's content is ever read. What the source has without it, or under another one, is sealed again. */
+  readonly dataKey?: string | null;
+  /** Of the source. */
+  readonly sourceDataKey?: string | null;
 }
 
 export interface UploadResult {
@@ -191,6 +198,7 @@ export type VolumeHostErrorKind =
   | 'fenced' // a newer generation owns the volume
   | 'in-use' // NBD clients are connected
   | 'no-space'
+  | 'key-needed' // what is to be read is sealed under a data key that was not given
   | 'damaged' // stored bytes fail their check; the message names what
   | 'aborted'
   | 'unavailable' // the host is not reachable; the call may or may not have happened
@@ -214,6 +222,9 @@ export class VolumeHostError extends Error {
 /**
  * The data plane as the control plane sees it. Plain values only, so it can be another process; volume bytes cross only
  * for the EBS direct API. Every verb is idempotent: repeating it after a lost answer is safe. Errors: VolumeHostError.
+ *
+ * Verbs that read or write the content of snapshots take their data keys (32 bytes in base64; null or missing: none). The host
+ * keeps them in memory while it needs them. `key-needed`: one that was needed was not given.
  */
 export interface VolumeHost extends AsyncDisposable {
   /** Makes the volume's directory; durable. Nothing happens when it is there already. */
@@ -237,27 +248,27 @@ export interface VolumeHost extends AsyncDisposable {
     volumes: readonly VolumeId[],
     cut: CutId,
   ): Promise<readonly { readonly volume: VolumeId; readonly epoch: Epoch }[]>;
-  /** Writes what changed and, last, the manifest. Joins the upload of the same snapshot when one is running; answers at once when the manifest is there. Resumable: chunks stored earlier are found by their keys. */
+  /** Writes what changed and, last, the manifest, under the volume's data key if it has one. Joins the upload of the same snapshot when one is running; answers at once when the manifest is there. Resumable: chunks stored earlier are found by their keys. */
   upload(job: UploadJob, signal: AbortSignal): Promise<UploadResult>;
   /** Copies a completed snapshot. Joins, answers and goes on as `upload` does; `deleteSnapshot` of the copy ends it. A source that is deleted while it is read is read to its end. */
   copySnapshot(job: CopyJob, signal: AbortSignal): Promise<UploadResult>;
   /** Of the uploads and copies that run now. */
   progress(): Promise<Readonly<Record<SnapshotId, UploadProgress>>>;
   /** Writes a completed snapshot into the archive, where it shares nothing; the snapshot stays. Answers what it takes there, in bytes; at once when it is there. `progress` tells how far it is. */
-  archiveSnapshot(snapshot: SnapshotId, signal: AbortSignal): Promise<number>;
+  archiveSnapshot(snapshot: SnapshotId, signal: AbortSignal, dataKey?: string | null): Promise<number>;
   /** Makes a snapshot again of its archive, which stays; at once when the snapshot is there. Refuses: snapshot-not-found, when there is no archive. */
-  unarchiveSnapshot(snapshot: SnapshotId, signal: AbortSignal): Promise<void>;
+  unarchiveSnapshot(snapshot: SnapshotId, signal: AbortSignal, dataKey?: string | null): Promise<void>;
   /** No error when there is none. */
   deleteArchive(snapshot: SnapshotId): Promise<void>;
   /** The cut is not needed any more (uploaded, or given up): its slots can be used again. Ends an upload of it first. */
   release(volume: VolumeId, cut: CutId): Promise<void>;
-  /** Serves a completed snapshot read-only over NBD. */
-  openSnapshot(snapshot: SnapshotId): Promise<{ readonly socketPath: string }>;
+  /** Serves a completed snapshot read-only over NBD. Its data key is kept in memory while it is open. */
+  openSnapshot(snapshot: SnapshotId, dataKey?: string | null): Promise<{ readonly socketPath: string }>;
   /**
    * Makes a completed snapshot ready, so that what is made from it waits for no bucket: all of it was fetched and verified,
    * and stays so, also across restarts. Begins, or goes on, and answers at once; asked again, it tells.
    */
-  warmSnapshot(snapshot: SnapshotId): Promise<WarmStatus>;
+  warmSnapshot(snapshot: SnapshotId, dataKey?: string | null): Promise<WarmStatus>;
   /** The snapshot need not be ready any more. Its deletion has the same effect. */
   coolSnapshot(snapshot: SnapshotId): Promise<void>;
   /** Of all volumes and snapshots. */
@@ -287,7 +298,11 @@ export interface VolumeHost extends AsyncDisposable {
     countMax: number,
   ): Promise<{ readonly blocks: readonly ChangedBlock[]; readonly next: number | null }>;
   /** The 512 KiB of one chunk, verified; null when the snapshot holds nothing there. */
-  readBlock(snapshot: SnapshotId, index: number): Promise<{ readonly key: string; readonly bytes: Uint8Array } | null>;
+  readBlock(
+    snapshot: SnapshotId,
+    index: number,
+    dataKey?: string | null,
+  ): Promise<{ readonly key: string; readonly bytes: Uint8Array } | null>;
   /** Writes one whole chunk of a volume that is open in this generation (an EBS direct snapshot being made). */
   writeBlock(volume: VolumeId, generation: Generation, index: number, bytes: Uint8Array): Promise<void>;
   /**

@@ -3,11 +3,12 @@ import { setImmediate } from 'node:timers/promises';
 
 import { assert, present } from '#base/assert.ts';
 import type { Clock } from '#base/clock.ts';
+import { type DataKeyId, dataKeyIdOf } from '#chunk/data-key-ring.ts';
 import type { PackCache } from '#chunk/pack-cache.ts';
 import { KeyLock } from '#base/key-lock.ts';
 import type { Log } from '#base/log.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
-import type { CutId, Epoch, Generation, SnapshotId, VolumeId } from '#domain/ids.ts';
+import type { CutId, Generation, SnapshotId, VolumeId } from '#domain/ids.ts';
 import type { AccountRoot } from '#snapshot/holds.ts';
 import type { VolumeRoot } from '#snapshot/sizes.ts';
 import type { SnapshotStore } from '#snapshot/snapshot-store.ts';
@@ -17,6 +18,7 @@ import { AccessTraces } from './access-traces.ts';
 import { presentChunks, type PresentChunks } from './chunk-presence.ts';
 import { Archives } from './archives.ts';
 import { Copies } from './copies.ts';
+import { beginCuts, forgetPartialCut } from './cuts-together.ts';
 import {
   type CollectReport,
   type CopyJob,
@@ -47,7 +49,7 @@ import { Uploads } from './upload.ts';
 import { VolumeDevice } from './volume-device.ts';
 import type { VolumeRecord } from './volume-file.ts';
 import { nodeVolumeFiles, type VolumeFiles } from './volume-files.ts';
-import { dataKeyOf, type VolumeKeys } from './volume-key.ts';
+import { dataKeyOf, dataKeysOf, type VolumeKeys } from './volume-key.ts';
 import { VolumeStore } from './volume-store.ts';
 import { WarmSnapshots } from './warm-snapshots.ts';
 
@@ -104,6 +106,8 @@ export class LocalVolumeHost implements VolumeHost {
   readonly #warm: WarmSnapshots;
   readonly #lock = new KeyLock();
   readonly #open = new Map<VolumeId, VolumeDevice>();
+  /** The data keys of those that are open. */
+  readonly #lent = new Map<VolumeDevice, { readonly id: DataKeyId | null; readonly scope: AsyncDisposable }>();
   /** Calls that are being served, those that wait for their turn included; none of them rejects. */
   readonly #calls = new Set<Promise<void>>();
   readonly #tcp: NbdTcpAccess;
@@ -147,7 +151,11 @@ export class LocalVolumeHost implements VolumeHost {
     });
     this.#archives = new Archives(options.store);
     this.#copies = new Copies(options.store);
-    this.#uploads = new Uploads({ store: options.store, deviceOf: (volume) => this.#deviceOf(volume) });
+    this.#uploads = new Uploads({
+      store: options.store,
+      deviceOf: (volume) => this.#deviceOf(volume),
+      dataKeyIdOf: (device) => this.#lent.get(device)?.id ?? null,
+    });
   }
 
   static async open(options: LocalVolumeHostOptions): Promise<LocalVolumeHost> {
@@ -204,6 +212,11 @@ export class LocalVolumeHost implements VolumeHost {
         if (current.generation > generation) throw fenced(volume, generation, current.generation);
         await this.#close(current);
       }
+      await using scope = new AsyncDisposableStack();
+      // What it reads through to is sealed under it, too.
+      const keys = dataKeysOf(dataKey);
+      scope.use(this.#store.lend(keys));
+      const [id = null] = keys.map(dataKeyIdOf);
       const device = await VolumeDevice.open(this.#volumes.pathOf(volume), {
         generation,
         files: this.#files,
@@ -214,9 +227,11 @@ export class LocalVolumeHost implements VolumeHost {
         onTrouble: (error) => this.#log.error('volume.trouble', { volume, error }),
       });
       try {
+        if (device.originChunks !== null) this.#store.checkKey(rootOf(device));
         await this.#restored.begin(device);
         const socketPath = await this.#exports.add(volume, device);
         this.#open.set(volume, device);
+        this.#lent.set(device, { id, scope: scope.move() });
         this.#log.info('volume.open', { volume, generation, uri: nbdUri(volume, socketPath) });
         return { socketPath };
       } catch (error) {
@@ -303,14 +318,14 @@ export class LocalVolumeHost implements VolumeHost {
     return { ...this.#uploads.progress(), ...this.#copies.progress(), ...this.#archives.progress() };
   }
 
-  async archiveSnapshot(snapshot: SnapshotId, signal: AbortSignal): Promise<number> {
+  async archiveSnapshot(snapshot: SnapshotId, signal: AbortSignal, dataKey: string | null = null): Promise<number> {
     this.#assertServing();
-    return await this.#archives.archive(snapshot, signal);
+    return await this.#archives.archive(snapshot, signal, dataKey);
   }
 
-  async unarchiveSnapshot(snapshot: SnapshotId, signal: AbortSignal): Promise<void> {
+  async unarchiveSnapshot(snapshot: SnapshotId, signal: AbortSignal, dataKey: string | null = null): Promise<void> {
     this.#assertServing();
-    await this.#archives.unarchive(snapshot, signal);
+    await this.#archives.unarchive(snapshot, signal, dataKey);
   }
 
   async deleteArchive(snapshot: SnapshotId): Promise<void> {
@@ -329,9 +344,9 @@ export class LocalVolumeHost implements VolumeHost {
     });
   }
 
-  async openSnapshot(snapshot: SnapshotId): Promise<{ readonly socketPath: string }> {
+  async openSnapshot(snapshot: SnapshotId, dataKey: string | null = null): Promise<{ readonly socketPath: string }> {
     return await this.#serving(`open ${snapshot}`, async () => {
-      await this.#snapshots.open(snapshot, async (device) => {
+      await this.#snapshots.open(snapshot, dataKeysOf(dataKey), async (device) => {
         const socketPath = await this.#exports.add(snapshot, device);
         this.#log.info('snapshot.open', { snapshot, uri: nbdUri(snapshot, socketPath) });
       });
@@ -339,8 +354,8 @@ export class LocalVolumeHost implements VolumeHost {
     });
   }
 
-  async warmSnapshot(snapshot: SnapshotId): Promise<WarmStatus> {
-    return await this.#serving(`make ${snapshot} ready`, () => this.#warm.warm(snapshot));
+  async warmSnapshot(snapshot: SnapshotId, dataKey: string | null = null): Promise<WarmStatus> {
+    return await this.#serving(`make ${snapshot} ready`, () => this.#warm.warm(snapshot, dataKeysOf(dataKey)));
   }
 
   async coolSnapshot(snapshot: SnapshotId): Promise<void> {
@@ -403,8 +418,9 @@ export class LocalVolumeHost implements VolumeHost {
     );
   }
 
-  async readBlock(snapshot: SnapshotId, index: number) {
+  async readBlock(snapshot: SnapshotId, index: number, dataKey: string | null = null) {
     return await this.#serving(`read chunk ${index} of ${snapshot}`, async () => {
+      using _lent = this.#store.lend(dataKeysOf(dataKey));
       using held = await this.#store.hold(snapshot);
       if (index >= held.root.chunkCount) return null;
       return await this.#store.readChunk(held.account, held.root, index);
@@ -473,8 +489,11 @@ export class LocalVolumeHost implements VolumeHost {
     const { volume } = device;
     assert(this.#open.get(volume) === device, 'a device is closed once');
     this.#open.delete(volume);
+    const lent = this.#lent.get(device);
+    this.#lent.delete(device);
     // In reverse; each is done though one before it fails.
     await using ending = new AsyncDisposableStack();
+    ending.use(lent?.scope);
     ending.defer(() => this.#log.info('volume.close', { volume, generation: device.generation }));
     ending.defer(() => device.close());
     ending.defer(() => this.#restored.end(device));
@@ -556,32 +575,6 @@ export class LocalVolumeHost implements VolumeHost {
 
   #assertServing(): void {
     if (this.#stopping !== null) throw new VolumeHostError('unavailable', 'the volume host is stopping');
-  }
-}
-
-interface BegunCut {
-  readonly volume: VolumeId;
-  readonly epoch: Epoch;
-  readonly durable: Promise<void>;
-}
-
-/** A cut that was killed when some volumes had it and others not was never answered: it is taken back, so that all have one instant. */
-async function forgetPartialCut(devices: readonly VolumeDevice[], cut: CutId): Promise<void> {
-  const having = devices.filter((device) => device.cuts().some((pending) => pending.cut === cut));
-  if (having.length === devices.length) return;
-  for (const device of having) await device.release(cut);
-}
-
-/** All or none, in one turn of the event loop. */
-function beginCuts(devices: readonly VolumeDevice[], cut: CutId): readonly BegunCut[] {
-  const begun: BegunCut[] = [];
-  try {
-    for (const device of devices) begun.push({ volume: device.volume, ...device.beginCut(cut) });
-    return begun;
-  } catch (error) {
-    // The next try finds some with the cut and takes it back; nobody waits for these.
-    for (const one of begun) one.durable.catch(() => {});
-    throw error;
   }
 }
 

@@ -20,7 +20,7 @@ export class SnapshotExports implements AsyncDisposable {
   readonly #cache = new ChunkCache({ bytesMax: CACHE_BYTES_MAX });
   readonly #lock = new KeyLock();
   /** In the order in which they were asked for, the oldest first. */
-  readonly #devices = new Map<SnapshotId, SnapshotDevice>();
+  readonly #devices = new Map<SnapshotId, { readonly device: SnapshotDevice; readonly scope: AsyncDisposable }>();
 
   constructor(options: {
     readonly store: SnapshotStore;
@@ -36,28 +36,38 @@ export class SnapshotExports implements AsyncDisposable {
     this.#onClose = options.onClose;
   }
 
-  /** The snapshot's device, opened if it is not; `serve` runs once for it, before it is answered. Throws StoreError. */
-  async open(snapshot: SnapshotId, serve: (device: SnapshotDevice) => Promise<void>): Promise<SnapshotDevice> {
+  /** The snapshot's device, opened if it is not; `serve` runs once for it, before it is answered. The data keys are lent while it is open. Throws StoreError. */
+  async open(
+    snapshot: SnapshotId,
+    dataKeys: readonly Uint8Array[],
+    serve: (device: SnapshotDevice) => Promise<void>,
+  ): Promise<SnapshotDevice> {
     const device = await this.#lock.run(snapshot, async () => {
       const known = this.#devices.get(snapshot);
       if (known !== undefined) {
         this.#devices.delete(snapshot);
         this.#devices.set(snapshot, known);
-        return known;
+        return known.device;
       }
-      const opened = await SnapshotDevice.open({
-        store: this.#store,
-        held: await this.#store.hold(snapshot),
-        cache: this.#cache,
-        onTrouble: (error) => this.#log.error('snapshot.read', { snapshot, error: describeError(error) }),
-      });
+      await using scope = new AsyncDisposableStack();
+      scope.use(this.#store.lend(dataKeys));
+      const held = await this.#store.hold(snapshot);
       try {
-        await serve(opened);
+        this.#store.checkKey(held.root);
       } catch (error) {
-        await opened[Symbol.asyncDispose]();
+        held[Symbol.dispose]();
         throw error;
       }
-      this.#devices.set(snapshot, opened);
+      const opened = scope.use(
+        await SnapshotDevice.open({
+          store: this.#store,
+          held,
+          cache: this.#cache,
+          onTrouble: (error) => this.#log.error('snapshot.read', { snapshot, error: describeError(error) }),
+        }),
+      );
+      await serve(opened);
+      this.#devices.set(snapshot, { device: opened, scope: scope.move() });
       return opened;
     });
     await this.#closeUnused(snapshot);
@@ -67,11 +77,11 @@ export class SnapshotExports implements AsyncDisposable {
   /** Ends the export, and with it its clients' connections. No error when there is none. */
   async close(snapshot: SnapshotId): Promise<void> {
     await this.#lock.run(snapshot, async () => {
-      const device = this.#devices.get(snapshot);
-      if (device === undefined) return;
+      const open = this.#devices.get(snapshot);
+      if (open === undefined) return;
       this.#devices.delete(snapshot);
       await this.#onClose(snapshot);
-      await device[Symbol.asyncDispose]();
+      await open.scope[Symbol.asyncDispose]();
     });
   }
 

@@ -2,6 +2,7 @@ import { dirname, join } from 'node:path';
 
 import { KeyLock } from '#base/key-lock.ts';
 import { TaskGroup } from '#base/task-group.ts';
+import type { DataKeyId } from '#chunk/data-key-ring.ts';
 import { StoreError } from '#chunk/errors.ts';
 import { CHUNK_BYTES, chunkCount } from '#domain/geometry.ts';
 import type { CutId, Epoch, SnapshotId, VolumeId } from '#domain/ids.ts';
@@ -29,6 +30,7 @@ const UPLOADS_MAX = 8;
 export class Uploads implements AsyncDisposable {
   readonly #store: UploadStore;
   readonly #deviceOf: (volume: VolumeId) => Promise<VolumeDevice>;
+  readonly #dataKeyIdOf: (device: VolumeDevice) => DataKeyId | null;
   readonly #running = new Map<SnapshotId, RunningUpload>();
   readonly #volumes = new KeyLock();
   readonly #places = new TaskGroup({ limit: UPLOADS_MAX });
@@ -37,9 +39,12 @@ export class Uploads implements AsyncDisposable {
   constructor(options: {
     readonly store: UploadStore;
     readonly deviceOf: (volume: VolumeId) => Promise<VolumeDevice>;
+    /** The data key of an open volume, which is lent as long as it is open; missing: none has one. */
+    readonly dataKeyIdOf?: (device: VolumeDevice) => DataKeyId | null;
   }) {
     this.#store = options.store;
     this.#deviceOf = options.deviceOf;
+    this.#dataKeyIdOf = options.dataKeyIdOf ?? (() => null);
   }
 
   /** Starts the upload or joins it. Throws VolumeHostError. */
@@ -144,6 +149,7 @@ export class Uploads implements AsyncDisposable {
     show(0);
     return await this.#store.write({
       label: job.label,
+      dataKey: this.#dataKeyIdOf(device),
       base: base.root,
       keepZeroChunks: job.keepZeroChunks,
       changes: { count: totalCount, items: { [Symbol.iterator]: () => changesOf(device, job, base.epoch) } },

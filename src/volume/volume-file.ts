@@ -27,12 +27,16 @@ const FORMAT = 'varve-volume';
 const VERSION = 1;
 /** Of a volume that is detached from its origin. A program that knows only version 1 would go and read that. */
 const VERSION_DETACHED = 2;
+/** Of a volume whose origin is sealed under a data key, detached or not. A program that knows only versions 1 and 2 could not read that. */
+const VERSION_DATA_KEY = 3;
+const VERSIONS: readonly unknown[] = [VERSION, VERSION_DETACHED, VERSION_DATA_KEY];
 
 const BODY_END = '\n}\n';
 
 /** JSON whose last member is the CRC-32C of the bytes before that member's comma. */
 export function encodeVolumeRecord(record: VolumeRecord): Buffer {
-  const version = record.detached ? VERSION_DETACHED : VERSION;
+  const version =
+    record.origin?.root.dataKey !== undefined ? VERSION_DATA_KEY : record.detached ? VERSION_DETACHED : VERSION;
   const json = `${JSON.stringify({ format: FORMAT, version, ...record }, null, 2)}\n`;
   const body = Buffer.from(json.slice(0, -BODY_END.length));
   return Buffer.concat([body, checksumMember(body)]);
@@ -57,18 +61,21 @@ export function decodeVolumeRecord(bytes: Uint8Array): VolumeRecord {
   }
   if (!isObject(json) || json['format'] !== FORMAT) throw damaged('format');
   const version = json['version'];
-  if (version !== VERSION && version !== VERSION_DETACHED) {
+  if (!VERSIONS.includes(version)) {
     throw new VolumeHostError(
       'internal',
-      `volume.json has version ${String(version)}; this program knows ${VERSION} and ${VERSION_DETACHED}`,
+      `volume.json has version ${String(version)}; this program knows ${VERSIONS.join(', ')}`,
     );
   }
   if (!isWhole(bytes)) throw new VolumeHostError('damaged', 'volume.json fails its checksum');
   const sizeBytes = whole(json, 'sizeBytes');
   if (sizeBytes === 0 || sizeBytes % CHUNK_BYTES !== 0) throw damaged('sizeBytes');
   const origin = json['origin'] === null ? null : decodeOrigin(json['origin']);
-  const detached = version === VERSION_DETACHED;
+  const detached = json['detached'] === true;
   if ((json['detached'] ?? false) !== detached || (detached && origin === null)) throw damaged('detached');
+  const isUnderDataKey = origin?.root.dataKey !== undefined;
+  const expected = isUnderDataKey ? VERSION_DATA_KEY : detached ? VERSION_DETACHED : VERSION;
+  if (version !== expected) throw damaged('version');
   return {
     volume: parseVolumeId(text(json, 'volume')) ?? fail('volume'),
     account: parseAccountId(text(json, 'account')) ?? fail('account'),

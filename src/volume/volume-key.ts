@@ -64,6 +64,11 @@ export function dataKeyOf(text: string | null | undefined): Buffer | null {
   return bytes;
 }
 
+/** Those that are given. Throws as `dataKeyOf`. */
+export function dataKeysOf(...texts: readonly (string | null | undefined)[]): readonly Buffer[] {
+  return texts.map(dataKeyOf).filter((key) => key !== null);
+}
+
 function wrongKey(volume: VolumeId, cause: unknown): VolumeHostError {
   const what =
     'its key in volume.json does not open with this installation’s master key, or its data key is another one';

@@ -43,7 +43,7 @@ interface Warming {
   readonly ended: Promise<void>;
 }
 
-type Store = Pick<SnapshotStore, 'read' | 'hold' | 'listRoot' | 'readChunks' | 'packsOf'>;
+type Store = Pick<SnapshotStore, 'read' | 'hold' | 'listRoot' | 'readChunks' | 'packsOf' | 'lend'>;
 
 /**
  * Snapshots that are kept ready, so that what is made from them waits for no bucket:
@@ -86,20 +86,20 @@ export class WarmSnapshots implements AsyncDisposable {
     return warm;
   }
 
-  /** Begins to make it warm, or goes on, and answers at once how it is. Throws 'snapshot-not-found'. */
-  async warm(snapshot: SnapshotId): Promise<WarmStatus> {
+  /** Begins to make it warm, or goes on, and answers at once how it is. The data keys are lent while it is read. Throws 'snapshot-not-found'. */
+  async warm(snapshot: SnapshotId, dataKeys: readonly Uint8Array[] = []): Promise<WarmStatus> {
     const warmed = this.#warmed.get(snapshot);
     const isWarm =
       warmed !== undefined && warmed.isWhole && warmed.packs.every((pack) => this.#cache?.has(pack) ?? true);
     const trouble = this.#troubles.get(snapshot) ?? null;
     if (isWarm) {
       // It is there as it was. Whether a collection moved something could not be said the last time.
-      if (trouble !== null) this.#begin(snapshot);
+      if (trouble !== null) this.#begin(snapshot, dataKeys);
       return { isWarm: true, trouble: null };
     }
     if (!this.#warming.has(snapshot)) {
       if ((await this.#store.read(snapshot)) === null) throw snapshotNotFound(snapshot);
-      this.#begin(snapshot);
+      this.#begin(snapshot, dataKeys);
     }
     return { isWarm: false, trouble };
   }
@@ -116,7 +116,7 @@ export class WarmSnapshots implements AsyncDisposable {
   /** A collection may have moved what they hold. */
   refresh(): void {
     if (this.#cache === null) return;
-    for (const [snapshot, { isWhole }] of this.#warmed) if (isWhole) this.#begin(snapshot);
+    for (const [snapshot, { isWhole }] of this.#warmed) if (isWhole) this.#begin(snapshot, []);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -124,7 +124,7 @@ export class WarmSnapshots implements AsyncDisposable {
     await Promise.all([...this.#warming.keys()].map((snapshot) => this.#end(snapshot)));
   }
 
-  #begin(snapshot: SnapshotId): void {
+  #begin(snapshot: SnapshotId, dataKeys: readonly Uint8Array[]): void {
     if (this.#isClosing || this.#warming.has(snapshot)) return;
     const abort = new AbortController();
     const done = Promise.withResolvers<void>();
@@ -135,6 +135,7 @@ export class WarmSnapshots implements AsyncDisposable {
       abort.signal.removeEventListener('abort', leave);
       if (abort.signal.aborted) return;
       try {
+        using _lent = this.#store.lend(dataKeys);
         await this.#make(snapshot, abort.signal);
         this.#troubles.delete(snapshot);
       } catch (error) {

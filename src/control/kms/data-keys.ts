@@ -17,7 +17,7 @@ import { openFor, openUnasked, sealFor } from './messages.ts';
  *
  *   to make   resolveKey, newDataKey    the caller may kms:GenerateDataKeyWithoutPlaintext
  *   to use    openDataKey               the KMS key is enabled; a caller may kms:Decrypt
- *   to copy   rewrapDataKey             the caller may kms:ReEncryptFrom the one key and kms:ReEncryptTo the other
+ *   to change rewrapDataKey             the caller may kms:ReEncryptFrom the one key and kms:ReEncryptTo the other
  *
  * Whoever has the bytes overwrites them when done. When the KMS key is destroyed, no sealed form opens any more.
  */
@@ -72,8 +72,8 @@ export async function openDataKeyUnasked(
 }
 
 /**
- * The same data key under another KMS key, perhaps of another region: for a copy, whose data stays as it is. `call.scope` is
- * where the copy will be. Refuses: key-unusable (either key).
+ * The same data key under another KMS key, perhaps of another region: for a volume, which reads through to what has it.
+ * `call.scope` is where the volume will be. Refuses: key-unusable (either key).
  */
 export async function rewrapDataKey(call: KmsCall, encryption: Encryption, arn: string): Promise<Encryption> {
   const { dataKeyId } = encryption;

@@ -1,7 +1,9 @@
 import type { Encryption } from '#domain/encryption.ts';
+import type { Lineage } from '#domain/ids.ts';
 import type { Scope } from '#domain/volume.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { type Caller, type KmsCall, rootCaller } from './access.ts';
+import { encryptionOfLine } from './copy-lines.ts';
 import { newDataKey, openDataKey, resolveKey, rewrapDataKey } from './data-keys.ts';
 import { readEbsDefaults } from './ebs-defaults.ts';
 
@@ -42,21 +44,34 @@ export async function encryptionOfVolume(
   return await encryptionUnder(call, before, await resolveKey(call, asked.key));
 }
 
-/** How a copy of a snapshot is encrypted: under the key that is named, or else the default of where the copy will be. Refuses: key-unusable. */
+/**
+ * How a copy of a snapshot is encrypted: under the key that is named, or else the default of where the copy will be. Under
+ * the KMS key of its source it has the same data key; under another one, that of all such copies (copy-lines.ts). Refuses:
+ * key-unusable.
+ */
 export async function encryptionOfCopy(
   call: KmsCall,
   asked: EncryptionAsked,
-  source: EncryptedOrigin,
+  source: EncryptedOrigin & { readonly lineage: Lineage },
 ): Promise<Encryption | null> {
-  if (source.encryption === null) return await encryptionOfNew(call, asked);
-  return await encryptionUnder(call, source.encryption, await resolveKey(call, asked.key));
+  const { encryption, lineage } = source;
+  if (encryption === null && !(await isEncryptedNow(call, asked))) return null;
+  const arn = await resolveKey(call, asked.key);
+  if (encryption?.keyArn === arn) return await keepEncryption(call, encryption);
+  // Only for whether the caller may: the copy gets another data key.
+  if (encryption !== null) await rewrapDataKey(call, encryption, arn);
+  return await encryptionOfLine(call, lineage, arn);
 }
 
-async function encryptionOfNew(call: KmsCall, { isEncrypted, key }: EncryptionAsked): Promise<Encryption | null> {
-  if (!isEncrypted && !(await readEbsDefaults(call.ports, call.scope)).isEncrypted) return null;
-  const made = await newDataKey(call, await resolveKey(call, key));
+async function encryptionOfNew(call: KmsCall, asked: EncryptionAsked): Promise<Encryption | null> {
+  if (!(await isEncryptedNow(call, asked))) return null;
+  const made = await newDataKey(call, await resolveKey(call, asked.key));
   made.plaintext.fill(0);
   return made.encryption;
+}
+
+async function isEncryptedNow(call: KmsCall, { isEncrypted }: EncryptionAsked): Promise<boolean> {
+  return isEncrypted || (await readEbsDefaults(call.ports, call.scope)).isEncrypted;
 }
 
 /** Whether a caller may read and write what is so encrypted; null: it is not. Refuses: key-unusable. */

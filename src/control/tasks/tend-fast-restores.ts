@@ -1,9 +1,11 @@
 import { fastRestores, unreadyState } from '#control/fast-restores.ts';
 import { isUsableBy } from '#control/lookup.ts';
+import { isKeyUnusable, withDataKey } from '#control/open-volume.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { type FastRestore, fastRestoreIn, isWanted } from '#domain/fast-restore.ts';
 import type { SnapshotId } from '#domain/ids.ts';
 import type { Scope } from '#domain/volume.ts';
+import type { WarmStatus } from '#volume/host.ts';
 import { eachRow } from './each-row.ts';
 import { Tally, type Task, type TaskReport } from './task.ts';
 
@@ -64,7 +66,7 @@ async function tend(ports: ControlPorts, tally: Tally, id: SnapshotId, placed: r
 }
 
 async function warm(ports: ControlPorts, tally: Tally, id: SnapshotId, placed: readonly Placed[]): Promise<void> {
-  const { isWarm, trouble } = await ports.host.warmSnapshot(id);
+  const { isWarm, trouble } = await warmOnHost(ports, id);
   await change(ports, placed, (one, nowMs) => {
     if (one.state === 'optimizing' && isWarm) return fastRestoreIn(one, 'enabled', nowMs);
     if (isWarm || !isWanted(one)) return one;
@@ -76,6 +78,17 @@ async function warm(ports: ControlPorts, tally: Tally, id: SnapshotId, placed: r
   else {
     ports.log.warn('fast-restore.trouble', { snapshot: id, trouble });
     tally.failed();
+  }
+}
+
+/** Without its key a snapshot stays warm that is so; one that is not says that it needs it. */
+async function warmOnHost(ports: ControlPorts, id: SnapshotId): Promise<WarmStatus> {
+  const snapshot = (await ports.meta.read((tx) => tx.snapshots.find(id))) ?? { encryption: null };
+  try {
+    return await withDataKey(ports, snapshot, (dataKey) => ports.host.warmSnapshot(id, dataKey));
+  } catch (error) {
+    if (!isKeyUnusable(error)) throw error;
+    return await ports.host.warmSnapshot(id, null);
   }
 }
 

@@ -1,5 +1,6 @@
 import { tierIntent } from '#control/deletion.ts';
 import { isHostError } from '#control/host-failure.ts';
+import { withDataKey } from '#control/open-volume.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import type { SnapshotId } from '#domain/ids.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
@@ -40,15 +41,21 @@ export function tendTiers(ports: ControlPorts): Task {
   };
 }
 
-async function tend(ports: ControlPorts, { id }: Snapshot, tier: SnapshotTier, signal: AbortSignal): Promise<boolean> {
+async function tend(
+  ports: ControlPorts,
+  snapshot: Snapshot,
+  tier: SnapshotTier,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { id } = snapshot;
   const nowMs = ports.clock.nowMs();
   switch (tier.state) {
     case 'archiving':
-      await ports.host.archiveSnapshot(id, signal);
+      await withDataKey(ports, snapshot, (dataKey) => ports.host.archiveSnapshot(id, signal, dataKey));
       await leaveStore(ports, id, tier);
       return true;
     case 'restoring': {
-      await ports.host.unarchiveSnapshot(id, signal);
+      await withDataKey(ports, snapshot, (dataKey) => ports.host.unarchiveSnapshot(id, signal, dataKey));
       const { restoreDays } = tier;
       if (restoreDays === null) await leaveArchive(ports, id, tier);
       else {
