@@ -11,7 +11,7 @@ import type { AccountId, CutId, SnapshotId, VolumeId } from '#domain/ids.ts';
 import { FragileFiles } from './fragile-files.fake.ts';
 import { VolumeHostError } from './host.ts';
 import { VolumeDevice } from './volume-device.ts';
-import { decodeVolumeRecord, encodeVolumeRecord, type VolumeRecord } from './volume-file.ts';
+import { decodeVolumeRecord, encodeMembers, encodeVolumeRecord, type VolumeRecord } from './volume-file.ts';
 
 const SEED = Number(process.env['FUZZ_SEED'] ?? systemClock.nowMs() % 1_000_000);
 const OPENINGS = Number(process.env['FUZZ_INPUTS'] ?? 400);
@@ -125,5 +125,5 @@ function recordBytes(random: SeededRandom): Buffer {
   const members = ['volume', 'account', 'sizeBytes', 'origin', 'generation'];
   const change = { [members[random.below(members.length)] ?? '']: values[random.below(values.length)] };
   const origin = { ...RECORD.origin, ...(random.below(2) === 0 ? { root: values[random.below(values.length)] } : {}) };
-  return encodeVolumeRecord({ ...RECORD, origin, ...change } as VolumeRecord);
+  return encodeMembers({ version: 1 + random.below(4), ...RECORD, origin, ...change });
 }

@@ -33,11 +33,15 @@ const VERSIONS: readonly unknown[] = [VERSION, VERSION_DETACHED, VERSION_DATA_KE
 
 const BODY_END = '\n}\n';
 
-/** JSON whose last member is the CRC-32C of the bytes before that member's comma. */
 export function encodeVolumeRecord(record: VolumeRecord): Buffer {
   const version =
     record.origin?.root.dataKey !== undefined ? VERSION_DATA_KEY : record.detached ? VERSION_DETACHED : VERSION;
-  const json = `${JSON.stringify({ format: FORMAT, version, ...record }, null, 2)}\n`;
+  return encodeMembers({ version, ...record });
+}
+
+/** JSON whose last member is the CRC-32C of the bytes before that member's comma. */
+export function encodeMembers(members: Readonly<Record<string, unknown>>): Buffer {
+  const json = `${JSON.stringify({ format: FORMAT, ...members }, null, 2)}\n`;
   const body = Buffer.from(json.slice(0, -BODY_END.length));
   return Buffer.concat([body, checksumMember(body)]);
 }
