@@ -114,7 +114,10 @@ for client, one, arn in ((ec2, kept, service["Arn"]), (ec2, moved, other["Arn"])
     client.get_waiter("snapshot_completed").wait(SnapshotIds=[one], WaiterConfig=fast)
     copy = shown(one, client)
     fact(copy["Encrypted"] is True and copy["KmsKeyId"].startswith(arn), f"a copy is encrypted, under {copy['KmsKeyId']}")
-fact(shown(kept)["DataEncryptionKeyId"] == lineage, "a copy is of the lineage of its source")
+fact(lineage != shown(kept)["DataEncryptionKeyId"] != shown(moved)["DataEncryptionKeyId"], "each with a data key of its own")
+again = ec2.copy_snapshot(**copy_of, Encrypted=True, KmsKeyId=key["KeyId"])["SnapshotId"]
+ec2.get_waiter("snapshot_completed").wait(SnapshotIds=[again], WaiterConfig=fast)
+fact(shown(again)["DataEncryptionKeyId"] == lineage, "a copy under the key of its source is of its lineage")
 ec2.modify_snapshot_tier(SnapshotId=kept, StorageTier="archive")
 while shown(kept)["StorageTier"] != "archive":
     time.sleep(0.1)
