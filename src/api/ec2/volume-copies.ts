@@ -3,15 +3,14 @@ import { kmsCallOf } from '#api/kms/calls.ts';
 import { copyVolume } from '#control/volume-copies.ts';
 import { findVolume } from '#control/volumes.ts';
 import { refuse } from '#domain/errors.ts';
-import { retainedIops, retainedThroughput } from '#domain/volume-modification.ts';
-import { parseVolumeType, VOLUME_TYPES } from '#domain/volume-type.ts';
+import { parseVolumeType } from '#domain/volume-type.ts';
 import type { InputOf, OutputOf } from '#wire/aws/operations.ts';
 import { clientToken } from './client-token.ts';
 import { endDryRun } from './dry-run.ts';
 import { invalidCombination, invalidValue } from './errors.ts';
 import { requireVolumeId } from './ids.ts';
 import { parseTagSpecifications } from './tag-rules.ts';
-import { checkPositive, parseVolumeShape } from './volume-rules.ts';
+import { checkChangedShape, checkPositive } from './volume-rules.ts';
 import { createdVolumeView } from './volume-views.ts';
 
 type CopyVolumesRequest = InputOf<'ec2', 'CopyVolumes'>;
@@ -36,18 +35,7 @@ export const copyVolumes: Handler<CopyVolumesRequest, OutputOf<'ec2', 'CopyVolum
     );
   }
   const target = type ?? volume.type;
-  const rule = VOLUME_TYPES[target];
-  parseVolumeShape(
-    {
-      Size: size ?? volume.sizeGib,
-      VolumeType: target,
-      Iops: iops ?? (rule.iops === null ? undefined : retainedIops(volume, target)),
-      Throughput:
-        throughput ?? (rule.throughput === null ? undefined : (retainedThroughput(volume, target) ?? undefined)),
-      MultiAttachEnabled: multiAttach ?? volume.multiAttach,
-    },
-    null,
-  );
+  checkChangedShape(volume, target, { size, iops, throughput, multiAttach });
   endDryRun(request);
   const copy = await copyVolume(ports, scope, {
     source,

@@ -2,8 +2,8 @@ import type { Handler } from '#api/handler.ts';
 import * as control from '#control/volume-modifications.ts';
 import { findVolume } from '#control/volumes.ts';
 import { refuse } from '#domain/errors.ts';
-import { type ModificationWish, retainedIops, retainedThroughput } from '#domain/volume-modification.ts';
-import { parseVolumeType, VOLUME_TYPES } from '#domain/volume-type.ts';
+import type { ModificationWish } from '#domain/volume-modification.ts';
+import { parseVolumeType } from '#domain/volume-type.ts';
 import type { Volume } from '#domain/volume.ts';
 import type { InputOf, OutputOf } from '#wire/aws/operations.ts';
 import { endDryRun } from './dry-run.ts';
@@ -11,7 +11,7 @@ import { invalidValue, unsupportedRequest } from './errors.ts';
 import { parseFilters, type FilterTable, type FilterTexts } from './filters.ts';
 import { parseIds, requireVolumeId } from './ids.ts';
 import { nextToken, parsePage, refusePagedIds } from './paging.ts';
-import { checkPositive, parseVolumeShape } from './volume-rules.ts';
+import { checkChangedShape, checkPositive } from './volume-rules.ts';
 
 type ModifyVolumeRequest = InputOf<'ec2', 'ModifyVolume'>;
 type ModificationView = NonNullable<OutputOf<'ec2', 'ModifyVolume'>['VolumeModification']>;
@@ -43,18 +43,7 @@ function parseWish(volume: Volume, request: ModifyVolumeRequest): ModificationWi
   ) {
     throw unsupportedRequest("Volumes of type 'standard' do not support modification.");
   }
-  const rule = VOLUME_TYPES[target];
-  parseVolumeShape(
-    {
-      Size: size ?? volume.sizeGib,
-      VolumeType: target,
-      Iops: iops ?? (rule.iops === null ? undefined : retainedIops(volume, target)),
-      Throughput:
-        throughput ?? (rule.throughput === null ? undefined : (retainedThroughput(volume, target) ?? undefined)),
-      MultiAttachEnabled: shared ?? volume.multiAttach,
-    },
-    null,
-  );
+  checkChangedShape(volume, target, { size, iops, throughput, multiAttach: shared });
   return {
     type,
     sizeGib: size ?? null,

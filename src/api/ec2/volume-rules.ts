@@ -1,5 +1,6 @@
 import { INITIALIZATION_RATE_MIBPS, parseVolumeType, VOLUME_TYPE_DEFAULT, VOLUME_TYPES } from '#domain/volume-type.ts';
-import type { VolumeType } from '#domain/volume.ts';
+import { retainedIops, retainedThroughput } from '#domain/volume-modification.ts';
+import type { Volume, VolumeType } from '#domain/volume.ts';
 import { invalidCombination, invalidParameter, invalidValue, missingParameter, sizeBelowSnapshot } from './errors.ts';
 
 /** What of a CreateVolume request says how large and how fast the volume is to be. */
@@ -126,4 +127,30 @@ export function checkInitializationRate(mibps: number | undefined, origin: Volum
       `Volume initialization rate must be between ${min} and ${max} MiB/s.`,
     );
   }
+}
+
+/** Refuses a shape that a volume cannot come to; what is not given stays as far as the type has it. */
+export function checkChangedShape(
+  volume: Volume,
+  type: VolumeType,
+  given: {
+    readonly size: number | undefined;
+    readonly iops: number | undefined;
+    readonly throughput: number | undefined;
+    readonly multiAttach: boolean | undefined;
+  },
+): void {
+  const rule = VOLUME_TYPES[type];
+  const { size, iops, throughput, multiAttach } = given;
+  parseVolumeShape(
+    {
+      Size: size ?? volume.sizeGib,
+      VolumeType: type,
+      Iops: iops ?? (rule.iops === null ? undefined : retainedIops(volume, type)),
+      Throughput:
+        throughput ?? (rule.throughput === null ? undefined : (retainedThroughput(volume, type) ?? undefined)),
+      MultiAttachEnabled: multiAttach ?? volume.multiAttach,
+    },
+    null,
+  );
 }
