@@ -3,7 +3,7 @@ import type { SnapshotId, VolumeId } from '#domain/ids.ts';
 import type { Binned } from '#domain/recycle-bin.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
 import type { Scope, Volume } from '#domain/volume.ts';
-import type { ReadTx } from '#meta/meta-store.ts';
+import type { Page, ReadTx, Row } from '#meta/meta-store.ts';
 import { eachOnce, isIn } from './lookup.ts';
 import { readPage, slicePage } from './pages.ts';
 import { openVolume } from './open-volume.ts';
@@ -50,19 +50,10 @@ export async function listBinnedSnapshots(
   scope: Scope,
   request: ListBin<SnapshotId>,
 ): Promise<{ readonly snapshots: readonly BinnedSnapshot[]; readonly next: string | null }> {
-  const { ids } = request;
-  const page =
-    ids === null
-      ? await readPage<Snapshot>(ports, scope, 'snapshots in the bin', request, (part) =>
-          ports.meta.read((tx) => tx.snapshots.list({ scope, face: null, binned: true }, part)),
-        )
-      : await slicePage<Snapshot>(
-          ports,
-          scope,
-          'snapshots in the bin by id',
-          request,
-          await ports.meta.read((tx) => eachOnce(ids, (id) => binnedSnapshot(tx, scope, id))),
-        );
+  const page = await binPage<Snapshot, SnapshotId>(ports, scope, 'snapshots', request, {
+    list: (tx, part) => tx.snapshots.list({ scope, face: null, binned: true }, part),
+    find: (tx, id) => binnedSnapshot(tx, scope, id),
+  });
   return { snapshots: page.records.flatMap(asBinned), next: page.next };
 }
 
@@ -71,20 +62,33 @@ export async function listBinnedVolumes(
   scope: Scope,
   request: ListBin<VolumeId>,
 ): Promise<{ readonly volumes: readonly BinnedVolume[]; readonly next: string | null }> {
-  const { ids } = request;
-  const page =
-    ids === null
-      ? await readPage<Volume>(ports, scope, 'volumes in the bin', request, (part) =>
-          ports.meta.read((tx) => tx.volumes.list({ scope, face: null, binned: true }, part)),
-        )
-      : await slicePage<Volume>(
-          ports,
-          scope,
-          'volumes in the bin by id',
-          request,
-          await ports.meta.read((tx) => eachOnce(ids, (id) => binnedVolume(tx, scope, id))),
-        );
+  const page = await binPage<Volume, VolumeId>(ports, scope, 'volumes', request, {
+    list: (tx, part) => tx.volumes.list({ scope, face: null, binned: true }, part),
+    find: (tx, id) => binnedVolume(tx, scope, id),
+  });
   return { volumes: page.records.flatMap(asBinned), next: page.next };
+}
+
+/** A page of all that is in the bin, or of those that are asked for. */
+async function binPage<R, Id>(
+  ports: ControlPorts,
+  scope: Scope,
+  what: 'snapshots' | 'volumes',
+  request: ListBin<Id>,
+  read: {
+    readonly list: (tx: ReadTx, part: Page) => Promise<readonly Row<R>[]>;
+    readonly find: (tx: ReadTx, id: Id) => Promise<R>;
+  },
+): Promise<{ readonly records: readonly R[]; readonly next: string | null }> {
+  const { ids, after, countMax } = request;
+  const page = { after, countMax };
+  if (ids === null) {
+    return await readPage<R>(ports, scope, `${what} in the bin`, page, (part) =>
+      ports.meta.read((tx) => read.list(tx, part)),
+    );
+  }
+  const found = await ports.meta.read((tx) => eachOnce(ids, (id) => read.find(tx, id)));
+  return await slicePage<R>(ports, scope, `${what} in the bin by id`, page, found);
 }
 
 function asBinned<R extends { readonly bin: Binned | null }>(record: R): readonly (R & { readonly bin: Binned })[] {
