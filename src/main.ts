@@ -1,5 +1,6 @@
 import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
+import { systemClock } from '#base/clock.ts';
 import { makeDirectory } from '#base/make-directory.ts';
 import type { Log } from '#base/log.ts';
 import { CommandError } from './cli/command-error.ts';
@@ -13,6 +14,8 @@ import { type HostBeginning, HostInUseError } from '#volume/host-supervisor.ts';
 
 /** Requests in flight may finish this long after a stop was asked for. */
 const CLOSE_DEADLINE_MS = 10_000;
+/** So long the start waits for the volume host to open the volumes. */
+const OPEN_WAIT_MS_MAX = 10_000;
 
 export interface RunningControl extends AsyncDisposable {
   /** `http://127.0.0.1:4577` */
@@ -59,7 +62,7 @@ export async function startServer(
     options.log.info('credentials written', { path: credentialsPath(config.dataDirectory) });
   }
 
-  control.start();
+  const opened = control.start();
   const { port } = await api.listen(config.port, config.host).catch((error: unknown) => {
     throw listenError(error, config);
   });
@@ -67,6 +70,11 @@ export async function startServer(
   const adminSocket = join(socketDirectory, 'control.sock');
   const adminServer = await admin(adminSocket);
   scope.defer(async () => await adminServer.close());
+
+  // Who is told that the server is ready finds its disks served; many of them may take longer than anybody waits.
+  const waiting = new AbortController();
+  await Promise.race([opened, systemClock.sleep(OPEN_WAIT_MS_MAX, waiting.signal).catch(() => {})]);
+  waiting.abort();
 
   const endpoint = `${config.tls === null ? 'http' : 'https'}://${isIPv6(config.host) ? `[${config.host}]` : config.host}:${port}`;
   options.log.info('ready', { endpoint, dataDirectory: config.dataDirectory });

@@ -41,8 +41,11 @@ export interface ControlParts {
 /** Use cases and reconcilers over one metadata store and one host; it owns neither. Disposing stops the reconcilers. */
 export interface Control extends AsyncDisposable {
   readonly ports: ControlPorts;
-  /** Starts the reconcilers. Without it they run only when asked, which is what tests do. */
-  start(): void;
+  /**
+   * Starts the reconcilers. Without it they run only when asked, which is what tests do. Resolves when the host has opened the
+   * volumes, or has tried to; nothing else waits for that.
+   */
+  start(): Promise<void>;
   /** One whole activation of a task, begun after this call. */
   run(task: TaskName): Promise<TaskReport>;
   /** How each task is doing. */
@@ -67,7 +70,12 @@ export function makeControl(parts: ControlParts): Control {
   const driver = new TaskDriver(tasksOf(ports), { clock, log });
   return {
     ports,
-    start: () => driver.start(),
+    start: async () => {
+      // Asked for before the reconcilers run, so that it is the first activation.
+      const opened = driver.run('open-volumes');
+      driver.start();
+      await opened.catch(() => {}); // The reconciler logs it, and tries again.
+    },
     run: (task) => driver.run(task),
     tasks: () => driver.states(),
     hostRestarted: () => {

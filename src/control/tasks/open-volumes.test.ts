@@ -84,7 +84,7 @@ test('a request right after a start of the host does not wait for its volume to 
 
 test('reconcilers that run by themselves bring a snapshot to its end', async () => {
   await using world = await World.make();
-  world.control.start();
+  void world.control.start();
   const root = await rootAccount(world.ports);
   assert.deepEqual(await rootAccount(world.ports), root);
   const scope = await world.account();
