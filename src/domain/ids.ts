@@ -7,6 +7,10 @@ type Branded<B extends string> = string & { readonly [brand]: B };
 export type VolumeId = Branded<'VolumeId'>;
 /** `snap-` and 8 or 17 hexadecimal digits. */
 export type SnapshotId = Branded<'SnapshotId'>;
+/** `i-` and 8 or 17 hexadecimal digits. */
+export type InstanceId = Branded<'InstanceId'>;
+/** Unique in an account and region. */
+export type KeyPairName = Branded<'KeyPairName'>;
 /** Twelve decimal digits, leading zeros kept. */
 export type AccountId = Branded<'AccountId'>;
 /** `us-east-1` and the like. */
@@ -26,6 +30,7 @@ export type Epoch = number;
 
 const VOLUME_ID = /^vol-(?:[0-9a-f]{8}|[0-9a-f]{17})$/;
 const SNAPSHOT_ID = /^snap-(?:[0-9a-f]{8}|[0-9a-f]{17})$/;
+const INSTANCE_ID = /^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$/;
 const ACCOUNT_ID = /^[0-9]{12}$/;
 
 export function parseVolumeId(text: string): VolumeId | null {
@@ -34,6 +39,10 @@ export function parseVolumeId(text: string): VolumeId | null {
 
 export function parseSnapshotId(text: string): SnapshotId | null {
   return SNAPSHOT_ID.test(text) ? (text as SnapshotId) : null;
+}
+
+export function parseInstanceId(text: string): InstanceId | null {
+  return INSTANCE_ID.test(text) ? (text as InstanceId) : null;
 }
 
 export function parseAccountId(text: string): AccountId | null {
@@ -47,6 +56,10 @@ export function newVolumeId(random: Random): VolumeId {
 
 export function newSnapshotId(random: Random): SnapshotId {
   return `snap-0${random.bytes(8).toString('hex')}` as SnapshotId;
+}
+
+export function newInstanceId(random: Random): InstanceId {
+  return `i-0${random.bytes(8).toString('hex')}` as InstanceId;
 }
 
 /** A new account id. Never begins with 0, so that it survives tools that take it for a number. */

@@ -1,0 +1,75 @@
+import type { InstanceId, KeyPairName, VolumeId } from './ids.ts';
+import type { Face, Scope, Tags } from './volume.ts';
+
+/**
+ * What a machine is meant to be, and what is known of it. The process that runs it is the hypervisor's; a reconciler brings
+ * the two together.
+ *
+ * pending → running ⇄ stopping → stopped → pending; any → shutting-down → terminated → (gone).
+ * `running` is said only of a machine that has a process; one whose process is gone is `stopped`, with the reason.
+ */
+export type InstanceState = 'pending' | 'running' | 'stopping' | 'stopped' | 'shutting-down' | 'terminated';
+
+/** EC2's and Lightsail's number of a state. */
+export const INSTANCE_STATE_CODE: Readonly<Record<InstanceState, number>> = {
+  pending: 0,
+  running: 16,
+  'shutting-down': 32,
+  terminated: 48,
+  stopping: 64,
+  stopped: 80,
+};
+
+/** A volume that a machine has: its system volume, or a disk. */
+export interface Attachment {
+  readonly volume: VolumeId;
+  /** As the client named it: `/dev/xvda` for the system volume, `/dev/xvdf` and the like. */
+  readonly device: string;
+  readonly attachedAtMs: number;
+  readonly deleteOnTermination: boolean;
+}
+
+/** A port of the machine that is open to others: `fromPort` to `toPort`, both included; 0 to 65535. */
+export interface OpenPorts {
+  readonly protocol: 'tcp' | 'udp' | 'icmp' | 'icmpv6' | 'all';
+  readonly fromPort: number;
+  readonly toPort: number;
+  readonly cidrs: readonly string[];
+  readonly ipv6Cidrs: readonly string[];
+}
+
+export type AddressType = 'ipv4' | 'ipv6' | 'dualstack';
+
+export interface Instance extends Scope {
+  readonly id: InstanceId;
+  readonly face: Face;
+  /** Lightsail's name of it; null in EC2. */
+  readonly name: string | null;
+  readonly zone: string;
+  /** What it was made from: the id of a blueprint (Lightsail) or image (EC2). */
+  readonly blueprint: string;
+  /** The id of a bundle (Lightsail) or instance type (EC2). */
+  readonly bundle: string;
+  readonly cpuCount: number;
+  readonly memoryMib: number;
+  readonly state: InstanceState;
+  /** What it should come to: a machine that stopped by itself is wanted `stopped`. */
+  readonly wanted: 'running' | 'stopped' | 'terminated';
+  /** Why it is in this state, in words, when nobody asked for it; null. */
+  readonly stateReason: string | null;
+  readonly createdAtMs: number;
+  /** Of the last start; null: never started. */
+  readonly launchedAtMs: number | null;
+  /** Its system volume is the first. */
+  readonly attachments: readonly Attachment[];
+  /** Given to the guest at its first boot, as the client sent it: bytes in base64; null: none. */
+  readonly userData: string | null;
+  readonly keyPair: KeyPairName | null;
+  /** Public keys that the guest gets, in OpenSSH's form, of the key pair as it was at creation. */
+  readonly publicKeys: readonly string[];
+  /** Who logs in with them. */
+  readonly userName: string;
+  readonly addressType: AddressType;
+  readonly openPorts: readonly OpenPorts[];
+  readonly tags: Tags;
+}
