@@ -14,7 +14,7 @@ const seed = Number(process.env['VARVE_FUZZ_SEED'] ?? systemClock.nowMs() % 2 **
 const roundsMs = Number(process.env['VARVE_FUZZ_MS'] ?? 1500);
 const services: readonly ServiceName[] = ['lightsail', 'ec2', 'ebs', 'sts'];
 /** One decode of a few kilobytes; a hundred times what it takes. */
-const DECODE_MS_MAX = 500;
+const DECODE_MS_MAX = 2_000;
 
 const words = [
   'Filter',
