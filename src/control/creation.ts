@@ -1,4 +1,4 @@
-import type { SnapshotId, VolumeId } from '#domain/ids.ts';
+import type { ResourceId } from '#domain/ids.ts';
 import type { ControlPorts } from './ports.ts';
 
 /** The client token was used before, and this is what it made, or is making now. */
@@ -17,7 +17,7 @@ export interface Creation<Id, Made> {
 }
 
 /** Runs a creation as the one that works on its new id; a token that was used before waits for who uses it now. */
-export async function once<Id extends VolumeId | SnapshotId, Made extends object>(
+export async function once<Id extends ResourceId, Made extends object>(
   ports: ControlPorts,
   creation: Creation<Id, Made>,
 ): Promise<Made> {

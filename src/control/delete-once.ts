@@ -1,5 +1,5 @@
 import { assert } from '#base/assert.ts';
-import type { SnapshotId, VolumeId } from '#domain/ids.ts';
+import type { ResourceId } from '#domain/ids.ts';
 import type { Operation } from '#domain/operation.ts';
 import type { Scope } from '#domain/volume.ts';
 import type { ReadTx } from '#meta/meta-store.ts';
@@ -18,18 +18,18 @@ export interface Deleted {
   readonly operations: readonly Operation[];
 }
 
-export interface Deletion<Id extends VolumeId | SnapshotId> {
+export interface Deletion<Id extends ResourceId> {
   readonly use: TokenUse;
   readonly operation: string | null;
   /** What the request means. Refuses: not-found. */
   readonly find: (tx: ReadTx) => Promise<Id>;
-  readonly isId: (id: VolumeId | SnapshotId) => id is Id;
+  readonly isId: (id: ResourceId) => id is Id;
   /** Deletes it, and records the token in the transaction that decides so. */
   readonly retire: (id: Id) => Promise<Deleted>;
 }
 
 /** Runs a deletion as the one that works on its resource; a token whose deletion is decided answers that one. */
-export async function deleteOnce<Id extends VolumeId | SnapshotId>(
+export async function deleteOnce<Id extends ResourceId>(
   ports: ControlPorts,
   scope: Scope,
   { use, operation, find, isId, retire }: Deletion<Id>,

@@ -23,7 +23,7 @@ import {
   encryptionOfVolume,
   NOTHING_ASKED,
 } from './kms/volume-encryption.ts';
-import { isVolumeId, refuseUnusable, snapshotBegun, snapshotIn } from './lookup.ts';
+import { isSnapshotId, refuseUnusable, snapshotBegun, snapshotIn } from './lookup.ts';
 import type { ControlPorts } from './ports.ts';
 import { checkSnapshotCount } from './snapshots.ts';
 import { makeOnHost, setVolumeState } from './volumes.ts';
@@ -164,7 +164,7 @@ function useOf({ token, caller: _caller, ...request }: StartSnapshot): TokenUse 
 async function findAgain(tx: ReadTx, scope: Scope, request: StartSnapshot): Promise<FoundAgain<SnapshotId> | null> {
   const again = await findTokenResult(tx, scope, useOf(request));
   if (again === null) return null;
-  assert(!isVolumeId(again), 'the token of a snapshot names a snapshot');
+  assert(isSnapshotId(again), 'the token of a snapshot names a snapshot');
   return { again };
 }
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { refuse } from '#domain/errors.ts';
-import type { SnapshotId, VolumeId } from '#domain/ids.ts';
+import type { ResourceId } from '#domain/ids.ts';
 import type { Scope } from '#domain/volume.ts';
 import type { ReadTx, Tx } from '#meta/meta-store.ts';
 
@@ -16,7 +16,7 @@ export interface TokenUse {
 }
 
 /** What the token made, or deleted, before; null when it is new or there is none. Refuses: token-mismatch. */
-export async function findTokenResult(tx: ReadTx, scope: Scope, use: TokenUse): Promise<VolumeId | SnapshotId | null> {
+export async function findTokenResult(tx: ReadTx, scope: Scope, use: TokenUse): Promise<ResourceId | null> {
   if (use.token === null) return null;
   const record = await tx.tokens.find(scope, use.purpose, use.token);
   if (record === null) return null;
@@ -28,7 +28,7 @@ export async function recordToken(
   tx: Tx,
   scope: Scope,
   use: TokenUse,
-  result: VolumeId | SnapshotId,
+  result: ResourceId,
   nowMs: number,
 ): Promise<void> {
   if (use.token === null) return;

@@ -1,5 +1,5 @@
 import { refuse } from '#domain/errors.ts';
-import type { RegionName, SnapshotId, VolumeId } from '#domain/ids.ts';
+import type { RegionName, ResourceId, SnapshotId, VolumeId } from '#domain/ids.ts';
 import { hindrance, mayUse, type Snapshot, visibleState } from '#domain/snapshot.ts';
 import type { Scope, Volume } from '#domain/volume.ts';
 import type { ReadTx } from '#meta/meta-store.ts';
@@ -85,17 +85,17 @@ export async function snapshotOf(tx: ReadTx, scope: Scope, ref: Ref<SnapshotId>)
   return await (typeof ref === 'string' ? snapshotIn(tx, scope, ref) : snapshotNamed(tx, scope, ref.name));
 }
 
-/** Refuses: not-found, also when the name is a snapshot's. */
+/** Refuses: not-found, also when the name is another kind of resource's. */
 export async function volumeNamed(tx: ReadTx, scope: Scope, name: string): Promise<Volume> {
   const holder = await tx.names.find(scope, name);
   const volume = holder === null || !isVolumeId(holder) ? null : await volumeSeen(tx, scope, holder);
   return volume ?? refuse({ kind: 'not-found', resource: 'volume', id: name });
 }
 
-/** Refuses: not-found, also when the name is a volume's. */
+/** Refuses: not-found, also when the name is another kind of resource's. */
 export async function snapshotNamed(tx: ReadTx, scope: Scope, name: string): Promise<Snapshot> {
   const holder = await tx.names.find(scope, name);
-  const snapshot = holder === null || isVolumeId(holder) ? null : await snapshotSeen(tx, scope, holder);
+  const snapshot = holder === null || !isSnapshotId(holder) ? null : await snapshotSeen(tx, scope, holder);
   return snapshot ?? refuse({ kind: 'not-found', resource: 'snapshot', id: name });
 }
 
@@ -110,11 +110,11 @@ export function isIn(scope: Scope, resource: Scope): boolean {
   return resource.account === scope.account && resource.region === scope.region;
 }
 
-export function isVolumeId(id: VolumeId | SnapshotId): id is VolumeId {
+export function isVolumeId(id: ResourceId): id is VolumeId {
   return id.startsWith('vol-');
 }
 
-export function isSnapshotId(id: VolumeId | SnapshotId): id is SnapshotId {
+export function isSnapshotId(id: ResourceId): id is SnapshotId {
   return id.startsWith('snap-');
 }
 

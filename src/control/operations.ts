@@ -1,6 +1,6 @@
 import { uuid } from '#base/random.ts';
 import { refuse } from '#domain/errors.ts';
-import type { SnapshotId, VolumeId } from '#domain/ids.ts';
+import type { ResourceId } from '#domain/ids.ts';
 import type { Operation } from '#domain/operation.ts';
 import type { Scope } from '#domain/volume.ts';
 import type { ReadTx, Tx } from '#meta/meta-store.ts';
@@ -51,7 +51,7 @@ export async function listOperationsOf(
 /** What a request recorded for its subject, as it is now; `type` null: nothing. */
 export async function operationsOf(
   tx: ReadTx,
-  subject: VolumeId | SnapshotId,
+  subject: ResourceId,
   type: string | null,
 ): Promise<readonly Operation[]> {
   return type === null ? [] : await tx.operations.ofSubject(subject, type);
@@ -70,7 +70,7 @@ export async function startOperations(
   ports: ControlPorts,
   tx: Tx,
   scope: Scope,
-  subject: VolumeId | SnapshotId,
+  subject: ResourceId,
   drafts: readonly OperationDraft[],
 ): Promise<readonly Operation[]> {
   return await insertOperations(ports, tx, scope, subject, drafts, 'Started');
@@ -81,7 +81,7 @@ export async function recordDone(
   ports: ControlPorts,
   tx: Tx,
   scope: Scope,
-  subject: VolumeId | SnapshotId,
+  subject: ResourceId,
   draft: OperationDraft,
 ): Promise<readonly Operation[]> {
   return await insertOperations(ports, tx, scope, subject, [draft], 'Succeeded');
@@ -91,7 +91,7 @@ async function insertOperations(
   ports: ControlPorts,
   tx: Tx,
   scope: Scope,
-  subject: VolumeId | SnapshotId,
+  subject: ResourceId,
   drafts: readonly OperationDraft[],
   status: 'Started' | 'Succeeded',
 ): Promise<readonly Operation[]> {
@@ -120,7 +120,7 @@ export type OperationEnd =
 export async function endOperations(
   ports: ControlPorts,
   tx: Tx,
-  subject: VolumeId | SnapshotId,
+  subject: ResourceId,
   end: OperationEnd,
 ): Promise<readonly Operation[]> {
   const ended: Operation[] = [];

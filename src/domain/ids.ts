@@ -9,6 +9,12 @@ export type VolumeId = Branded<'VolumeId'>;
 export type SnapshotId = Branded<'SnapshotId'>;
 /** `i-` and 8 or 17 hexadecimal digits. */
 export type InstanceId = Branded<'InstanceId'>;
+/** `key-` and 17 hexadecimal digits. */
+export type KeyPairId = Branded<'KeyPairId'>;
+/** `r-` and 17 hexadecimal digits: machines that one request made. */
+export type ReservationId = Branded<'ReservationId'>;
+/** What has an id of its own, a place in the names of Lightsail, and operations. */
+export type ResourceId = VolumeId | SnapshotId | InstanceId | KeyPairId;
 /** Unique in an account and region. */
 export type KeyPairName = Branded<'KeyPairName'>;
 /** Twelve decimal digits, leading zeros kept. */
@@ -60,6 +66,14 @@ export function newSnapshotId(random: Random): SnapshotId {
 
 export function newInstanceId(random: Random): InstanceId {
   return `i-0${random.bytes(8).toString('hex')}` as InstanceId;
+}
+
+export function newKeyPairId(random: Random): KeyPairId {
+  return `key-0${random.bytes(8).toString('hex')}` as KeyPairId;
+}
+
+export function newReservationId(random: Random): ReservationId {
+  return `r-0${random.bytes(8).toString('hex')}` as ReservationId;
 }
 
 /** A new account id. Never begins with 0, so that it survives tools that take it for a number. */

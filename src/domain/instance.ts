@@ -1,11 +1,11 @@
-import type { InstanceId, KeyPairName, VolumeId } from './ids.ts';
-import type { Face, Scope, Tags } from './volume.ts';
+import type { InstanceId, KeyPairName, ReservationId, SnapshotId, VolumeId } from './ids.ts';
+import type { Face, Scope, Tags, VolumeAttachment } from './volume.ts';
 
 /**
  * What a machine is meant to be, and what is known of it. The process that runs it is the hypervisor's; a reconciler brings
  * the two together.
  *
- * pending → running ⇄ stopping → stopped → pending; any → shutting-down → terminated → (gone).
+ * pending → running → stopping → stopped → pending; any → shutting-down → (gone).
  * `running` is said only of a machine that has a process; one whose process is gone is `stopped`, with the reason.
  */
 export type InstanceState = 'pending' | 'running' | 'stopping' | 'stopped' | 'shutting-down' | 'terminated';
@@ -20,13 +20,9 @@ export const INSTANCE_STATE_CODE: Readonly<Record<InstanceState, number>> = {
   stopped: 80,
 };
 
-/** A volume that a machine has: its system volume, or a disk. */
-export interface Attachment {
+/** A volume that a machine has: its system volume, or a disk. What the volume's own record says of it, too. */
+export interface Attachment extends Omit<VolumeAttachment, 'instance'> {
   readonly volume: VolumeId;
-  /** As the client named it: `/dev/xvda` for the system volume, `/dev/xvdf` and the like. */
-  readonly device: string;
-  readonly attachedAtMs: number;
-  readonly deleteOnTermination: boolean;
 }
 
 /** A port of the machine that is open to others: `fromPort` to `toPort`, both included; 0 to 65535. */
@@ -42,12 +38,18 @@ export type AddressType = 'ipv4' | 'ipv6' | 'dualstack';
 
 export interface Instance extends Scope {
   readonly id: InstanceId;
+  /** The request that made it, and perhaps others with it. */
+  readonly reservation: ReservationId;
   readonly face: Face;
   /** Lightsail's name of it; null in EC2. */
   readonly name: string | null;
   readonly zone: string;
   /** What it was made from: the id of a blueprint (Lightsail) or image (EC2). */
   readonly blueprint: string;
+  /** As clients read it: the blueprint's name when the machine was made. */
+  readonly blueprintName: string;
+  /** What its system volume was made from. */
+  readonly origin: SnapshotId;
   /** The id of a bundle (Lightsail) or instance type (EC2). */
   readonly bundle: string;
   readonly cpuCount: number;
@@ -55,11 +57,17 @@ export interface Instance extends Scope {
   readonly state: InstanceState;
   /** What it should come to: a machine that stopped by itself is wanted `stopped`. */
   readonly wanted: 'running' | 'stopped' | 'terminated';
+  /** It is not asked to shut down, but ended: of one that is `stopping`. */
+  readonly stopsAtOnce: boolean;
+  /** It was asked to boot anew, and has not been told yet. */
+  readonly rebootWanted: boolean;
   /** Why it is in this state, in words, when nobody asked for it; null. */
   readonly stateReason: string | null;
   readonly createdAtMs: number;
   /** Of the last start; null: never started. */
   readonly launchedAtMs: number | null;
+  /** Which boot of this computer it was started under; null: never started. A process does not outlive its boot. */
+  readonly launchedBoot: string | null;
   /** Its system volume is the first. */
   readonly attachments: readonly Attachment[];
   /** Given to the guest at its first boot, as the client sent it: bytes in base64; null: none. */
@@ -69,7 +77,25 @@ export interface Instance extends Scope {
   readonly publicKeys: readonly string[];
   /** Who logs in with them. */
   readonly userName: string;
+  /** Port of this computer that leads to the guest's port 22: the same for the machine's whole life. */
+  readonly sshPort: number;
   readonly addressType: AddressType;
   readonly openPorts: readonly OpenPorts[];
   readonly tags: Tags;
+}
+
+/** Where a machine has its system volume. */
+export const SYSTEM_DEVICE = '/dev/xvda';
+
+const DEVICE = /^\/dev\/(?:sd|xvd)([b-z])$/;
+
+/** What a device of a disk may be, in words. */
+export const DEVICE_RULE = 'it is /dev/xvdb to /dev/xvdz, or /dev/sdb to /dev/sdz';
+
+/**
+ * The letter under which a guest has the disk; null: not the device of a disk. `/dev/sdf` and `/dev/xvdf` are one place, as on
+ * AWS, where the kernel's driver decides between the two.
+ */
+export function deviceLetter(device: string): string | null {
+  return DEVICE.exec(device)?.[1] ?? null;
 }

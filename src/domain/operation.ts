@@ -1,13 +1,13 @@
-import type { SnapshotId, VolumeId } from './ids.ts';
+import type { ResourceId } from './ids.ts';
 import type { Scope } from './volume.ts';
 
 /** Lightsail's record of a request and its effect on one resource. */
 export interface Operation extends Scope {
   readonly id: string;
-  /** The volume or snapshot whose work ends it. */
-  readonly subject: VolumeId | SnapshotId;
+  /** The resource whose work ends it. */
+  readonly subject: ResourceId;
   readonly resourceName: string;
-  readonly resourceType: 'Disk' | 'DiskSnapshot' | 'Instance' | 'InstanceSnapshot';
+  readonly resourceType: 'Disk' | 'DiskSnapshot' | 'Instance' | 'InstanceSnapshot' | 'KeyPair';
   readonly type: string;
   readonly zone: string;
   readonly details: string | null;

@@ -1,7 +1,7 @@
 import type { Encryption } from './encryption.ts';
 import type { Binned } from './recycle-bin.ts';
 import type { VolumeModification } from './volume-modification.ts';
-import type { AccountId, Generation, Lineage, RegionName, SnapshotId, VolumeId } from './ids.ts';
+import type { AccountId, Generation, InstanceId, Lineage, RegionName, SnapshotId, VolumeId } from './ids.ts';
 
 /** Whose request, and where: every resource belongs to one account and one region. */
 export interface Scope {
@@ -23,6 +23,20 @@ export type VolumeType = 'standard' | 'gp2' | 'gp3' | 'io1' | 'io2' | 'st1' | 's
  * A `draft` is a volume that nobody serves: an EBS direct snapshot being made.
  */
 export type VolumeState = 'creating' | 'available' | 'recoverable' | 'deleting' | 'error';
+
+/**
+ * A volume's place in a machine. attaching → attached → detaching → (gone); attaching → (gone), when the machine cannot have
+ * it; detaching → attached, when the guest does not let go of it.
+ */
+export interface VolumeAttachment {
+  readonly instance: InstanceId;
+  /** As the client named it: `/dev/xvda` for the system volume, `/dev/xvdf` and the like. */
+  readonly device: string;
+  readonly state: 'attaching' | 'attached' | 'detaching';
+  readonly attachedAtMs: number;
+  /** It goes with the machine. */
+  readonly deleteOnTermination: boolean;
+}
 
 /** What a volume may have beside what every volume has. */
 export interface VolumeDetails {
@@ -46,6 +60,8 @@ export interface VolumeDetails {
   readonly autoEnableIo: boolean;
   /** Of a `recoverable` one. */
   readonly bin: Binned | null;
+  /** Also in the record of the machine; both are written in one transaction. Null: no machine has it. */
+  readonly attachment: VolumeAttachment | null;
 }
 
 export const NO_VOLUME_DETAILS: VolumeDetails = {
@@ -59,6 +75,7 @@ export const NO_VOLUME_DETAILS: VolumeDetails = {
   modifiedAtMs: [],
   autoEnableIo: false,
   bin: null,
+  attachment: null,
 };
 
 export interface Volume extends Scope, VolumeDetails {

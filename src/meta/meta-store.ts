@@ -1,5 +1,5 @@
 import type { DocumentTable } from './document-table.ts';
-import type { AccountId, Epoch, SnapshotId, VolumeId } from '#domain/ids.ts';
+import type { AccountId, Epoch, ResourceId, SnapshotId, VolumeId } from '#domain/ids.ts';
 import type { Operation } from '#domain/operation.ts';
 import type { Snapshot, SnapshotState } from '#domain/snapshot.ts';
 import type { Face, Scope, Volume, VolumeState } from '#domain/volume.ts';
@@ -182,11 +182,11 @@ export interface SnapshotTable {
 
 /** Lightsail's names: one holder in an account and region, whatever its kind. */
 export interface NameTable {
-  find(scope: Scope, name: string): Promise<VolumeId | SnapshotId | null>;
+  find(scope: Scope, name: string): Promise<ResourceId | null>;
   /** False when somebody has it. */
-  claim(scope: Scope, name: string, holder: VolumeId | SnapshotId): Promise<boolean>;
+  claim(scope: Scope, name: string, holder: ResourceId): Promise<boolean>;
   /** Nothing happens when another holds it. */
-  free(scope: Scope, name: string, holder: VolumeId | SnapshotId): Promise<void>;
+  free(scope: Scope, name: string, holder: ResourceId): Promise<void>;
 }
 
 export interface OperationTable {
@@ -194,12 +194,12 @@ export interface OperationTable {
   /** Oldest first; of one resource's name, or all. */
   list(scope: Scope, resourceName: string | null, page: Page): Promise<readonly Row<Operation>[]>;
   /** Those of the subject that have the type; oldest first. */
-  ofSubject(subject: VolumeId | SnapshotId, type: string): Promise<readonly Operation[]>;
+  ofSubject(subject: ResourceId, type: string): Promise<readonly Operation[]>;
   /** Those of the subject that have not ended. */
-  openOf(subject: VolumeId | SnapshotId): Promise<readonly Operation[]>;
+  openOf(subject: ResourceId): Promise<readonly Operation[]>;
   insert(operation: Operation): Promise<void>;
   update(operation: Operation): Promise<void>;
-  removeOf(subject: VolumeId | SnapshotId): Promise<void>;
+  removeOf(subject: ResourceId): Promise<void>;
   /** Ended ones whose status changed before then; answers how many went. */
   prune(beforeMs: number): Promise<number>;
 }
@@ -211,7 +211,7 @@ export interface TokenRecord {
   /** SHA-256 of the request, hex. */
   readonly requestHash: string;
   /** What it made, or deleted. */
-  readonly result: VolumeId | SnapshotId;
+  readonly result: ResourceId;
   readonly createdAtMs: number;
 }
 
@@ -219,7 +219,7 @@ export interface TokenTable {
   find(scope: Scope, purpose: string, token: string): Promise<TokenRecord | null>;
   insert(scope: Scope, record: TokenRecord): Promise<void>;
   remove(scope: Scope, purpose: string, token: string): Promise<void>;
-  removeOf(result: VolumeId | SnapshotId): Promise<void>;
+  removeOf(result: ResourceId): Promise<void>;
   prune(beforeMs: number): Promise<number>;
 }
 

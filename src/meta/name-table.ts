@@ -1,5 +1,5 @@
 import type { Kysely } from 'kysely';
-import type { SnapshotId, VolumeId } from '#domain/ids.ts';
+import type { ResourceId } from '#domain/ids.ts';
 import type { NameTable } from './meta-store.ts';
 import type { Tables } from './schema/tables.ts';
 
@@ -13,7 +13,7 @@ export function nameTable(db: Kysely<Tables>): NameTable {
         .where('region', '=', scope.region)
         .where('name', '=', name)
         .executeTakeFirst();
-      return row === undefined ? null : (row.holder as VolumeId | SnapshotId);
+      return row === undefined ? null : (row.holder as ResourceId);
     },
     claim: async (scope, name, holder) => {
       const result = await db

@@ -1,6 +1,6 @@
 import type { Insertable, Kysely, Selectable } from 'kysely';
 import { assert } from '#base/assert.ts';
-import type { AccountId, RegionName, SnapshotId, VolumeId } from '#domain/ids.ts';
+import type { AccountId, RegionName, ResourceId } from '#domain/ids.ts';
 import type { Operation } from '#domain/operation.ts';
 import type { OperationTable } from './meta-store.ts';
 import type { OperationRow, Tables } from './schema/tables.ts';
@@ -78,7 +78,7 @@ function operationOf(row: Selectable<OperationRow>): Operation {
     id: row.id,
     account: row.account as AccountId,
     region: row.region as RegionName,
-    subject: row.subject as VolumeId | SnapshotId,
+    subject: row.subject as ResourceId,
     resourceName: row.resource_name,
     resourceType: row.resource_type as Operation['resourceType'],
     type: row.type,

@@ -1,5 +1,5 @@
 import type { Kysely } from 'kysely';
-import type { SnapshotId, VolumeId } from '#domain/ids.ts';
+import type { ResourceId } from '#domain/ids.ts';
 import type { TokenTable } from './meta-store.ts';
 import type { Tables } from './schema/tables.ts';
 
@@ -19,7 +19,7 @@ export function tokenTable(db: Kysely<Tables>): TokenTable {
         purpose: row.purpose,
         token: row.token,
         requestHash: row.request_hash,
-        result: row.result as VolumeId | SnapshotId,
+        result: row.result as ResourceId,
         createdAtMs: row.created_at_ms,
       };
     },
