@@ -92,6 +92,10 @@ test('a creation that is repeated is done once, before and after a restart; anot
   )?.[1];
   assert(volume !== undefined);
   await scene.world.settle();
+  const Statement = { Effect: 'Allow', Principal: { Service: 'dlm.amazonaws.com' }, Action: 'sts:AssumeRole' };
+  const AssumeRolePolicyDocument = JSON.stringify({ Version: '2012-10-17', Statement });
+  const role = { Action: 'CreateRole', Version: '2010-05-08', RoleName: 'r', AssumeRolePolicyDocument };
+  await send(root.client, form('iam', role), 'the role');
   const first = new Map<string, string>();
   for (const [name, { request, made }] of Object.entries(CASES)) {
     const reply = await send(root.client, request(volume, root.account), `call-${name}`);

@@ -8,9 +8,11 @@ import { RunningServer } from '../running-server.ts';
 /** Data Lifecycle Manager's eight operations with the real `aws`. */
 
 let server: RunningServer;
+let role = '';
 
 before(async () => {
   server = await RunningServer.start();
+  role = `arn:aws:iam::${server.credentials.accountId}:role/AWSDataLifecycleManagerDefaultRole`;
 });
 
 after(async () => {
@@ -59,13 +61,25 @@ interface Policy {
 }
 
 async function create(...more: readonly string[]): Promise<string> {
-  const common = ['--description', 'every night', '--execution-role-arn', 'arn:aws:iam::123456789012:role/dlm'];
+  const common = ['--description', 'every night', '--execution-role-arn', role];
   return (await dlm<{ readonly PolicyId: string }>('create-lifecycle-policy', ...common, ...more)).PolicyId;
 }
 
 async function read(id: string): Promise<Policy> {
   return (await dlm<{ readonly Policy: Policy }>('get-lifecycle-policy', '--policy-id', id)).Policy;
 }
+
+test('without its role a policy is refused; create-default-role makes the default one', async (t) => {
+  if (!requireTool(t, 'aws')) return;
+  const common = ['--description', 'x', '--state', 'ENABLED', '--execution-role-arn', role];
+  const message = await refused('create-lifecycle-policy', ...common, '--policy-details', JSON.stringify(details));
+  assert.match(message, /InvalidRequestException.*ExecutionRoleArn is not valid: the role .* does not exist/);
+  // It asks IAM, where AWS_ENDPOINT_URL says; older programs have to be told.
+  const words = ['create-default-role', '--iam-endpoint', server.endpoint];
+  const { Role } = await dlm<{ readonly Role: { readonly Arn: string } }>(...words);
+  assert.equal(Role.Arn, role);
+  await done(...words);
+});
 
 test('a policy is created, read, listed, changed, tagged and deleted', async (t) => {
   if (!requireTool(t, 'aws')) return;
@@ -123,7 +137,7 @@ test('a default policy has defaults, and wrong details are refused with a reason
     '--state',
     'ENABLED',
     '--execution-role-arn',
-    'arn:aws:iam::123456789012:role/dlm',
+    role,
     '--policy-details',
     JSON.stringify(wrong),
   );
@@ -184,14 +198,7 @@ test('a policy copies what another account shares', async (t) => {
   await done('delete-lifecycle-policy', '--policy-id', id);
 
   const images = { ...event, PolicyType: 'IMAGE_MANAGEMENT' };
-  const common = [
-    '--description',
-    'x',
-    '--state',
-    'ENABLED',
-    '--execution-role-arn',
-    'arn:aws:iam::123456789012:role/dlm',
-  ];
+  const common = ['--description', 'x', '--state', 'ENABLED', '--execution-role-arn', role];
   const message = await refused('create-lifecycle-policy', ...common, '--policy-details', JSON.stringify(images));
   assert.match(message, /InvalidRequestException.*does not support the policy type IMAGE_MANAGEMENT/);
 });

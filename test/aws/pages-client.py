@@ -146,8 +146,11 @@ pages("ec2", "ListSnapshotsInRecycleBin", 5, 6, lambda one: one["SnapshotId"])
 loop("ec2", "ListVolumesInRecycleBin", "Volumes", 5, 6)
 details = {"ResourceTypes": ["VOLUME"], "TargetTags": [{"Key": "no", "Value": "thing"}], "Schedules": [
     {"Name": "s", "CreateRule": {"Interval": 24, "IntervalUnit": "HOURS"}, "RetainRule": {"Count": 1}}]}
+trust = {"Version": "2012-10-17", "Statement": [
+    {"Effect": "Allow", "Principal": {"Service": "dlm.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+role = iam.create_role(RoleName="dlm", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
 for number in range(3):
-    dlm.create_lifecycle_policy(ExecutionRoleArn=f"arn:aws:iam::{account}:role/dlm", Description=f"policy {number}",
+    dlm.create_lifecycle_policy(ExecutionRoleArn=role, Description=f"policy {number}",
                                 State="DISABLED", PolicyDetails=details)
 fact(len(dlm.get_lifecycle_policies()["Policies"]) == 3, "policies are in one list")
 

@@ -79,9 +79,22 @@ resource "aws_rbin_rule" "keep" {
   tags = { owner = "ops" }
 }
 
+resource "aws_iam_role" "dlm" {
+  name = "dlm"
+  assume_role_policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Principal = { Service = "dlm.amazonaws.com" }, Action = "sts:AssumeRole" }]
+  })
+}
+
+resource "aws_iam_role_policy_attachment" "dlm" {
+  role       = aws_iam_role.dlm.name
+  policy_arn = "arn:aws:iam::aws:policy/service-role/AWSDataLifecycleManagerServiceRole"
+}
+
 resource "aws_dlm_lifecycle_policy" "nightly" {
   description        = var.changed ? "every night still" : "every night"
-  execution_role_arn = "arn:aws:iam::${data.aws_caller_identity.me.account_id}:role/dlm"
+  execution_role_arn = aws_iam_role.dlm.arn
   state              = var.changed ? "DISABLED" : "ENABLED"
   policy_details {
     resource_types = ["VOLUME"]

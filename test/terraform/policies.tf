@@ -7,7 +7,7 @@ resource "aws_ebs_fast_snapshot_restore" "daily" {
 
 resource "aws_dlm_lifecycle_policy" "following" {
   description        = "copied and shared"
-  execution_role_arn = "arn:aws:iam::${data.aws_caller_identity.me.account_id}:role/dlm"
+  execution_role_arn = aws_iam_role.dlm.arn
   state              = "ENABLED"
   policy_details {
     resource_types = ["VOLUME"]
@@ -44,7 +44,7 @@ resource "aws_dlm_lifecycle_policy" "following" {
 
 resource "aws_dlm_lifecycle_policy" "shared" {
   description        = "what others share"
-  execution_role_arn = "arn:aws:iam::${data.aws_caller_identity.me.account_id}:role/dlm"
+  execution_role_arn = aws_iam_role.dlm.arn
   state              = "ENABLED"
   policy_details {
     policy_type = "EVENT_BASED_POLICY"

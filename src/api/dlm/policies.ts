@@ -33,8 +33,7 @@ export const policyHandlers: Handlers<'dlm'> = {
     return {
       Policy: {
         ...summaryOf(policy),
-        StatusMessage:
-          policy.trouble ?? policy.followUpTrouble ?? (policy.state === 'ENABLED' ? 'ENABLED' : 'DISABLED'),
+        StatusMessage: policy.trouble ?? policy.followUpTrouble ?? policy.state,
         ExecutionRoleArn: policy.roleArn,
         DateCreated: new Date(policy.createdAtMs),
         DateModified: new Date(policy.modifiedAtMs),

@@ -133,7 +133,7 @@ export async function tendCopies(
     const isOld =
       copy !== null &&
       retain !== null &&
-      afterInterval(copy.startedAtMs, retain.interval, retain.intervalUnit) <= ports.clock.nowMs();
+      afterInterval(copy.startedAtMs, retain.interval, retain.intervalUnit) <= ports.time.earliestMs();
     if (!isGone && !isOld) continue;
     if (!isGone) {
       const where = { account: scope.account, region };

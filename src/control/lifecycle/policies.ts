@@ -6,7 +6,7 @@ import type { DocumentKind } from '#meta/document-table.ts';
 import type { ReadTx, Tx } from '#meta/meta-store.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { managedCopies, managedSnapshots, ofPolicy } from './managed.ts';
-import { roleIdOf } from './role.ts';
+import { requireRole } from './role.ts';
 import { beginWatching, seenShares } from './shared-with-us.ts';
 
 export const lifecyclePolicies: DocumentKind<LifecyclePolicy> = {
@@ -19,15 +19,18 @@ export const lifecyclePolicies: DocumentKind<LifecyclePolicy> = {
 const POLICY_COUNT_MAX = 100;
 const TAG_COUNT_MAX = 200;
 
+/** What clients set. */
+type SettableState = Exclude<LifecyclePolicy['state'], 'ERROR'>;
+
 export interface CreatePolicy {
   readonly description: string;
-  readonly state: LifecyclePolicy['state'];
+  readonly state: SettableState;
   readonly roleArn: string;
   readonly details: PolicyDetails;
   readonly tags: Tags;
 }
 
-/** Refuses: missing, invalid-value, exclusive, unsupported, limit. */
+/** Refuses: missing, invalid-value (also a role that cannot be assumed), exclusive, unsupported, limit. */
 export async function createPolicy(ports: ControlPorts, scope: Scope, request: CreatePolicy): Promise<LifecyclePolicy> {
   checkDetails(request.details);
   checkTags(request.tags);
@@ -46,7 +49,7 @@ export async function createPolicy(ports: ControlPorts, scope: Scope, request: C
     if ((await documents.count(lifecyclePolicies, scope, null)) >= POLICY_COUNT_MAX) {
       refuse({ kind: 'limit', limit: 'resources', max: POLICY_COUNT_MAX });
     }
-    const made = { ...policy, roleId: await roleIdOf(tx, scope, policy.roleArn) };
+    const made = { ...policy, roleId: await requireRole(tx, { ...scope, ...policy }) };
     await documents.insert(lifecyclePolicies, scope, made);
     await beginWatching(tx, scope, made, nowMs);
     return made;
@@ -73,12 +76,15 @@ export async function listPolicies(ports: ControlPorts, scope: Scope): Promise<r
 /** Members that are null stay as they are. */
 export interface UpdatePolicy {
   readonly description: string | null;
-  readonly state: LifecyclePolicy['state'] | null;
+  readonly state: SettableState | null;
   readonly roleArn: string | null;
   readonly details: ((details: PolicyDetails) => PolicyDetails) | null;
 }
 
-/** What was due before new details, or while the policy was disabled, is not done any more. Refuses: not-found, and as createPolicy. */
+/**
+ * What was due before new details, or while the policy was disabled, is not done any more. A policy in error is tried anew.
+ * Refuses: not-found, and as createPolicy.
+ */
 export async function updatePolicy(
   ports: ControlPorts,
   scope: Scope,
@@ -89,13 +95,14 @@ export async function updatePolicy(
     const nowMs = ports.clock.nowMs();
     const details = request.details?.(policy.details) ?? policy.details;
     checkDetails(details);
+    const { roleArn } = request;
+    const wasInError = policy.state === 'ERROR';
     const changed: LifecyclePolicy = {
       ...policy,
       description: request.description ?? policy.description,
-      state: request.state ?? policy.state,
-      ...(request.roleArn === null
-        ? {}
-        : { roleArn: request.roleArn, roleId: await roleIdOf(tx, scope, request.roleArn) }),
+      state: request.state ?? (policy.state === 'DISABLED' ? 'DISABLED' : 'ENABLED'),
+      trouble: wasInError ? null : policy.trouble,
+      ...(roleArn === null ? {} : { roleArn, roleId: await requireRole(tx, { ...scope, id, roleArn }) }),
       details,
       modifiedAtMs: nowMs,
     };

@@ -79,7 +79,7 @@ function beyond(
 ): readonly Kept[] {
   if (count !== undefined) return kept.slice(0, Math.max(0, kept.length - count));
   if (interval === undefined || intervalUnit === undefined) return [];
-  const nowMs = ports.clock.nowMs();
+  const nowMs = ports.time.earliestMs();
   return kept.filter((one) => afterInterval(sinceMs(one), interval, intervalUnit) <= nowMs);
 }
 
@@ -93,7 +93,7 @@ async function archive(
   return await attempt(snapshot.id, async () => {
     leave.require('ec2:ModifySnapshotTier', snapshot);
     if (snapshot.tier === null) await archiveSnapshot(ports, scope, snapshot.id);
-    const archivedAtMs = ports.clock.nowMs();
+    const archivedAtMs = ports.time.latestMs();
     await remember(ports, scope, managed, (one) => ({ ...one, archivedAtMs }));
   });
 }

@@ -1,16 +1,18 @@
-import { rootCaller } from '#control/kms/access.ts';
 import type { Caller } from '#control/kms/access.ts';
 import { policiesOf, principalOfRole } from '#control/identity/callers.ts';
-import { findRoleByArn } from '#control/identity/roles.ts';
+import type { RoleRecord } from '#control/identity/records.ts';
+import { findRoleByArn, trustOf } from '#control/identity/roles.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { refuse } from '#domain/errors.ts';
 import type { SnapshotId, VolumeId } from '#domain/ids.ts';
 import type { LifecyclePolicy } from '#domain/lifecycle/policy.ts';
-import { decide } from '#domain/policy/evaluate.ts';
+import { decide, evaluateResource } from '#domain/policy/evaluate.ts';
 import { type ContextKey, readings } from '#domain/policy/readings.ts';
 import type { Scope, Tags } from '#domain/volume.ts';
 import type { ReadTx } from '#meta/meta-store.ts';
 
+/** As trust policies name what runs policies. */
+const SERVICE = 'dlm.amazonaws.com';
 /** The session of a role in which a policy is run. */
 const SESSION_NAME = 'lifecycle';
 
@@ -28,30 +30,53 @@ export interface Target extends Scope {
   readonly tags: Tags;
 }
 
-/** The role that a policy names now, for its record; null: there is none. */
-export async function roleIdOf(tx: ReadTx, scope: Scope, roleArn: string): Promise<string | null> {
+/** Whose policy it is that a role is wanted for. */
+type OfPolicy = Scope & Pick<LifecyclePolicy, 'id' | 'roleArn'>;
+
+/** The id of the role that a policy is given. Refuses one that is not there, or does not trust the service: invalid-value. */
+export async function requireRole(tx: ReadTx, of: OfPolicy): Promise<string> {
+  const found = await findRole(tx, of);
+  if (typeof found !== 'string') return found.id;
+  return refuse({ kind: 'invalid-value', field: 'ExecutionRoleArn', reason: found });
+}
+
+/** A role that may be assumed for a policy; else why not. */
+async function findRole(tx: ReadTx, of: OfPolicy): Promise<RoleRecord | string> {
+  const { account, region, id, roleArn } = of;
   const found = await findRoleByArn(tx, roleArn);
-  return found?.account === scope.account ? found.role.id : null;
+  if (found === null || found.account !== account) {
+    return `the role ${roleArn} does not exist in this account; aws dlm create-default-role makes the default one`;
+  }
+  const context = new Map([
+    ['aws:sourceaccount', [account]],
+    ['aws:sourcearn', [`arn:aws:dlm:${region}:${account}:policy/${id}`]],
+    ['aws:principalisawsservice', ['true']],
+    ['aws:principalservicename', [SERVICE]],
+  ]);
+  const principal = { account: '', isRoot: false, arns: [], service: SERVICE };
+  const request = { action: 'sts:AssumeRole', resource: roleArn, principal, context };
+  const isTrusting = evaluateResource(await trustOf(tx, found.role), request) === 'principal';
+  return isTrusting ? found.role : `the role ${roleArn} does not trust ${SERVICE}`;
 }
 
 /**
- * Without such a role when the policy was made, or given its role, the account itself is asked, as servers without any users
- * and roles need. A role that is gone since, or another of its name, lets it do nothing.
+ * What the role of a policy lets it do; a text: why it cannot be assumed. A role that is gone since it was given, or another
+ * of its name, lets the policy do nothing.
  */
-export async function leaveOf(ports: ControlPorts, scope: Scope, policy: LifecyclePolicy): Promise<Leave> {
-  const { roleArn, roleId = null } = policy;
-  if (roleId === null) return { require: () => undefined, caller: rootCaller(scope.account) };
+export async function leaveOf(ports: ControlPorts, scope: Scope, policy: LifecyclePolicy): Promise<Leave | string> {
+  const { id, roleArn, roleId = null } = policy;
   const { account } = scope;
   const known = await ports.meta.read(async (tx) => {
-    const found = await findRoleByArn(tx, roleArn);
-    if (found === null || found.account !== account || found.role.id !== roleId) return null;
-    return { role: found.role, policies: await policiesOf(tx, account, found.role) };
+    const role = await findRole(tx, { ...scope, id, roleArn });
+    return typeof role === 'string' ? role : { role, policies: await policiesOf(tx, account, role) };
   });
-  const none = { identity: [], boundary: null, session: null };
+  if (typeof known === 'string') return known;
+  const { role, policies } = known;
+  if (role.id !== roleId)
+    return `the role ${roleArn} was made after the policy was given it; give it to the policy again`;
   const session = { sessionName: SESSION_NAME, tags: {}, sourceIdentity: null, transitiveTags: [], issuedAtMs: null };
-  const principal = known === null ? null : principalOfRole(account, known.role, session);
-  const policies = known?.policies ?? none;
-  const names = { account, isRoot: false, arns: [...(principal === null ? [] : [principal.arn]), roleArn] };
+  const principal = principalOfRole(account, role, session);
+  const names = { account, isRoot: false, arns: [principal.arn, roleArn] };
   const nowMs = ports.clock.nowMs();
   const base: readonly ContextKey[] = [
     ['aws:principalarn', [roleArn]],
@@ -59,7 +84,7 @@ export async function leaveOf(ports: ControlPorts, scope: Scope, policy: Lifecyc
     ['aws:principaltype', ['AssumedRole']],
     ['aws:currenttime', [new Date(nowMs).toISOString()]],
     ['aws:epochtime', [String(Math.floor(nowMs / 1000))]],
-    ...Object.entries(principal?.tags ?? {}).map(
+    ...Object.entries(principal.tags).map(
       ([key, value]) => [`aws:principaltag/${key.toLowerCase()}`, [value]] as const,
     ),
   ];
@@ -82,7 +107,7 @@ export async function leaveOf(ports: ControlPorts, scope: Scope, policy: Lifecyc
       );
       if (may !== true) refuse({ kind: 'not-permitted', what: `The role ${roleArn} does not allow ${action}.` });
     },
-    caller: { account, arn: principal?.arn ?? roleArn, principal: names, policies, context, via: 'ec2' },
+    caller: { account, arn: principal.arn, principal: names, policies, context, via: 'ec2' },
   };
 }
 

@@ -1,3 +1,5 @@
+import { putInlinePolicy, ROLE } from '#control/identity/identities.ts';
+import { createRole } from '#control/identity/roles.ts';
 import { regionName } from '#domain/ids.ts';
 import type { PolicyDetails, Schedule } from '#domain/lifecycle/policy.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
@@ -22,7 +24,15 @@ export const details: PolicyDetails = {
   schedules: [hourly],
 };
 
-/** An account with a policy, whose server works while time passes. */
+/** A trust policy for a service. */
+export function trustOf(service: string, condition: object = {}): string {
+  return JSON.stringify({
+    Version: '2012-10-17',
+    Statement: { Effect: 'Allow', Principal: { Service: service }, Action: 'sts:AssumeRole', Condition: condition },
+  });
+}
+
+/** An account with a role for policies, whose server works while time passes. */
 export class Setting implements AsyncDisposable {
   readonly world: World;
   readonly scope: Scope;
@@ -32,9 +42,36 @@ export class Setting implements AsyncDisposable {
     this.scope = scope;
   }
 
-  static async make(): Promise<Setting> {
+  /** `actions`: what the role of its policies may. */
+  static async make(actions: readonly string[] = ['*']): Promise<Setting> {
     const world = await World.make();
-    return new Setting(world, await world.account());
+    const setting = new Setting(world, await world.account());
+    await setting.role(actions);
+    return setting;
+  }
+
+  /** Makes the role of policies. */
+  async role(actions: readonly string[]): Promise<void> {
+    await createRole(this.world.ports, this.scope.account, {
+      name: 'dlm',
+      path: '/',
+      trust: trustOf('dlm.amazonaws.com'),
+      description: null,
+      sessionSecondsMax: 3600,
+      boundary: null,
+      tags: [],
+      madeBy: null,
+    });
+    await this.allow(actions);
+  }
+
+  /** From now on the role may that. */
+  async allow(actions: readonly string[]): Promise<void> {
+    const document = JSON.stringify({
+      Version: '2012-10-17',
+      Statement: { Effect: 'Allow', Action: actions, Resource: '*' },
+    });
+    await putInlinePolicy(this.world.ports, ROLE, this.scope.account, { owner: 'dlm', name: 'may', document });
   }
 
   async volume(tags: Record<string, string>): Promise<Volume> {

@@ -27,7 +27,7 @@ export function runPolicies(ports: ControlPorts): Task {
       const tally = new Tally();
       const rows = eachRow((page) => ports.meta.read((tx) => tx.documents.all(lifecyclePolicies, page)), signal);
       for await (const { record: policy, ...scope } of rows) {
-        if (policy.state !== 'ENABLED') continue;
+        if (policy.state === 'DISABLED') continue;
         try {
           await runPolicy(ports, scope, policy, tally, signal);
         } catch (error) {
@@ -49,8 +49,17 @@ async function runPolicy(
   signal: AbortSignal,
 ): Promise<void> {
   const leave = await leaveOf(ports, scope, policy);
+  await noteRole(ports, scope, policy, typeof leave === 'string' ? leave : null);
+  if (typeof leave === 'string') return;
   for (const [index, schedule] of schedulesOf(policy).entries()) {
-    const due = dueMs(policy, schedule, policy.doneMs[index] ?? policy.modifiedAtMs, ports.clock.nowMs());
+    // Even intervals, whatever the clock does.
+    const nowMs = ports.time.estimateMs();
+    const doneMs = policy.doneMs[index] ?? policy.modifiedAtMs;
+    if (doneMs > nowMs) {
+      await beginAgain(ports, scope, policy, index, nowMs);
+      continue;
+    }
+    const due = dueMs(policy, schedule, doneMs, nowMs);
     if (due === null) continue;
     const troubles = await createDue(ports, { scope, policy, index, schedule, dueMs: due, leave }, signal);
     for (const trouble of troubles) ports.log.warn('lifecycle.create', { policy: policy.id, trouble });
@@ -72,4 +81,36 @@ async function runPolicy(
   if (trouble === (policy.followUpTrouble ?? null)) return;
   if (trouble !== null) ports.log.warn('lifecycle.follow-up', { policy: policy.id, trouble });
   await changePolicy(ports, scope, policy.id, (current) => ({ ...current, followUpTrouble: trouble }));
+}
+
+/** A policy whose role cannot be assumed is in error; when it can again, it is no more. `reason` null: it can. */
+async function noteRole(
+  ports: ControlPorts,
+  scope: Scope,
+  policy: LifecyclePolicy,
+  reason: string | null,
+): Promise<void> {
+  const isKnown = reason === null ? policy.state === 'ENABLED' : policy.state === 'ERROR' && policy.trouble === reason;
+  if (isKnown) return;
+  if (reason !== null) ports.log.warn('lifecycle.role', { policy: policy.id, reason });
+  await changePolicy(ports, scope, policy.id, (current) =>
+    current.modifiedAtMs === policy.modifiedAtMs
+      ? { ...current, state: reason === null ? 'ENABLED' : 'ERROR', trouble: reason }
+      : current,
+  );
+}
+
+/** It was done, or changed, by a clock that was ahead of the time, and would not be due again before that. */
+async function beginAgain(
+  ports: ControlPorts,
+  scope: Scope,
+  policy: LifecyclePolicy,
+  index: number,
+  nowMs: number,
+): Promise<void> {
+  await changePolicy(ports, scope, policy.id, (current) =>
+    current.modifiedAtMs === policy.modifiedAtMs
+      ? { ...current, doneMs: schedulesOf(current).map((_, at) => (at === index ? nowMs : (current.doneMs[at] ?? nowMs))) }
+      : current,
+  );
 }

@@ -98,13 +98,14 @@ export interface LifecyclePolicy {
   /** `policy-` and 17 hex digits. */
   readonly id: string;
   readonly description: string;
-  readonly state: 'ENABLED' | 'DISABLED';
+  /** `ERROR`: enabled, and its role cannot be assumed; `trouble` says why. */
+  readonly state: 'ENABLED' | 'DISABLED' | 'ERROR';
   /** Why the last run of a schedule did not do all that it should; null: it did. */
   readonly trouble: string | null;
   /** Why what follows the creation (copies, shares, fast restores, the archive) is not done yet; null or missing: all is. */
   readonly followUpTrouble?: string | null;
   readonly roleArn: string;
-  /** Of the role, when there was one of that ARN as it was given; null or missing: there was none. */
+  /** Of the role, as it was given; null or missing, of an earlier version: there was none, and the policy does nothing. */
   readonly roleId?: string | null;
   readonly details: PolicyDetails;
   readonly tags: Tags;

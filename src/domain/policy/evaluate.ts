@@ -17,6 +17,8 @@ export interface RequestPrincipal {
   readonly isRoot: boolean;
   /** Every ARN that names it: of a session of a role, the session's and the role's. */
   readonly arns: readonly string[];
+  /** `dlm.amazonaws.com`: it is a service of this server. */
+  readonly service?: string;
 }
 
 /** What a policy of an identity says: a deny outweighs every allow. */
@@ -117,9 +119,10 @@ function matchesTemplate(template: Template, text: string, context: Context): bo
 }
 
 function namedBy(principals: Principals, principal: RequestPrincipal): 'principal' | 'account' | 'none' {
-  const { everyone, aws, not } = principals;
+  const { everyone, aws, services, not } = principals;
   const root = `arn:aws:iam::${principal.account}:root`;
-  const itself = everyone || principal.arns.some((arn) => aws.includes(arn));
+  const isService = principal.service !== undefined && services.includes(principal.service);
+  const itself = everyone || isService || principal.arns.some((arn) => aws.includes(arn));
   if (not) return itself || (principal.isRoot && aws.includes(root)) ? 'none' : 'principal';
   if (itself) return 'principal';
   return aws.includes(root) ? 'account' : 'none';
