@@ -12,7 +12,7 @@ export interface Hypervisor extends AsyncDisposable {
   capabilities(): Promise<Capabilities>;
   /**
    * Makes a machine's process; resolves when the firmware runs. A machine that runs already is left as it is, whatever the
-   * specification.
+   * specification; one that is paused goes on.
    */
   start(machine: MachineSpec): Promise<void>;
   /**
@@ -26,7 +26,10 @@ export interface Hypervisor extends AsyncDisposable {
   list(): Promise<readonly MachineStatus[]>;
   /** Resolves when the guest has a new disk; hot, without a stop. */
   attach(id: InstanceId, disk: MachineDisk): Promise<void>;
-  /** Resolves when the guest has let go of the disk. Throws `guest-refuses` when it does not within `graceMs`; with `force` it is taken away then. */
+  /**
+   * Resolves when the guest has let go of the disk, and nothing of the machine has the volume open. Throws `guest-refuses`
+   * when it does not within `graceMs`; with `force` it is taken away then: what the guest still does with it fails.
+   */
   detach(
     id: InstanceId,
     volume: VolumeId,
@@ -71,12 +74,12 @@ export interface MachineSpec {
   readonly forwards: readonly PortForward[];
 }
 
-/** A disk, served over NBD on a unix socket. The guest sees it under its volume's id as serial number. */
+/** A disk, served over NBD on a unix socket. The guest sees it under its volume's id without the dash as serial number. */
 export interface MachineDisk {
   readonly volume: VolumeId;
   readonly socketPath: string;
   readonly exportName: string;
-  /** `/dev/xvdf`: what the client asked for. The guest finds its links by the serial number and the seed. */
+  /** `/dev/xvdf`, `/dev/sdf`: what the client asked for. Its last letter is where the disk is plugged in, by which the guest names it. */
   readonly device: string;
 }
 
@@ -128,8 +131,9 @@ export interface Quiesced extends AsyncDisposable {
 export interface MachineUsage {
   /** Seconds of processor time, of all its virtual processors. */
   readonly cpuSeconds: number;
-  readonly receivedBytes: number;
-  readonly sentBytes: number;
+  /** Of its network devices, as its guest or its bridge counts them; null: nobody counts. */
+  readonly receivedBytes: number | null;
+  readonly sentBytes: number | null;
 }
 
 export type HypervisorProblem =
