@@ -3,6 +3,7 @@ import { makeDirectory } from '#base/make-directory.ts';
 import { systemClock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import { systemRandom } from '#base/random.ts';
+import { systemUptime } from '#base/uptime.ts';
 import { openRunDirectory } from '#base/run-directory.ts';
 import { type AdminServer, startAdminServer } from '#api/admin/admin-server.ts';
 import { AuditLog } from '#api/audit-log.ts';
@@ -22,6 +23,7 @@ import { type Control, makeControl } from '#control/control.ts';
 import { checkVault } from '#control/kms/vault-check.ts';
 import { KeyVault } from '#control/kms/vault.ts';
 import { limits } from '#control/limits.ts';
+import { openSteadyTime } from '#control/steady-time.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
 import { KyselyStore } from '#meta/kysely-store.ts';
 import { type HostBeginning, HostSupervisor } from '#volume/host-supervisor.ts';
@@ -84,6 +86,7 @@ export async function compose(
       meta,
       host: supervisor.host,
       clock: systemClock,
+      time: await openSteadyTime(meta, systemClock, systemUptime),
       random: systemRandom,
       log,
       limits: limits(config.limits.general),

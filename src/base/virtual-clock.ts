@@ -1,27 +1,40 @@
 import type { Clock } from './clock.ts';
+import type { Uptime } from './uptime.ts';
 
 interface Sleeper {
   readonly dueMs: number;
   readonly wake: () => void;
 }
 
-/** A clock that moves only when told to, for tests. */
-export class VirtualClock implements Clock {
+/** A clock that moves only when told to, for tests, on a machine that was started when it was made. */
+export class VirtualClock implements Clock, Uptime {
+  readonly bootId: string;
   #nowMs: number;
+  #jumpedMs = 0;
   readonly #startMs: number;
   #sleepers: Sleeper[] = [];
 
-  constructor(startMs = Date.UTC(2026, 0, 1)) {
+  constructor(startMs = Date.UTC(2026, 0, 1), bootId = 'virtual') {
+    this.bootId = bootId;
     this.#nowMs = startMs;
     this.#startMs = startMs;
   }
 
   nowMs(): number {
-    return this.#nowMs;
+    return this.#nowMs + this.#jumpedMs;
   }
 
   monotonicMs(): number {
     return this.#nowMs - this.#startMs;
+  }
+
+  uptimeMs(): number {
+    return this.monotonicMs();
+  }
+
+  /** Sets the wall clock forward (or, below 0, back), and nothing else: no time passes. */
+  jump(durationMs: number): void {
+    this.#jumpedMs += durationMs;
   }
 
   sleep(durationMs: number, signal?: AbortSignal): Promise<void> {

@@ -2,6 +2,7 @@ import { assert } from '#base/assert.ts';
 import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import type { Random } from '#base/random.ts';
+import type { SteadyTime } from '#base/steady-time.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
 import type { VolumeHost } from '#volume/host.ts';
 import { Intents } from './intents.ts';
@@ -22,12 +23,15 @@ import { tendFastRestores } from './tasks/tend-fast-restores.ts';
 import { runPolicies } from './tasks/run-policies.ts';
 import type { Task, TaskReport, TaskState } from './tasks/task.ts';
 import { UploadSnapshots } from './tasks/upload-snapshots.ts';
+import { watchClock } from './tasks/watch-clock.ts';
 import { WriteGates } from './write-gate.ts';
 
 export interface ControlParts {
   readonly meta: MetaStore;
   readonly host: VolumeHost;
   readonly clock: Clock;
+  /** On the same clock. */
+  readonly time: SteadyTime;
   readonly random: Random;
   readonly log: Log;
   readonly limits: Limits;
@@ -88,6 +92,7 @@ export function makeControl(parts: ControlParts): Control {
 
 function tasksOf(ports: ControlPorts): readonly Task[] {
   return [
+    watchClock(ports),
     finishIntents(ports),
     openVolumes(ports),
     new UploadSnapshots(ports),

@@ -1,6 +1,7 @@
 import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import type { Random } from '#base/random.ts';
+import type { SteadyTime } from '#base/steady-time.ts';
 import type { AccountId } from '#domain/ids.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
 import type { VolumeHost } from '#volume/host.ts';
@@ -21,13 +22,16 @@ export type TaskName =
   | 'run-policies'
   | 'tend-fast-restores'
   | 'empty-bin'
-  | 'tend-tiers';
+  | 'tend-tiers'
+  | 'watch-clock';
 
 /** What use cases stand on. `makeControl` makes it. */
 export interface ControlPorts {
   readonly meta: MetaStore;
   readonly host: VolumeHost;
   readonly clock: Clock;
+  /** By this, and not by the clock alone, what destroys something decides that its time is over. */
+  readonly time: SteadyTime;
   readonly random: Random;
   readonly log: Log;
   /** Of every account, and of the server. */

@@ -25,7 +25,7 @@ export async function binOf(
   if (resource.face !== 'ec2') return null; // Lightsail has no recycle bin.
   const retentionMs = await retentionOf(tx, resource, type, resource.tags);
   if (retentionMs === null) return null;
-  const nowMs = ports.clock.nowMs();
+  const nowMs = ports.time.latestMs();
   return { enteredAtMs: nowMs, exitAtMs: nowMs + retentionMs };
 }
 

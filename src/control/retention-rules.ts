@@ -113,7 +113,7 @@ export async function listRules(
   request: ListRules,
 ): Promise<{ readonly rules: readonly RetentionRule[]; readonly next: string | null }> {
   const { type, tagged, excluded, lockState, after, countMax } = request;
-  const nowMs = ports.clock.nowMs();
+  const nowMs = ports.time.earliestMs();
   const match = (rule: RetentionRule): boolean =>
     includesAll(rule.tagged, tagged) &&
     includesAll(rule.excluded, excluded) &&
@@ -158,7 +158,7 @@ export async function updateRule(
       tagged: request.tagged ?? rule.tagged,
       excluded: request.excluded ?? rule.excluded,
       // A lock that ended leaves nothing that a rule with tags could not have.
-      lock: rule.lock !== null && lockStateOf(rule, ports.clock.nowMs()) === 'unlocked' ? null : rule.lock,
+      lock: rule.lock !== null && lockStateOf(rule, ports.time.earliestMs()) === 'unlocked' ? null : rule.lock,
     };
     checkRule(changed);
     return { ...changed, lock: rule.lock };
@@ -191,11 +191,11 @@ export async function lockRule(
 /** Begins the delay after which the rule can be changed. Refuses: not-found, wrong-state. */
 export async function unlockRule(ports: ControlPorts, scope: Scope, id: string): Promise<RetentionRule> {
   return await changeRule(ports, scope, id, (rule) => {
-    const nowMs = ports.clock.nowMs();
+    const nowMs = ports.time.earliestMs();
     if (rule.lock === null || lockStateOf(rule, nowMs) !== 'locked') {
       refuse({ kind: 'wrong-state', resource: 'resource', id, state: lockStateOf(rule, nowMs) ?? 'unlocked' });
     }
-    return { ...rule, lock: { ...rule.lock, endsAtMs: nowMs + rule.lock.unlockDelayDays * DAY_MS } };
+    return { ...rule, lock: { ...rule.lock, endsAtMs: ports.time.latestMs() + rule.lock.unlockDelayDays * DAY_MS } };
   });
 }
 
@@ -228,7 +228,7 @@ async function changeRule(
 }
 
 function refuseLocked(ports: ControlPorts, rule: RetentionRule): void {
-  const nowMs = ports.clock.nowMs();
+  const nowMs = ports.time.earliestMs();
   if (isLocked(rule, nowMs)) {
     refuse({ kind: 'wrong-state', resource: 'resource', id: rule.id, state: lockStateOf(rule, nowMs) ?? '' });
   }

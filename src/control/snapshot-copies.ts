@@ -96,7 +96,7 @@ async function record(
   await checkSnapshotCount(tx, scope, snapshotCountMax);
   const { face, description, completionDurationMinutes } = request;
   const snapshot: Snapshot = {
-    ...copyOf(source, scope, id, ports.clock.nowMs()),
+    ...copyOf(source, scope, id, ports.time.latestMs()),
     ...(encryption === 'unusable'
       ? { state: 'error', stateMessage: KEY_UNUSABLE, encryption: null, released: true }
       : { encryption }),

@@ -24,7 +24,11 @@ export async function lockSnapshot(
     const snapshot = await snapshotIn(tx, scope, id);
     const { state } = snapshot;
     if (state !== 'pending' && state !== 'completed') refuseState(id, state);
-    const times = { nowMs: ports.clock.nowMs(), completedAtMs: snapshot.completedAtMs };
+    const times = {
+      earliestMs: ports.time.earliestMs(),
+      latestMs: ports.time.latestMs(),
+      completedAtMs: snapshot.completedAtMs,
+    };
     const lock = locked(snapshot.lock, request, times, (lockState) => refuseState(id, lockState));
     const changed = { ...snapshot, lock };
     await tx.snapshots.update(changed);
@@ -37,7 +41,7 @@ export async function unlockSnapshot(ports: ControlPorts, scope: Scope, id: Snap
   await ports.meta.transact(async (tx) => {
     const snapshot = await snapshotIn(tx, scope, id);
     if (snapshot.lock === null) refuseState(id, 'unlocked');
-    const state = lockStateOf(snapshot.lock, ports.clock.nowMs());
+    const state = lockStateOf(snapshot.lock, ports.time.earliestMs(), ports.time.latestMs());
     if (state === 'compliance') refuseState(id, state);
     await tx.snapshots.update({ ...snapshot, lock: null });
   });
@@ -54,7 +58,7 @@ export function lockStarted(snapshot: Snapshot, nowMs: number): Snapshot {
 }
 
 /** Refuses: not-permitted. For whoever is about to delete. */
-export function refuseLocked({ lock, id }: Snapshot, nowMs: number): void {
-  if (holds(lock, nowMs))
+export function refuseLocked({ lock, id }: Snapshot, earliestMs: number): void {
+  if (holds(lock, earliestMs))
     refuse({ kind: 'not-permitted', what: `The snapshot ${id} is locked and cannot be deleted.` });
 }

@@ -166,7 +166,8 @@ export async function planSnapshot(
     stateMessage: null,
     progressPercent: 0,
     description: request.description,
-    startedAtMs: ports.clock.nowMs(),
+    // Its age is counted from then.
+    startedAtMs: ports.time.latestMs(),
     completedAtMs: null,
     cut: request.cut,
     epoch: null,

@@ -169,7 +169,7 @@ async function complete(ports: ControlPorts, snapshot: Snapshot, result: UploadR
     if (current?.state !== 'pending') return; // Deleted meanwhile; whoever does it removes the manifest, too.
     const nowMs = Math.max(ports.clock.nowMs(), current.startedAtMs);
     await tx.snapshots.update({
-      ...lockStarted(current, nowMs),
+      ...lockStarted(current, Math.max(nowMs, ports.time.latestMs())),
       ...result,
       state: 'completed',
       stateMessage: null,

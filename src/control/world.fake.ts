@@ -1,5 +1,6 @@
 import { silentLog } from '#base/log.ts';
 import { SeededRandom } from '#base/random.ts';
+import { SteadyTime } from '#base/steady-time.ts';
 import { VirtualClock } from '#base/virtual-clock.ts';
 import { regionName } from '#domain/ids.ts';
 import type { Scope } from '#domain/volume.ts';
@@ -11,6 +12,7 @@ import { KeyVault } from './kms/vault.ts';
 import { limits, type Limits } from './limits.ts';
 import { MemoryHost } from './memory-host.fake.ts';
 import type { ControlPorts, TaskName } from './ports.ts';
+import { openSteadyTime } from './steady-time.ts';
 
 /** A whole control plane for tests: real metadata in a database without a file, a host in memory, a clock that stands. */
 export class World implements AsyncDisposable {
@@ -26,7 +28,7 @@ export class World implements AsyncDisposable {
     this.#meta = meta;
     this.#limits = limits({ progressPeriodMs: 1000, ...some });
     this.random = new SeededRandom(7);
-    this.#control = this.#make();
+    this.#control = this.#make(new SteadyTime(this.clock, this.clock, null));
   }
 
   static async make(some: Partial<Limits> = {}): Promise<World> {
@@ -50,7 +52,7 @@ export class World implements AsyncDisposable {
   /** The control process dies and another one begins; the host lives on. */
   async restartControl(): Promise<void> {
     await this.#control[Symbol.asyncDispose]();
-    this.#control = this.#make();
+    this.#control = this.#make(await openSteadyTime(this.#meta, this.clock, this.clock));
   }
 
   /** Every reconciler, again and again, until nothing is left to do; time passes for what waits. */
@@ -68,11 +70,12 @@ export class World implements AsyncDisposable {
     await this.#meta[Symbol.asyncDispose]();
   }
 
-  #make(): Control {
+  #make(time: SteadyTime): Control {
     return makeControl({
       meta: faultyMeta(this.#meta, this.faults),
       host: faultyHost(this.host, this.faults),
       clock: this.clock,
+      time,
       random: this.random,
       log: silentLog,
       limits: this.#limits,

@@ -28,17 +28,18 @@ export function coolOffExpiresMs({ createdAtMs, coolOffHours }: SnapshotLock): n
   return coolOffHours === null ? null : createdAtMs + coolOffHours * HOUR_MS;
 }
 
-export function lockStateOf(lock: SnapshotLock, nowMs: number): LockState {
+/** `latestMs`: a cool-off that was over does not begin again when the clock is set back. */
+export function lockStateOf(lock: SnapshotLock, earliestMs: number, latestMs: number): LockState {
   const expiresMs = lockExpiresMs(lock);
-  if (expiresMs !== null && expiresMs <= nowMs) return 'expired';
+  if (expiresMs !== null && expiresMs <= earliestMs) return 'expired';
   if (lock.mode === 'governance') return 'governance';
   const coolOffMs = coolOffExpiresMs(lock);
-  return coolOffMs !== null && nowMs < coolOffMs ? 'compliance-cooloff' : 'compliance';
+  return coolOffMs !== null && latestMs < coolOffMs ? 'compliance-cooloff' : 'compliance';
 }
 
 /** Whether it keeps its snapshot from being deleted. */
-export function holds(lock: SnapshotLock | null, nowMs: number): boolean {
-  return lock !== null && lockStateOf(lock, nowMs) !== 'expired';
+export function holds(lock: SnapshotLock | null, earliestMs: number): boolean {
+  return lock !== null && lockStateOf(lock, earliestMs, earliestMs) !== 'expired';
 }
 
 export interface LockRequest {
@@ -57,19 +58,19 @@ export interface LockRequest {
 export function locked(
   before: SnapshotLock | null,
   request: LockRequest,
-  times: { readonly nowMs: number; readonly completedAtMs: number | null },
+  times: { readonly earliestMs: number; readonly latestMs: number; readonly completedAtMs: number | null },
   refuseState: (state: LockState) => never,
 ): SnapshotLock {
-  const { nowMs, completedAtMs } = times;
-  const startMs = completedAtMs === null ? null : nowMs;
+  const { earliestMs, latestMs, completedAtMs } = times;
+  const startMs = completedAtMs === null ? null : latestMs;
   const lock: SnapshotLock = {
     mode: request.mode,
-    durationDays: durationOf(request, nowMs),
+    durationDays: durationOf(request, latestMs),
     startMs,
-    createdAtMs: nowMs,
+    createdAtMs: latestMs,
     coolOffHours: coolOffOf(request),
   };
-  const state = before === null ? 'expired' : lockStateOf(before, nowMs);
+  const state = before === null ? 'expired' : lockStateOf(before, earliestMs, latestMs);
   if (before === null || state === 'expired' || state === 'governance') return lock;
   // Of governance, it has no cool-off any more.
   if (state === 'compliance-cooloff' && request.mode === 'governance') return lock;

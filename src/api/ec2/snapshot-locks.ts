@@ -1,7 +1,8 @@
 import type { Handler } from '#api/handler.ts';
+import type { SteadyTime } from '#base/steady-time.ts';
 import { type LockedSnapshot, lockSnapshot as lock, unlockSnapshot as unlock } from '#control/snapshot-locks.ts';
 import { findSnapshot, listSnapshots } from '#control/snapshots.ts';
-import { coolOffExpiresMs, lockExpiresMs, lockStateOf, type SnapshotLock } from '#domain/snapshot-lock.ts';
+import { coolOffExpiresMs, lockExpiresMs, type LockState, lockStateOf, type SnapshotLock } from '#domain/snapshot-lock.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
 import type { LockedSnapshotsInfo } from '#wire/aws/models/ec2.ts';
 import type { InputOf, OutputOf } from '#wire/aws/operations.ts';
@@ -29,7 +30,7 @@ export const lockSnapshot: Handler<InputOf<'ec2', 'LockSnapshot'>, OutputOf<'ec2
     durationDays: request.LockDuration ?? null,
     expiresAtMs: request.ExpirationDate?.getTime() ?? null,
   });
-  const { OwnerId: _, ...view } = lockView(locked, ports.clock.nowMs());
+  const { OwnerId: _, ...view } = lockView(locked, ports.time);
   return view;
 };
 
@@ -50,33 +51,36 @@ export const describeLockedSnapshots: Handler<
   OutputOf<'ec2', 'DescribeLockedSnapshots'>
 > = async (context, request) => {
   const { ports, scope } = context;
-  const nowMs = ports.clock.nowMs();
   const ids = parseIds(request.SnapshotIds, (text) => requireSnapshotId(text));
   refusePagedIds(ids, request, 'snapshotSet');
   const page = parsePage(request);
-  const passes = parseFilters(request.Filters, lockFilters(nowMs));
+  const passes = parseFilters(request.Filters, lockFilters(ports.time));
   endDryRun(request);
   const match = (snapshot: Snapshot): boolean => isLocked(snapshot) && passes(snapshot);
   const { snapshots, next } = await listSnapshots(ports, scope, { ids, face: null, match, ...page });
-  return { Snapshots: snapshots.filter(isLocked).map((snapshot) => lockView(snapshot, nowMs)), ...nextToken(next) };
+  return { Snapshots: snapshots.filter(isLocked).map((snapshot) => lockView(snapshot, ports.time)), ...nextToken(next) };
 };
 
 function isLocked(snapshot: Snapshot): snapshot is LockedSnapshot {
   return snapshot.lock !== null;
 }
 
-function lockFilters(nowMs: number): FilterTable<Snapshot> {
-  const stateOf = (lock: SnapshotLock | null): readonly string[] => (lock === null ? [] : [lockStateOf(lock, nowMs)]);
+function lockFilters(time: SteadyTime): FilterTable<Snapshot> {
+  const stateOf = (lock: SnapshotLock | null): readonly string[] => (lock === null ? [] : [stateAt(lock, time)]);
   return { named: new Map([['lock-state', ({ lock: one }: Snapshot) => stateOf(one)]]), tags: null };
 }
 
-function lockView({ id, account, lock: one }: LockedSnapshot, nowMs: number): LockedSnapshotsInfo {
+function stateAt(lock: SnapshotLock, time: SteadyTime): LockState {
+  return lockStateOf(lock, time.earliestMs(), time.latestMs());
+}
+
+function lockView({ id, account, lock: one }: LockedSnapshot, time: SteadyTime): LockedSnapshotsInfo {
   const expiresMs = lockExpiresMs(one);
   const coolOffMs = coolOffExpiresMs(one);
   return {
     OwnerId: account,
     SnapshotId: id,
-    LockState: lockStateOf(one, nowMs),
+    LockState: stateAt(one, time),
     // A lock until a date has no whole number of days.
     LockDuration: Math.ceil(one.durationDays),
     LockCreatedOn: new Date(one.createdAtMs),

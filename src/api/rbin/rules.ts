@@ -120,7 +120,7 @@ function summaryView(
   context: CallContext,
   rule: RetentionRule,
 ): Pick<RuleView, 'Identifier' | 'RetentionPeriod' | 'RuleArn' | 'Description' | 'LockState'> {
-  const state = lockStateOf(rule, context.ports.clock.nowMs());
+  const state = lockStateOf(rule, context.ports.time.earliestMs());
   const period: RetentionPeriod = { RetentionPeriodValue: rule.days, RetentionPeriodUnit: 'DAYS' };
   return {
     Identifier: rule.id,
@@ -132,7 +132,7 @@ function summaryView(
 }
 
 function lockEnd({ ports }: CallContext, rule: RetentionRule): { readonly LockEndTime?: Date } {
-  const isPending = lockStateOf(rule, ports.clock.nowMs()) === 'pending_unlock';
+  const isPending = lockStateOf(rule, ports.time.earliestMs()) === 'pending_unlock';
   const endsAtMs = rule.lock?.endsAtMs ?? null;
   return isPending && endsAtMs !== null ? { LockEndTime: new Date(endsAtMs) } : {};
 }

@@ -3,6 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { SeededRandom } from '#base/random.ts';
+import { SteadyTime } from '#base/steady-time.ts';
 import { scratchDirectory } from '#base/scratch-directory.fixture.ts';
 import { silentLog } from '#base/log.ts';
 import { VirtualClock } from '#base/virtual-clock.ts';
@@ -34,7 +35,8 @@ for (const seed of [1, 2]) {
     const random = new SeededRandom(seed);
     await using meta = await KyselyStore.open(join(directory, 'meta.db'), clock);
     const vault = new KeyVault({ root: random.bytes(32), random });
-    const parts = { meta, clock, random, vault, host: new MemoryHost(), log: silentLog, limits: limits() };
+    const time = new SteadyTime(clock, clock, null);
+    const parts = { meta, clock, time, random, vault, host: new MemoryHost(), log: silentLog, limits: limits() };
     await using control = makeControl({ ...parts, tokenKey: random.bytes(32) });
     const { account } = await createAccount(control.ports, {});
     const call = {

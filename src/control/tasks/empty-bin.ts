@@ -20,7 +20,7 @@ export function emptyBin(ports: ControlPorts): Task {
     wakeDelayMs: 0,
     async activate(signal) {
       const tally = new Tally();
-      const nowMs = ports.clock.nowMs();
+      const nowMs = ports.time.earliestMs();
       // What fails of one holds up no other.
       const attempt = async (id: string, work: () => Promise<boolean>): Promise<void> => {
         try {

@@ -9,7 +9,7 @@ export function prune(ports: ControlPorts): Task {
     startDelayMs: 60_000,
     wakeDelayMs: 0,
     async activate() {
-      const nowMs = ports.clock.nowMs();
+      const nowMs = ports.time.earliestMs();
       const { clientTokenMs, operationMs } = ports.limits;
       const done = await ports.meta.transact(
         async (tx) => (await tx.tokens.prune(nowMs - clientTokenMs)) + (await tx.operations.prune(nowMs - operationMs)),

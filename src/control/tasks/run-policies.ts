@@ -110,7 +110,10 @@ async function beginAgain(
 ): Promise<void> {
   await changePolicy(ports, scope, policy.id, (current) =>
     current.modifiedAtMs === policy.modifiedAtMs
-      ? { ...current, doneMs: schedulesOf(current).map((_, at) => (at === index ? nowMs : (current.doneMs[at] ?? nowMs))) }
+      ? {
+          ...current,
+          doneMs: schedulesOf(current).map((_, at) => (at === index ? nowMs : (current.doneMs[at] ?? nowMs))),
+        }
       : current,
   );
 }

@@ -25,10 +25,10 @@ export class TendKeys implements Task {
   }
 
   async activate(signal: AbortSignal): Promise<TaskReport> {
-    const { meta, clock, log } = this.#ports;
+    const { meta, clock, time, log } = this.#ports;
     const tally = new Tally();
     for await (const { record } of eachRow((page) => meta.read((tx) => tx.documents.all(keyKind, page)), signal)) {
-      if (!isSomethingDue(record, clock.nowMs())) continue;
+      if (!isSomethingDue(record, time.earliestMs(), clock.nowMs())) continue;
       let done: 'destroyed' | 'expired' | 'rotated' | null;
       try {
         done = await meta.transact((tx) => this.#tend(tx, record));
@@ -53,13 +53,14 @@ export class TendKeys implements Task {
   async #tend(tx: Tx, seen: KmsKey): Promise<'destroyed' | 'expired' | 'rotated' | null> {
     // Read again: it may have changed since it was listed.
     const key = await tx.documents.find(keyKind, seen, seen.id);
-    const nowMs = this.#ports.clock.nowMs();
-    if (key === null || !isSomethingDue(key, nowMs)) return null;
-    if (isDeletionDue(key, nowMs)) {
+    const { clock, time } = this.#ports;
+    const surelyMs = time.earliestMs();
+    if (key === null || !isSomethingDue(key, surelyMs, clock.nowMs())) return null;
+    if (isDeletionDue(key, surelyMs)) {
       await destroyKey(tx, key);
       return 'destroyed';
     }
-    const expired = key.materials.filter((material) => material.isHere && !isUsable(material, nowMs));
+    const expired = key.materials.filter((material) => material.isHere && !isUsable(material, surelyMs));
     if (expired.length > 0) {
       let without = key;
       for (const { id } of expired) without = await withoutMaterial(tx, without, id);
@@ -71,9 +72,10 @@ export class TendKeys implements Task {
   }
 }
 
-function isSomethingDue(key: KmsKey, nowMs: number): boolean {
-  const isExpired = key.materials.some((material) => material.isHere && !isUsable(material, nowMs));
-  return isDeletionDue(key, nowMs) || isExpired || isRotationDue(key, nowMs);
+/** `surelyMs`: what is destroyed was due by then. Nothing is lost by a rotation, which follows the clock. */
+function isSomethingDue(key: KmsKey, surelyMs: number, nowMs: number): boolean {
+  const isExpired = key.materials.some((material) => material.isHere && !isUsable(material, surelyMs));
+  return isDeletionDue(key, surelyMs) || isExpired || isRotationDue(key, nowMs);
 }
 
 function isDeletionDue(key: KmsKey, nowMs: number): boolean {

@@ -48,7 +48,6 @@ async function tend(
   signal: AbortSignal,
 ): Promise<boolean> {
   const { id } = snapshot;
-  const nowMs = ports.clock.nowMs();
   switch (tier.state) {
     case 'archiving':
       await withDataKey(ports, snapshot, (dataKey) => ports.host.archiveSnapshot(id, signal, dataKey));
@@ -59,7 +58,7 @@ async function tend(
       const { restoreDays } = tier;
       if (restoreDays === null) await leaveArchive(ports, id, tier);
       else {
-        const restoreExpiresAtMs = nowMs + restoreDays * DAY_MS;
+        const restoreExpiresAtMs = ports.time.latestMs() + restoreDays * DAY_MS;
         await setTier(ports, id, tier, { ...tier, state: 'restored-for-days', restoreExpiresAtMs, trouble: null });
       }
       return true;
@@ -69,7 +68,7 @@ async function tend(
         await leaveArchive(ports, id, tier);
         return true;
       }
-      if ((tier.restoreExpiresAtMs ?? 0) > nowMs) return false;
+      if ((tier.restoreExpiresAtMs ?? 0) > ports.time.earliestMs()) return false;
       await ports.host.archiveSnapshot(id, signal); // It is there; should it have lost something, it is written again.
       await leaveStore(ports, id, tier);
       return true;
