@@ -195,7 +195,7 @@ export async function retireSnapshot(
 ): Promise<Deleted> {
   const begun = await ports.meta.transact(async (tx) => {
     const snapshot = await snapshotIn(tx, scope, id);
-    refuseLocked(snapshot, ports.clock.nowMs());
+    refuseLocked(snapshot, ports.time.earliestMs());
     const isWhole = snapshot.state === 'completed' || snapshot.state === 'recovering';
     const bin = isWhole ? await binOf(ports, tx, snapshot, 'EBS_SNAPSHOT') : null;
     if (bin !== null) {
