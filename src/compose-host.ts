@@ -1,18 +1,23 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 
+import { present } from '#base/assert.ts';
 import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
+import { makeDirectory } from '#base/make-directory.ts';
 import type { Random } from '#base/random.ts';
+import type { OutpostId } from '#domain/outpost.ts';
 import { FsStore } from '#chunk/fs-store.ts';
 import { MASTER_KEY_DEFAULT, type MasterKeySource, openMasterKey } from '#chunk/master-key-source.ts';
 import type { ObjectStore } from '#chunk/object-store.ts';
 import { PackCache } from '#chunk/pack-cache.ts';
 import type { S3Location } from '#chunk/s3-location.ts';
 import { openS3Store } from '#chunk/s3-open.ts';
+import type { S3Store } from '#chunk/s3-store.ts';
 import { ThreadSealPool } from '#chunk/thread-seal-pool.ts';
 import { openSnapshotStore } from '#snapshot/object-snapshot-store.ts';
-import type { NbdTcp } from '#volume/host-settings.ts';
+import { PlacedStores, type StoreOfPlace } from '#snapshot/placed-stores.ts';
+import type { NbdTcp, OutpostStore } from '#volume/host-settings.ts';
 import { HYDRATION_DEFAULT, type HydrationSettings } from '#volume/hydrations.ts';
 import { NbdGrants } from '#volume/nbd-grants.ts';
 import { LocalVolumeHost } from '#volume/local-host.ts';
@@ -41,40 +46,59 @@ export async function composeHost(
     readonly encryptVolumes?: boolean;
     /** Where the master key is. */
     readonly masterKey?: MasterKeySource;
+    /** Sites with stores of their own. */
+    readonly outposts?: readonly OutpostStore[];
     readonly clock: Clock;
     readonly random: Random;
     readonly log: Log;
   },
   scope: AsyncDisposableStack,
 ): Promise<LocalVolumeHost> {
-  const { dataDirectory, s3 = null, hydration = HYDRATION_DEFAULT, clock, random, log } = options;
-  const bucket = s3 === null ? null : await openS3Store({ location: s3, environment: process.env, clock, random, log });
+  const { dataDirectory, s3 = null, hydration = HYDRATION_DEFAULT, outposts = [], clock, random, log } = options;
+  const openBucket = async (location: S3Location): Promise<S3Store> =>
+    await openS3Store({ location, environment: process.env, clock, random, log });
+  const bucket = s3 === null ? null : await openBucket(s3);
   const objects = scope.use(bucket ?? (await FsStore.open(join(dataDirectory, 'objects'))));
+  const buckets = bucket === null ? [] : [bucket];
   const cache = bucket === null ? null : await openPackCache(bucket, dataDirectory, scope, warmBytesMaxOf(process.env));
+  const sites = new Map<OutpostId, ObjectStore>();
+  for (const { id, directory, s3: location } of outposts) {
+    const site = location === null ? null : await openBucket(location);
+    const opened = scope.use(
+      site ?? (await FsStore.open(present(directory, 'an Outpost without a bucket has a directory'))),
+    );
+    if (site !== null) buckets.push(site);
+    sites.set(id, opened);
+  }
   const masterKey = await openMasterKey(options.masterKey ?? MASTER_KEY_DEFAULT, {
     dataDirectory,
     environment: process.env,
     random,
-    mayMake: (path) => refuseNewKey(path, objects),
+    mayMake: async (path) => {
+      for (const each of [objects, ...sites.values()]) await refuseNewKey(path, each);
+    },
   });
   const threadCountMax = Math.min(availableParallelism(), SEAL_THREADS_MAX);
   const pool = scope.use(new ThreadSealPool({ masterKey, clock, threadCountMax }));
-  const store = await openSnapshotStore({
-    objects,
-    ...(cache === null ? {} : { copies: cache }),
-    indexPath: join(dataDirectory, 'index.db'),
-    sizesPath: join(dataDirectory, 'sizes.db'),
-    spoolDirectory: join(dataDirectory, 'spool'),
-    masterKey,
-    random,
-    log,
-    pool,
-    readThreadCountMax: Math.min(availableParallelism(), READ_THREADS_MAX),
-    clock,
-  });
+  const readThreadCountMax = Math.min(availableParallelism(), READ_THREADS_MAX);
+  const openStore = async (directory: string, place: { objects: ObjectStore; copies?: PackCache }) =>
+    await openSnapshotStore({
+      ...place,
+      indexPath: join(directory, 'index.db'),
+      sizesPath: join(directory, 'sizes.db'),
+      spoolDirectory: join(directory, 'spool'),
+      ...{ masterKey, random, log, pool, readThreadCountMax, clock },
+    });
   // The host's once it is there.
   await using opened = new AsyncDisposableStack();
-  opened.use(store);
+  const region = opened.use(await openStore(dataDirectory, { objects, ...(cache === null ? {} : { copies: cache }) }));
+  const stores = new Map<OutpostId, StoreOfPlace>();
+  for (const [id, site] of sites) {
+    const directory = join(dataDirectory, 'outposts', id);
+    await makeDirectory(directory);
+    stores.set(id, opened.use(await openStore(directory, { objects: site })));
+  }
+  const store = new PlacedStores(region, stores);
   const grants = await NbdGrants.open({ path: join(dataDirectory, 'nbd-grants.json'), masterKey, clock, random });
   const host = scope.use(
     await LocalVolumeHost.open({
@@ -94,7 +118,9 @@ export async function composeHost(
   );
   opened.move();
   // Before the host closes: what waits for a store that is away would hold it up.
-  scope.defer(() => bucket?.hurry());
+  scope.defer(() => {
+    for (const each of buckets) each.hurry();
+  });
   return host;
 }
 

@@ -47,6 +47,7 @@ const OPTIONS = {
   encryptVolumes: '--encrypt-volumes',
   hydration: '--hydration-rate',
   masterKey: '--master-key-file or --master-key-command',
+  outposts: '--outposts',
   program: 'another version of varve',
 } as const satisfies Record<HostDifference, string>;
 
@@ -58,7 +59,7 @@ function optionOf(difference: HostDifference): string {
 function otherWords(difference: HostDifference, settings: string): string {
   const option = optionOf(difference);
   if (difference === 'program') return option;
-  const { nbdTcp, s3, encryptVolumes, hydration, masterKey } = decodeSettings(settings);
+  const { nbdTcp, s3, encryptVolumes, hydration, masterKey, outposts } = decodeSettings(settings);
   switch (difference) {
     case 'nbdTcp':
       return nbdTcp === null ? `no ${option}` : `${option} ${hostAndPort(nbdTcp.host, nbdTcp.port)}`;
@@ -71,6 +72,8 @@ function otherWords(difference: HostDifference, settings: string): string {
       return `${option} ${Math.round(hydration.bytesPerSecond / 1024 ** 2)}`;
     case 'masterKey':
       return `its master key from ${masterKeyWords(masterKey)}`;
+    case 'outposts':
+      return outposts.length === 0 ? `no ${option}` : `${option} of ${outposts.map(({ id }) => id).join(', ')}`;
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Encryption } from './encryption.ts';
 import type { AccountId, CutId, Epoch, Lineage, RegionName, SnapshotId, VolumeId } from './ids.ts';
+import type { OutpostArn } from './outpost.ts';
 import type { Binned } from './recycle-bin.ts';
 import { isInArchive, type SnapshotTier } from './snapshot-tier.ts';
 import type { SnapshotLock } from './snapshot-lock.ts';
@@ -35,6 +36,8 @@ export interface SnapshotDetails {
   readonly tier: SnapshotTier | null;
   /** Of a `recoverable` one. */
   readonly bin: Binned | null;
+  /** The Outpost whose store it is in: a local snapshot; null: it is in the region's. */
+  readonly outpost: OutpostArn | null;
 }
 
 export const NO_SNAPSHOT_DETAILS: SnapshotDetails = {
@@ -47,6 +50,7 @@ export const NO_SNAPSHOT_DETAILS: SnapshotDetails = {
   lock: null,
   tier: null,
   bin: null,
+  outpost: null,
 };
 
 export interface Snapshot extends Scope, SnapshotDetails {

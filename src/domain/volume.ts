@@ -1,6 +1,7 @@
 import type { Encryption } from './encryption.ts';
 import type { Binned } from './recycle-bin.ts';
 import type { VolumeModification } from './volume-modification.ts';
+import type { OutpostArn } from './outpost.ts';
 import type { AccountId, Generation, InstanceId, Lineage, RegionName, SnapshotId, VolumeId } from './ids.ts';
 
 /** Whose request, and where: every resource belongs to one account and one region. */
@@ -62,6 +63,8 @@ export interface VolumeDetails {
   readonly bin: Binned | null;
   /** Also in the record of the machine; both are written in one transaction. Null: no machine has it. */
   readonly attachment: VolumeAttachment | null;
+  /** The Outpost that it lies on; null: it lies in the region. */
+  readonly outpost: OutpostArn | null;
 }
 
 export const NO_VOLUME_DETAILS: VolumeDetails = {
@@ -76,6 +79,7 @@ export const NO_VOLUME_DETAILS: VolumeDetails = {
   autoEnableIo: false,
   bin: null,
   attachment: null,
+  outpost: null,
 };
 
 export interface Volume extends Scope, VolumeDetails {

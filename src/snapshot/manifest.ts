@@ -12,6 +12,7 @@ import {
   type SnapshotId,
   type VolumeId,
 } from '#domain/ids.ts';
+import type { OutpostId } from '#domain/outpost.ts';
 
 import { parseTreeRoot, type TreeRoot } from './tree.ts';
 
@@ -32,6 +33,8 @@ export interface SnapshotLabel {
   readonly parent: SnapshotId | null;
   /** The KMS key that it is encrypted with, and the data key that this one seals; not there: none. */
   readonly encryption?: Encryption;
+  /** The Outpost in whose store it is; not there: it is in the region's. Not in the manifest, which is there itself. */
+  readonly outpost?: OutpostId;
 }
 
 /** A completed snapshot (docs/formats/manifest.md). */

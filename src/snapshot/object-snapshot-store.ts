@@ -15,10 +15,11 @@ import type { AccountId, SnapshotId } from '#domain/ids.ts';
 
 import { archivedChunks, deleteArchive, hasParts, readArchive, storedBytes, writeArchive } from './archive.ts';
 import { collect, type CollectPorts } from './collector.ts';
-import { Holds } from './holds.ts';
+import { type AccountRoot, Holds } from './holds.ts';
 import { ChunkSpool, spooledChunks } from './chunk-spool.ts';
 import { ManifestStore } from './manifest-store.ts';
 import type { Manifest } from './manifest.ts';
+import type { StoreOfPlace } from './placed-stores.ts';
 import { type ChunkRead, readChunks, type ReadChunksOptions, type WantedChunk } from './read-chunks.ts';
 import { Sizes, type SnapshotSize, type StoreSize, type VolumeRoot } from './sizes.ts';
 import type {
@@ -29,8 +30,8 @@ import type {
   HeldSnapshot,
   ListedChunk,
   Page,
+  Changes,
   SnapshotCopy,
-  SnapshotStore,
   SnapshotWrite,
 } from './snapshot-store.ts';
 import { withoutBase } from './reseal.ts';
@@ -54,7 +55,7 @@ export interface SnapshotStoreOptions extends ChunkStoreOptions {
 }
 
 /** Opens the snapshots of an object store. The object store and the pool stay their owner's, to be disposed of after this. */
-export async function openSnapshotStore(options: SnapshotStoreOptions): Promise<SnapshotStore> {
+export async function openSnapshotStore(options: SnapshotStoreOptions): Promise<StoreOfPlace> {
   // What a crash left of copies is not gone on with.
   if (options.spoolDirectory !== undefined) await rm(options.spoolDirectory, { recursive: true, force: true });
   const chunks = await ChunkStore.open(options);
@@ -68,7 +69,7 @@ export async function openSnapshotStore(options: SnapshotStoreOptions): Promise<
   }
 }
 
-class ObjectSnapshotStore implements SnapshotStore {
+class ObjectSnapshotStore implements StoreOfPlace {
   readonly #chunks: ChunkStore;
   readonly #manifests: ManifestStore;
   readonly #pool: SealPool;
@@ -151,6 +152,21 @@ class ObjectSnapshotStore implements SnapshotStore {
     const parts = { chunks: this.#chunks, reader: this.#reader, spool };
     const items = { [Symbol.asyncIterator]: () => spooledChunks(parts, held, signal) };
     return await this.write({ ...job, base: null, changes: { count: held.root.presentCount, items } });
+  }
+
+  knows(snapshot: SnapshotId): boolean {
+    return this.#chunks.index.hasManifest(snapshot);
+  }
+
+  async withoutBase(base: AccountRoot, changes: Changes, signal: AbortSignal): Promise<Changes & AsyncDisposable> {
+    await using scope = new AsyncDisposableStack();
+    scope.use(this.#holds.hold(base));
+    const spool = scope.use(await this.#openSpool('placed'));
+    const either = AbortSignal.any([signal, this.#closing.signal]);
+    const parts = { chunks: this.#chunks, reader: this.#reader, spool };
+    const { count, items } = await withoutBase(parts, base, changes, either);
+    const owned = scope.move();
+    return { count, items, [Symbol.asyncDispose]: () => owned.disposeAsync() };
   }
 
   async archive(snapshot: SnapshotId, { signal, onProgress }: JobOptions): Promise<number> {

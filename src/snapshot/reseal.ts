@@ -3,10 +3,8 @@ import { BATCH_COUNT_MAX } from '#chunk/seal-pool.ts';
 
 import { spoolChunks, type SpoolParts } from './chunk-spool.ts';
 import type { AccountRoot } from './holds.ts';
-import type { ChunkChange } from './snapshot-store.ts';
+import type { Changes, ChunkChange } from './snapshot-store.ts';
 import { walkTree } from './tree-walk.ts';
-
-type Changes = { readonly count: number; readonly items: Iterable<ChunkChange> | AsyncIterable<ChunkChange> };
 
 /** A chunk of the base that no change replaces, or a change. */
 type Merged = { readonly kept: number } | { readonly change: ChunkChange };

@@ -16,6 +16,12 @@ export interface ChunkChange {
   readonly changedBlocks?: Uint32Array | null;
 }
 
+/** Exactly `count` changes, in ascending order of index, each index once. */
+export interface Changes {
+  readonly count: number;
+  readonly items: Iterable<ChunkChange> | AsyncIterable<ChunkChange>;
+}
+
 export interface SnapshotWrite {
   readonly label: SnapshotLabel;
   /** What the chunks that are not in `changes` are taken from; not larger than the snapshot. Null: zeros. It must be kept reachable by the caller (a hold, an extra root of collections) until `write` was called; from then on `write` keeps it. */

@@ -3,6 +3,7 @@ import type { ChunkStore } from '#chunk/chunk-store.ts';
 import { type DataKeyId, parseDataKeyId } from '#chunk/data-key-ring.ts';
 import { DamageError, StoreError } from '#chunk/errors.ts';
 import type { AccountId } from '#domain/ids.ts';
+import { type OutpostId, parseOutpostId } from '#domain/outpost.ts';
 
 import { childSpan, DEPTH_MAX, FAN_OUT, TreeNode, type Child } from './tree-node.ts';
 
@@ -21,6 +22,8 @@ export interface TreeRoot {
   readonly presentCount: number;
   /** What its chunks are sealed under beside the account's keys; missing: nothing. */
   readonly dataKey?: DataKeyId;
+  /** The Outpost in whose store it is; missing: it is in the region's. Known to PlacedStores and whoever keeps a root, and not to a store itself. */
+  readonly outpost?: OutpostId;
 }
 
 export function emptyRoot(chunkCount: number): TreeRoot {
@@ -41,15 +44,19 @@ const KEY = /^[0-9a-f]{64}$/;
 /** Reads a root that was stored somewhere as JSON; null when it is none. */
 export function parseTreeRoot(value: unknown): TreeRoot | null {
   if (typeof value !== 'object' || value === null) return null;
-  const { key, depth, chunkCount, presentCount, dataKey } = value as Readonly<Record<string, unknown>>;
+  const { key, depth, chunkCount, presentCount, dataKey, outpost } = value as Readonly<Record<string, unknown>>;
   if (key !== null && (typeof key !== 'string' || !KEY.test(key))) return null;
   if (!isCount(chunkCount) || !isCount(presentCount) || chunkCount > FAN_OUT ** DEPTH_MAX) return null;
   if (depth !== depthFor(chunkCount) || presentCount > chunkCount || (presentCount === 0) !== (key === null))
     return null;
-  const root = { key, depth, chunkCount, presentCount };
-  if (dataKey === undefined) return root;
-  const id = parseDataKeyId(dataKey);
-  return id === null ? null : { ...root, dataKey: id };
+  const keyId = dataKey === undefined ? undefined : parseDataKeyId(dataKey);
+  const outpostId = outpost === undefined ? undefined : typeof outpost === 'string' ? parseOutpostId(outpost) : null;
+  if (keyId === null || outpostId === null) return null;
+  return {
+    ...{ key, depth, chunkCount, presentCount },
+    ...(keyId === undefined ? {} : { dataKey: keyId }),
+    ...(outpostId === undefined ? {} : { outpost: outpostId }),
+  };
 }
 
 function isCount(value: unknown): value is number {

@@ -8,6 +8,7 @@ import {
   type SnapshotId,
   type VolumeId,
 } from '#domain/ids.ts';
+import { type OutpostId, parseOutpostId } from '#domain/outpost.ts';
 
 import type { NbdGrant } from './host.ts';
 
@@ -75,6 +76,9 @@ export const volumeId: Decode<VolumeId> = (value, path) =>
 
 export const snapshotId: Decode<SnapshotId> = (value, path) =>
   parseSnapshotId(text(value, path)) ?? refuse(path, 'a snapshot id');
+
+export const outpostId: Decode<OutpostId> = (value, path) =>
+  parseOutpostId(text(value, path)) ?? refuse(path, 'an Outpost id');
 
 export const exportId: Decode<VolumeId | SnapshotId> = (value, path) => {
   const id = text(value, path);

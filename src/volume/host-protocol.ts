@@ -1,5 +1,6 @@
 import type { Encryption } from '#domain/encryption.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
+import type { OutpostId } from '#domain/outpost.ts';
 
 import type {
   ChangedBlock,
@@ -34,6 +35,7 @@ import {
   nothing,
   nullable,
   oneOf,
+  outpostId,
   record,
   regionName,
   snapshotId,
@@ -52,7 +54,7 @@ import {
  * Answers come in any order. `hello` and the verb `stop` keep their form in every version, so that any control can
  * replace any host. `stop` and `configure` are the process's, not the VolumeHost's: see HostServer. Raise HOST_PROTOCOL_VERSION with every other change of form or meaning.
  */
-export const HOST_PROTOCOL_VERSION = 9;
+export const HOST_PROTOCOL_VERSION = 10;
 
 export interface Hello {
   readonly varve: 'volume-host' | 'control';
@@ -118,7 +120,7 @@ function verb<P, R>(
 const CHANGES = { settlesFirst: true };
 const READS = { settlesFirst: false };
 
-const plainLabel = record<Omit<SnapshotLabel, 'name' | 'volumeName' | 'encryption'>>({
+const plainLabel = record<Omit<SnapshotLabel, 'name' | 'volumeName' | 'encryption' | 'outpost'>>({
   snapshot: snapshotId,
   account: accountId,
   region: regionName,
@@ -138,14 +140,19 @@ const encryption = record<{ encryption: Encryption | null }>({
   encryption: (value, path) =>
     value === undefined ? null : record<Encryption>({ keyArn: text, dataKeyId: text, sealedKey: text })(value, path),
 });
+const place = record<{ outpost: OutpostId | null }>({
+  outpost: (value, path) => (value === undefined ? null : outpostId(value, path)),
+});
 const label: Decode<SnapshotLabel> = (value, path) => {
   const { name, volumeName } = labelNames(value, path);
   const { encryption: encrypted } = encryption(value, path);
+  const { outpost } = place(value, path);
   return {
     ...plainLabel(value, path),
     ...(name === null ? {} : { name }),
     ...(volumeName === null ? {} : { volumeName }),
     ...(encrypted === null ? {} : { encryption: encrypted }),
+    ...(outpost === null ? {} : { outpost }),
   };
 };
 

@@ -3,6 +3,8 @@ import { test } from 'node:test';
 
 import { MASTER_KEY_DEFAULT } from '#chunk/master-key-source.ts';
 
+import { parseOutpostId } from '#domain/outpost.ts';
+
 import { DecodeError } from './host-decode.ts';
 import { decodeSettings, differingSettings, encodeSettings, type HostSettings, isLive } from './host-settings.ts';
 import { HYDRATION_DEFAULT } from './hydrations.ts';
@@ -19,7 +21,7 @@ test('settings of a host: what is encoded is what is decoded, and equal settings
       hydration: HYDRATION_DEFAULT,
     },
   ]) {
-    assert.deepEqual(decodeSettings(encodeSettings(value)), { masterKey: MASTER_KEY_DEFAULT, ...value });
+    assert.deepEqual(decodeSettings(encodeSettings(value)), { masterKey: MASTER_KEY_DEFAULT, outposts: [], ...value });
   }
   assert.equal(encodeSettings({ nbdTcp: null }), encodeSettings({ s3: null, nbdTcp: null }));
   const { bucket, ...rest } = s3;
@@ -36,6 +38,7 @@ test('in what a living host differs, and whether it can take that up, is told fo
     encryptVolumes: false,
     hydration: HYDRATION_DEFAULT,
     masterKey: MASTER_KEY_DEFAULT,
+    outposts: [],
   };
   const others = {
     nbdTcp: { host: '127.0.0.1', port: 1 },
@@ -43,17 +46,19 @@ test('in what a living host differs, and whether it can take that up, is told fo
     encryptVolumes: true,
     hydration: { bytesPerSecond: 1 },
     masterKey: { kind: 'environment' },
+    outposts: [{ id: parseOutpostId('op-0123456789abcdef0') ?? assert.fail(), directory: '/srv/site', s3: null }],
   } as const;
   const had = encodeSettings(living);
   assert.deepEqual(differingSettings(had, had), []);
-  for (const name of ['nbdTcp', 's3', 'encryptVolumes', 'hydration', 'masterKey'] as const) {
+  const names = ['nbdTcp', 's3', 'encryptVolumes', 'hydration', 'masterKey', 'outposts'] as const;
+  for (const name of names) {
     const wanted = encodeSettings({ ...living, [name]: others[name] });
     assert.deepEqual(differingSettings(had, wanted), [name]);
     assert.deepEqual(differingSettings(wanted, had), [name]);
     assert.equal(isLive(name, had), ['nbdTcp', 'encryptVolumes', 'hydration'].includes(name), name);
   }
   const all = encodeSettings({ ...living, ...others });
-  assert.deepEqual(differingSettings(had, all), ['nbdTcp', 's3', 'encryptVolumes', 'hydration', 'masterKey']);
+  assert.deepEqual(differingSettings(had, all), names);
   // A port that is open has clients that another would lose; settings of another program are not compared.
   assert.equal(isLive('nbdTcp', all), false);
   assert.equal(isLive('program', had), false);

@@ -1,7 +1,8 @@
 import { MASTER_KEY_DEFAULT, type MasterKeySource } from '#chunk/master-key-source.ts';
 import type { S3Location } from '#chunk/s3-location.ts';
+import type { OutpostId } from '#domain/outpost.ts';
 
-import { type Decode, count, DecodeError, nullable, record, text } from './host-decode.ts';
+import { type Decode, count, DecodeError, list, nullable, outpostId, record, text } from './host-decode.ts';
 import { HYDRATION_DEFAULT, type HydrationSettings } from './hydrations.ts';
 
 /** An address to listen on. */
@@ -22,6 +23,16 @@ export interface HostSettings {
   readonly hydration?: HydrationSettings;
   /** Where the master key is; never the key itself. */
   readonly masterKey?: MasterKeySource;
+  /** Sites with stores of their own. */
+  readonly outposts?: readonly OutpostStore[];
+}
+
+/** An Outpost, and where its objects are. */
+export interface OutpostStore {
+  readonly id: OutpostId;
+  /** An absolute path; null: they are in a bucket. */
+  readonly directory: string | null;
+  readonly s3: S3Location | null;
 }
 
 /** What a living host takes up without a restart: nothing of it disturbs a client. */
@@ -33,6 +44,7 @@ const SETTINGS = [
   'encryptVolumes',
   'hydration',
   'masterKey',
+  'outposts',
 ] as const satisfies readonly (keyof HostSettings)[];
 
 const location: Decode<S3Location> = record<S3Location>({
@@ -41,12 +53,14 @@ const location: Decode<S3Location> = record<S3Location>({
   region: text,
   endpoint: nullable(text),
 });
+const outposts = list(record<OutpostStore>({ id: outpostId, directory: nullable(text), s3: nullable(location) }));
 const settings: Decode<Required<HostSettings>> = record<Required<HostSettings>>({
   nbdTcp: nullable(record<NbdTcp>({ host: text, port: count })),
   s3: (value, path) => nullable(location)(value ?? null, path),
   encryptVolumes: (value) => value === true,
   hydration: record<HydrationSettings>({ bytesPerSecond: count }),
   masterKey: (value, path) => (value === undefined ? MASTER_KEY_DEFAULT : masterKeySource(value, path)),
+  outposts: (value, path) => (value === undefined ? [] : outposts(value, path)),
 });
 
 function masterKeySource(value: unknown, path: string): MasterKeySource {
@@ -72,9 +86,22 @@ export function encodeSettings(value: HostSettings): string {
   const hydration = { bytesPerSecond: rate.bytesPerSecond };
   const nbdTcp = value.nbdTcp === null ? null : { host: value.nbdTcp.host, port: value.nbdTcp.port };
   const masterKey = masterKeyText(value.masterKey ?? MASTER_KEY_DEFAULT);
-  if (s3 === null) return JSON.stringify({ nbdTcp, s3, encryptVolumes, hydration, ...masterKey });
+  const outpostStores = outpostsText(value.outposts ?? []);
+  return JSON.stringify({ nbdTcp, s3: placeOf(s3), encryptVolumes, hydration, ...masterKey, ...outpostStores });
+}
+
+/** With its members in one order. */
+function placeOf(s3: S3Location | null): S3Location | null {
+  if (s3 === null) return null;
   const { bucket, prefix, region, endpoint } = s3;
-  return JSON.stringify({ nbdTcp, s3: { bucket, prefix, region, endpoint }, encryptVolumes, hydration, ...masterKey });
+  return { bucket, prefix, region, endpoint };
+}
+
+/** Left out where there is none, as for the master key; in the order of their ids. */
+function outpostsText(stores: readonly OutpostStore[]): { readonly outposts?: unknown } {
+  if (stores.length === 0) return {};
+  const sorted = stores.toSorted((a, b) => (a.id < b.id ? -1 : 1));
+  return { outposts: sorted.map(({ id, directory, s3 }) => ({ id, directory, s3: placeOf(s3) })) };
 }
 
 /** In what two hosts can differ: a setting, or the program itself. */

@@ -16,6 +16,7 @@ import {
   type SnapshotId,
   type VolumeId,
 } from '#domain/ids.ts';
+import type { OutpostId } from '#domain/outpost.ts';
 
 import { type UploadJob, type VolumeHost, VolumeHostError, type VolumeHostErrorKind } from './host.ts';
 
@@ -57,12 +58,13 @@ export async function openVolume(
   return { volume, socketPath };
 }
 
-export function jobOf(
-  snapshot: SnapshotId,
-  volume: VolumeId,
-  epoch: number,
-  options: Partial<Pick<UploadJob, 'base' | 'keepZeroChunks'>> & { readonly sizeBytes?: number } = {},
-): UploadJob {
+type JobOptions = Partial<Pick<UploadJob, 'base' | 'keepZeroChunks'>> & {
+  readonly sizeBytes?: number;
+  /** Where it goes; missing: to the region. */
+  readonly outpost?: OutpostId;
+};
+
+export function jobOf(snapshot: SnapshotId, volume: VolumeId, epoch: number, options: JobOptions = {}): UploadJob {
   return {
     label: {
       snapshot,
@@ -74,6 +76,7 @@ export function jobOf(
       startedAtMs: 1,
       tags: { Name: 'suite' },
       parent: options.base?.snapshot ?? null,
+      ...(options.outpost === undefined ? {} : { outpost: options.outpost }),
     },
     cut: cutOf(snapshot),
     epoch,
@@ -83,11 +86,7 @@ export function jobOf(
 }
 
 /** Cut, upload, release: the snapshot and the epoch that it ended. */
-export async function snapshotOf(
-  host: VolumeHost,
-  volume: VolumeId,
-  options: Partial<Pick<UploadJob, 'base' | 'keepZeroChunks'>> & { readonly sizeBytes?: number } = {},
-) {
+export async function snapshotOf(host: VolumeHost, volume: VolumeId, options: JobOptions = {}) {
   const snapshot = newSnapshot();
   const [cut] = await host.cut([volume], cutOf(snapshot));
   assert.ok(cut !== undefined);

@@ -1,5 +1,6 @@
 import type { Encryption } from '#domain/encryption.ts';
 import type { AccountId, CutId, Epoch, Generation, RegionName, SnapshotId, VolumeId } from '#domain/ids.ts';
+import type { OutpostId } from '#domain/outpost.ts';
 
 /** What a volume is made from. */
 export interface VolumeSpec {
@@ -32,6 +33,8 @@ export interface SnapshotLabel {
   readonly parent: SnapshotId | null;
   /** The KMS key that it is encrypted with, and the data key that this one seals; not there: none. */
   readonly encryption?: Encryption;
+  /** The Outpost in whose store it is; not there: it is in the region's. */
+  readonly outpost?: OutpostId;
 }
 
 export interface UploadJob {

@@ -172,14 +172,14 @@ export class Uploads implements AsyncDisposable {
     if (job.base !== null) {
       const root = await this.#holdIfThere(job.base.snapshot, scope);
       // Its size is what was recorded after its cut: the volume may have grown between.
-      const isBase = root !== null && root.chunkCount <= chunkCount(job.label.sizeBytes);
+      const isBase = root !== null && isThere(root, job) && root.chunkCount <= chunkCount(job.label.sizeBytes);
       if (isBase) return { root, epoch: job.base.epoch };
     }
     if (device.origin === null) return { root: null, epoch: 0 };
     if (!device.mayLoseOrigin) return { root: device.origin.root, epoch: 0 };
     // Nothing but this keeps it; the volume has all that is in it.
     const root = await this.#holdIfThere(device.origin.snapshot, scope);
-    if (root !== null) return { root, epoch: 0 };
+    if (root !== null && isThere(root, job)) return { root, epoch: 0 };
     return { root: null, epoch: SINCE_NOTHING };
   }
 
@@ -205,6 +205,11 @@ interface RunningUpload {
   /** Null until it is known what there is to do. */
   progress: UploadProgress | null;
   readonly result: Promise<UploadResult>;
+}
+
+/** Whether it is in the store that the snapshot goes to. What is elsewhere would be read back, all of it. */
+function isThere({ outpost }: TreeRoot, { label }: UploadJob): boolean {
+  return outpost === label.outpost;
 }
 
 function isPending(device: VolumeDevice, job: UploadJob): boolean {

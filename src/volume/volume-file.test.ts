@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { crc32c } from '#base/crc32c.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
 import type { AccountId, SnapshotId, VolumeId } from '#domain/ids.ts';
+import { parseOutpostId } from '#domain/outpost.ts';
 
 import { VolumeHostError } from './host.ts';
 import { decodeVolumeRecord, encodeVolumeRecord, type VolumeRecord } from './volume-file.ts';
@@ -35,6 +36,17 @@ test('volume.json is read as it was written', () => {
 test('a volume that is detached is not read by a program that knows only version 1', () => {
   assert.match(encodeVolumeRecord(RECORD).toString(), /"version": 1,/);
   assert.match(encodeVolumeRecord({ ...RECORD, detached: true }).toString(), /"version": 2,/);
+});
+
+test('a volume whose origin is on an Outpost is not read by a program that would look for it in the region', () => {
+  const { origin } = RECORD;
+  assert.ok(origin !== null);
+  const outpost = parseOutpostId('op-0123456789abcdef0') ?? assert.fail();
+  const placed = { ...RECORD, origin: { ...origin, root: { ...origin.root, outpost } } };
+  for (const record of [placed, { ...placed, detached: true }]) {
+    assert.match(encodeVolumeRecord(record).toString(), /"version": 4,/);
+    assert.deepEqual(decodeVolumeRecord(encodeVolumeRecord(record)), record);
+  }
 });
 
 test('no flipped bit and no cut in volume.json goes unnoticed', () => {

@@ -29,14 +29,20 @@ const VERSION = 1;
 const VERSION_DETACHED = 2;
 /** Of a volume whose origin is sealed under a data key, detached or not. A program that knows only versions 1 and 2 could not read that. */
 const VERSION_DATA_KEY = 3;
-const VERSIONS: readonly unknown[] = [VERSION, VERSION_DETACHED, VERSION_DATA_KEY];
+/** Of a volume whose origin is in an Outpost's store, whatever else it is. A program that knows only the others would read it in the region's. */
+const VERSION_OUTPOST = 4;
+const VERSIONS: readonly unknown[] = [VERSION, VERSION_DETACHED, VERSION_DATA_KEY, VERSION_OUTPOST];
 
 const BODY_END = '\n}\n';
 
 export function encodeVolumeRecord(record: VolumeRecord): Buffer {
-  const version =
-    record.origin?.root.dataKey !== undefined ? VERSION_DATA_KEY : record.detached ? VERSION_DETACHED : VERSION;
-  return encodeMembers({ version, ...record });
+  return encodeMembers({ version: versionOf(record), ...record });
+}
+
+function versionOf({ origin, detached }: Pick<VolumeRecord, 'origin' | 'detached'>): number {
+  if (origin?.root.outpost !== undefined) return VERSION_OUTPOST;
+  if (origin?.root.dataKey !== undefined) return VERSION_DATA_KEY;
+  return detached ? VERSION_DETACHED : VERSION;
 }
 
 /** JSON whose last member is the CRC-32C of the bytes before that member's comma. */
@@ -77,9 +83,7 @@ export function decodeVolumeRecord(bytes: Uint8Array): VolumeRecord {
   const origin = json['origin'] === null ? null : decodeOrigin(json['origin']);
   const detached = json['detached'] === true;
   if ((json['detached'] ?? false) !== detached || (detached && origin === null)) throw damaged('detached');
-  const isUnderDataKey = origin?.root.dataKey !== undefined;
-  const expected = isUnderDataKey ? VERSION_DATA_KEY : detached ? VERSION_DETACHED : VERSION;
-  if (version !== expected) throw damaged('version');
+  if (version !== versionOf({ origin, detached })) throw damaged('version');
   return {
     volume: parseVolumeId(text(json, 'volume')) ?? fail('volume'),
     account: parseAccountId(text(json, 'account')) ?? fail('account'),
