@@ -36,12 +36,13 @@ export async function retireVolume(
   id: VolumeId,
   { use, operation }: Decision,
 ): Promise<Deleted> {
-  await ports.meta.read((tx) => volumeIn(tx, scope, id));
+  refuseAttached(await ports.meta.read((tx) => volumeIn(tx, scope, id)));
   const [status] = await ports.host.status([id]);
   if (status !== undefined && status.clientCount > 0) refuseInUse(id);
   const begun = await ports.meta.transact(async (tx) => {
     const volume = await volumeIn(tx, scope, id);
     if (volume.state === 'creating') refuse({ kind: 'wrong-state', resource: 'volume', id, state: volume.state });
+    refuseAttached(volume);
     const bin = volume.state === 'available' ? await binOf(ports, tx, volume, 'EBS_VOLUME') : null;
     await tx.volumes.update({ ...volume, state: bin === null ? 'deleting' : 'recoverable', bin });
     await recordToken(tx, scope, use, id, ports.clock.nowMs());
@@ -83,6 +84,10 @@ export async function retireVolume(
     ports.wake('finish-deletions');
     return { operations: begun.operations };
   }
+}
+
+function refuseAttached({ id, attachment }: Volume): void {
+  if (attachment !== null) refuse({ kind: 'in-use', resource: 'volume', id, by: attachment.instance });
 }
 
 function refuseInUse(id: VolumeId): never {
@@ -195,7 +200,7 @@ export async function retireSnapshot(
 ): Promise<Deleted> {
   const begun = await ports.meta.transact(async (tx) => {
     const snapshot = await snapshotIn(tx, scope, id);
-    refuseLocked(snapshot, ports.time.earliestMs());
+    refuseLocked(snapshot, ports.clock.nowMs());
     const isWhole = snapshot.state === 'completed' || snapshot.state === 'recovering';
     const bin = isWhole ? await binOf(ports, tx, snapshot, 'EBS_SNAPSHOT') : null;
     if (bin !== null) {

@@ -2,7 +2,7 @@ import { assert } from '#base/assert.ts';
 import type { Encryption } from '#domain/encryption.ts';
 import { refuse } from '#domain/errors.ts';
 import { gibToBytes } from '#domain/geometry.ts';
-import { newSnapshotId, newVolumeId, type SnapshotId, type VolumeId } from '#domain/ids.ts';
+import { newSnapshotId, newVolumeId, type RegionName, type SnapshotId, type VolumeId } from '#domain/ids.ts';
 import { lineageOf } from '#domain/lineage.ts';
 import { checkName } from '#domain/name.ts';
 import type { Operation } from '#domain/operation.ts';
@@ -10,7 +10,14 @@ import { findZone } from '#domain/region.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
 import { TAG_RULES, type Tag, tagsOf } from '#domain/tags.ts';
 import { INITIALIZATION_RATE_MIBPS, LIGHTSAIL_DISK_GIB, planVolume, type VolumePlan } from '#domain/volume-type.ts';
-import { type Face, NO_VOLUME_DETAILS, type Scope, type Volume, type VolumeType } from '#domain/volume.ts';
+import {
+  type Face,
+  NO_VOLUME_DETAILS,
+  type Scope,
+  type Volume,
+  type VolumeAttachment,
+  type VolumeType,
+} from '#domain/volume.ts';
 import type { ReadTx, TagSearch, Tx } from '#meta/meta-store.ts';
 import { type FoundAgain, once } from './creation.ts';
 import { type Deleted, deleteOnce, type DeleteRequest } from './delete-once.ts';
@@ -60,6 +67,8 @@ export interface CreateVolume {
   readonly throughputMibps: number | null;
   readonly multiAttach: boolean;
   readonly origin: SnapshotId | null;
+  /** Where the origin is, when not in the region of the request: blueprints are in all. */
+  readonly originRegion?: RegionName;
   /** MiB/s at which it is filled from its origin; null or missing: as the server is set. */
   readonly initializationRateMibps?: number | null;
   readonly tags: readonly Tag[];
@@ -133,9 +142,14 @@ async function makeVolume(
 }
 
 /** Before the record is made: the key is asked for outside of its transaction. Disks of Lightsail are encrypted when what they are made of is. */
-async function encryptionFor(ports: ControlPorts, scope: Scope, request: CreateVolume): Promise<Encryption | null> {
+export async function encryptionFor(
+  ports: ControlPorts,
+  scope: Scope,
+  request: Omit<CreateVolume, 'token' | 'operation'>,
+): Promise<Encryption | null> {
   const { origin: id, face, encryption: asked = NOTHING_ASKED } = request;
-  const origin = id === null ? null : await ports.meta.read((tx) => snapshotUsable(tx, scope, id));
+  const origin =
+    id === null ? null : await ports.meta.read((tx) => snapshotUsable(tx, originPlace(scope, request), id));
   if (face === 'lightsail' && (origin?.encryption ?? null) === null) return null;
   return await encryptionOfVolume(encryptionCall(ports, scope, request.caller ?? null), asked, origin);
 }
@@ -150,15 +164,32 @@ async function recordVolume(
 ): Promise<VolumeCreated | FoundAgain<VolumeId>> {
   const again = await findAgain(tx, scope, request);
   if (again !== null) return again;
-  const { operation } = request;
-  const volume = await planNewVolume(ports, tx, scope, id, request, encryption);
+  const volume = await insertVolume(ports, tx, scope, id, request, encryption);
+  await recordToken(tx, scope, useOf(request), id, ports.clock.nowMs());
+  return { volume, operations: await recordCreation(ports, tx, volume, request.operation) };
+}
+
+/** The intent alone, as `creating`: whoever records it brings the volume on. Refuses as createVolume. */
+export async function insertVolume(
+  ports: ControlPorts,
+  tx: Tx,
+  scope: Scope,
+  id: VolumeId,
+  request: Omit<CreateVolume, 'token' | 'operation'>,
+  encryption: Encryption | null,
+  attachment: VolumeAttachment | null = null,
+): Promise<Volume> {
+  const volume = { ...(await planNewVolume(ports, tx, scope, id, request, encryption)), attachment };
   await checkVolumeLimits(ports, tx, scope, volume);
   if (volume.name !== null && !(await tx.names.claim(scope, volume.name, id))) {
     refuse({ kind: 'name-taken', name: volume.name });
   }
   await tx.volumes.insert(volume);
-  await recordToken(tx, scope, useOf(request), id, ports.clock.nowMs());
-  return { volume, operations: await recordCreation(ports, tx, volume, operation) };
+  return volume;
+}
+
+function originPlace(scope: Scope, { originRegion }: Pick<CreateVolume, 'originRegion'>): Scope {
+  return { account: scope.account, region: originRegion ?? scope.region };
 }
 
 function useOf({ token, operation: _operation, caller: _caller, ...request }: CreateVolume): TokenUse {
@@ -178,13 +209,13 @@ async function planNewVolume(
   tx: Tx,
   scope: Scope,
   id: VolumeId,
-  request: CreateVolume,
+  request: Omit<CreateVolume, 'token' | 'operation'>,
   encryption: Encryption | null,
 ): Promise<Volume> {
   if (findZone(scope.region, request.zone) === null) refuse({ kind: 'zone-not-found', zone: request.zone });
   if (request.name !== null) checkName(request.name, 'name');
   const tags = tagsOf(TAG_RULES[request.face], request.tags, ports.limitsOf(scope.account).tagCountMax);
-  const origin = request.origin === null ? null : await snapshotUsable(tx, scope, request.origin);
+  const origin = request.origin === null ? null : await snapshotUsable(tx, originPlace(scope, request), request.origin);
   if (origin !== null) refuseUnusable(origin);
   const sizeGib = request.sizeGib ?? origin?.volumeSizeGib ?? refuse({ kind: 'missing', field: 'size' });
   if (origin !== null && sizeGib < origin.volumeSizeGib) {

@@ -1,6 +1,14 @@
 import type { SnapshotId, VolumeId } from './ids.ts';
 
-export type ResourceKind = 'volume' | 'volume-modification' | 'snapshot' | 'instance' | 'operation' | 'resource';
+export type ResourceKind =
+  | 'volume'
+  | 'volume-modification'
+  | 'snapshot'
+  | 'instance'
+  | 'blueprint'
+  | 'key-pair'
+  | 'operation'
+  | 'resource';
 
 /** `destroyed`: what the key sealed cannot be opened any more. `denied`: also a key of another account that is not there. */
 export type KeyProblem = 'not-found' | 'denied' | 'disabled' | 'pending-deletion' | 'pending-import' | 'destroyed';
@@ -59,6 +67,8 @@ export type Failure =
     }
   /** Nobody may do it as things are set; `what` is a sentence. */
   | { readonly kind: 'not-permitted'; readonly what: string }
+  /** Nothing can be run on this computer; `reason` says what to install. */
+  | { readonly kind: 'no-machines'; readonly reason: string }
   /** A KMS key that cannot be used for a volume or a snapshot. `key`: as it was given, or its ARN. */
   | { readonly kind: 'key-unusable'; readonly key: string; readonly problem: KeyProblem }
   /** The token was used with other parameters. */

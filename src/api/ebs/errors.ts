@@ -163,6 +163,7 @@ export function mapFailure(failure: Failure, call: Pick<RefusedCall, 'operation'
     // What only other faces meet.
     case 'volume-modification':
     case 'name-taken':
+    case 'no-machines':
     case 'zone-not-found':
     case 'volume-type-unknown':
       return validation('INVALID_PARAMETER_VALUE', `The request is not valid: ${failure.kind}.`);

@@ -92,6 +92,8 @@ function malformed(resource: ResourceKind, id: string): AwsError {
     'volume-modification': 'InvalidVolumeID.Malformed',
     snapshot: 'InvalidSnapshotID.Malformed',
     instance: 'InvalidInstanceID.Malformed',
+    blueprint: 'InvalidAMIID.Malformed',
+    'key-pair': 'InvalidKeyPair.Format',
     operation: 'InvalidID',
     resource: 'InvalidID',
   }[resource];
@@ -108,6 +110,10 @@ function notFound(resource: ResourceKind, id: string): AwsError {
       return clientError('InvalidVolumeModification.NotFound', `Modification for volume '${id}' does not exist.`);
     case 'instance':
       return clientError('InvalidInstanceID.NotFound', `The instance ID '${id}' does not exist`);
+    case 'blueprint':
+      return clientError('InvalidAMIID.NotFound', `The image id '[${id}]' does not exist`);
+    case 'key-pair':
+      return clientError('InvalidKeyPair.NotFound', `The key pair '${id}' does not exist`);
     case 'operation':
     case 'resource':
       return clientError('InvalidID', `The ID '${id}' is not valid`);
@@ -132,6 +138,8 @@ function inUse(resource: ResourceKind, id: string, by: string): AwsError {
       return clientError('InvalidSnapshot.InUse', `The snapshot ${id} is currently in use by ${by}`);
     case 'volume-modification':
     case 'instance':
+    case 'blueprint':
+    case 'key-pair':
     case 'operation':
     case 'resource':
       return clientError('IncorrectState', `${id} is currently in use by ${by}`);
@@ -143,7 +151,7 @@ function inUse(resource: ResourceKind, id: string, by: string): AwsError {
 function wrongState({ resource, id, state }: Extract<Failure, { kind: 'wrong-state' }>): AwsError {
   const text =
     resource === 'snapshot' ? `Snapshot is in invalid state - ${state}` : `The ${resource} '${id}' is '${state}'.`;
-  return clientError('IncorrectState', text);
+  return clientError(resource === 'instance' ? 'IncorrectInstanceState' : 'IncorrectState', text);
 }
 
 function limitExceeded(limit: Limit, max: number): AwsError {
@@ -269,6 +277,8 @@ export function mapFailure(failure: Failure): AwsError {
       return modificationRefused(failure);
     case 'not-permitted':
       return clientError('OperationNotPermitted', failure.what);
+    case 'no-machines':
+      return clientError('Unsupported', `This server runs no instances: ${failure.reason}`);
     case 'key-unusable':
       return keyUnusable(failure);
     case 'token-mismatch':

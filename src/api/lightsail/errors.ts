@@ -88,6 +88,12 @@ export function mapFailure(failure: Failure): AwsError {
         `The KMS key ${failure.key} cannot be used: ${failure.problem}.`,
         'Enable the key.',
       );
+    case 'no-machines':
+      return operationFailure(
+        'NoMachines',
+        `This server runs no instances: ${failure.reason}.`,
+        'Disks and snapshots work all the same. "varve doctor" says what is missing.',
+      );
     case 'unsupported':
       return unsupported(`${failure.what} is not supported by this server.`);
     case 'not-permitted':
@@ -124,6 +130,8 @@ const RESOURCES: Readonly<Record<ResourceKind, string>> = {
   'volume-modification': 'Disk modification',
   snapshot: 'DiskSnapshot',
   instance: 'Instance',
+  blueprint: 'Blueprint',
+  'key-pair': 'KeyPair',
   operation: 'Operation',
   resource: 'Resource',
 };

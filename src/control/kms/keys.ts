@@ -216,7 +216,7 @@ export async function scheduleDeletion(
     refuseKms({ kind: 'invalid', reason: `PendingWindowInDays must be between ${min} and ${max} inclusive` });
   }
   const keys = [['kms:scheduledeletionpendingwindowindays', [String(windowDays)]]] as const;
-  const atMs = call.ports.time.latestMs() + windowDays * DAY_MS;
+  const atMs = call.ports.clock.nowMs() + windowDays * DAY_MS;
   const key = await changeKey(call, text, { action: 'ScheduleKeyDeletion', keys }, (found, nowMs) => {
     requireState(found, nowMs, NOT_PENDING_DELETION);
     return { ...found, deletion: { atMs, windowDays } };
@@ -226,10 +226,9 @@ export async function scheduleDeletion(
 
 /** The key is disabled then. Refuses: key-state. */
 export async function cancelDeletion(call: KmsCall, text: string): Promise<KmsKey> {
-  return await changeKey(call, text, { action: 'CancelKeyDeletion' }, (key) => {
+  return await changeKey(call, text, { action: 'CancelKeyDeletion' }, (key, nowMs) => {
     // Due, and the task has not come to it yet: what was promised to be gone does not come back.
-    if (key.deletion !== null && key.deletion.atMs <= call.ports.time.earliestMs())
-      refuseKms({ kind: 'key-not-found', key: keyArn(key) });
+    if (key.deletion !== null && key.deletion.atMs <= nowMs) refuseKms({ kind: 'key-not-found', key: keyArn(key) });
     if (key.deletion === null) refuseKms({ kind: 'key-state', key: keyArn(key), state: 'is not pending deletion' });
     return { ...key, deletion: null, enabled: false };
   });

@@ -27,13 +27,15 @@ export function finishIntents(ports: ControlPorts): Task {
       }
       const volumes = eachRow((page) => ports.meta.read((tx) => tx.volumes.inState(['creating'], page)), signal);
       for await (const volume of volumes) {
-        const { id, draft, staging } = volume;
+        const { id, draft, staging, attachment } = volume;
         // A draft is its snapshot's, and went with it just now if its request is over.
         if (draft || ports.intents.has(id)) continue;
         if (staging !== null) {
           await finishStaged(ports, volume, tally);
           continue;
         }
+        // Of a machine that is being made: its reconciler makes it.
+        if (attachment !== null) continue;
         ports.log.info('intent.undo', { volume: id });
         await giveUpVolume(ports, id);
         tally.done();
