@@ -9,7 +9,7 @@ import { openExclusive, sqliteDialect } from './sqlite.ts';
 async function open(): Promise<{ db: Kysely<Tables>; commits: CommitGroup }> {
   const db = new Kysely<Tables>({ dialect: sqliteDialect(openExclusive(':memory:')) });
   await migrate(db, 0);
-  return { db, commits: new CommitGroup(db) };
+  return { db, commits: new CommitGroup(db, null) };
 }
 
 const put = (key: string) => async (db: Kysely<Tables>) => {

@@ -1,8 +1,14 @@
 import { type Kysely, sql } from 'kysely';
+import type { LogSync } from './log-sync.ts';
 import type { Tables } from './schema/tables.ts';
 
 /** Bodies that may share one commit: none waits long for the others. */
 const GROUP_SIZE_MAX = 64;
+
+interface Ended {
+  readonly job: Job;
+  readonly settle: () => void;
+}
 
 interface Job {
   readonly isRead: boolean;
@@ -12,17 +18,22 @@ interface Job {
 }
 
 /**
- * Runs bodies one after another, and commits those that are waiting together: a commit waits for the disk, and costs the
- * same for one as for many. Each body is a savepoint, so one that throws takes back only itself. Nobody hears of a body's
- * end before the commit, and none when the commit fails; a read that saw no other body's changes need not wait.
+ * Runs bodies one after another, and commits those that are waiting together. Each body is a savepoint, so one that throws
+ * takes back only itself. Nobody hears of a body's end before its commit is durable, and none when the commit fails; bodies
+ * go on while the disk is waited for. A read that saw nothing that could still be lost need not wait.
  */
 export class CommitGroup {
   readonly #db: Kysely<Tables>;
+  readonly #log: LogSync | null;
   readonly #waiting: Job[] = [];
   #working: Promise<void> | null = null;
+  /** Ends when all that is committed has been told. In the order of the commits. */
+  #telling: Promise<void> = Promise.resolve();
 
-  constructor(db: Kysely<Tables>) {
+  /** `log`: where a commit is durable only when the log says so; null: at once. */
+  constructor(db: Kysely<Tables>, log: LogSync | null) {
     this.#db = db;
+    this.#log = log;
   }
 
   run<R>(body: (db: Kysely<Tables>) => Promise<R>, options: { readonly isRead: boolean }): Promise<R> {
@@ -39,6 +50,7 @@ export class CommitGroup {
   /** Resolves when nothing is waiting or running. */
   async idle(): Promise<void> {
     while (this.#working !== null) await this.#working;
+    await this.#telling;
   }
 
   async #work(): Promise<void> {
@@ -54,8 +66,9 @@ export class CommitGroup {
 
   /** One transaction. Never throws: errors belong to the bodies. */
   async #commit(db: Kysely<Tables>): Promise<void> {
-    const ended: { readonly job: Job; readonly settle: () => void }[] = [];
+    const ended: Ended[] = [];
     let running: Job | undefined;
+    let wrote = false;
     try {
       await sql`begin`.execute(db);
     } catch (error) {
@@ -63,13 +76,12 @@ export class CommitGroup {
       return;
     }
     try {
-      let wrote = false;
       for (let count = 0; count < GROUP_SIZE_MAX; count += 1) {
         running = this.#waiting.shift();
         if (running === undefined) break;
         const settle = await this.#runJob(db, running);
         if (settle === null) continue;
-        if (running.isRead && !wrote) settle();
+        if (running.isRead && !wrote && this.#log?.isBehind !== true) settle();
         else ended.push({ job: running, settle });
         wrote ||= !running.isRead;
       }
@@ -81,7 +93,29 @@ export class CommitGroup {
       running?.reject(error);
       return;
     }
-    for (const { settle } of ended) settle();
+    if (wrote) this.#log?.committed();
+    if (ended.length > 0) this.#tell(ended);
+  }
+
+  /** Settles the bodies when their commit is durable, and all before it. */
+  #tell(ended: readonly Ended[]): void {
+    if (this.#log === null) {
+      for (const { settle } of ended) settle();
+      return;
+    }
+    const durable = this.#log.durable();
+    durable.catch(() => {}); // It is heard when those before it have been told.
+    this.#telling = this.#tellAfter(this.#telling, durable, ended);
+  }
+
+  async #tellAfter(before: Promise<void>, durable: Promise<void>, ended: readonly Ended[]): Promise<void> {
+    await before;
+    try {
+      await durable;
+      for (const { settle } of ended) settle();
+    } catch (error) {
+      for (const { job } of ended) job.reject(error);
+    }
   }
 
   /** Null when the body threw, and nothing of it is left; throws when the transaction as a whole is lost. */

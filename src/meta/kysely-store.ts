@@ -7,6 +7,7 @@ import { accountTable } from './account-table.ts';
 import { blockTable } from './block-table.ts';
 import { CommitGroup } from './commit-group.ts';
 import { documentTable } from './document-table.ts';
+import { LogSync } from './log-sync.ts';
 import { type MetaStore, MetaStoreError, type ReadTx, type Tx } from './meta-store.ts';
 import { nameTable } from './name-table.ts';
 import { operationTable } from './operation-table.ts';
@@ -26,10 +27,12 @@ import { volumeTable } from './volume-table.ts';
 export class KyselyStore implements MetaStore {
   readonly #db: Kysely<Tables>;
   readonly #commits: CommitGroup;
+  readonly #log: LogSync | null;
 
-  private constructor(db: Kysely<Tables>) {
+  private constructor(db: Kysely<Tables>, log: LogSync | null) {
     this.#db = db;
-    this.#commits = new CommitGroup(db);
+    this.#log = log;
+    this.#commits = new CommitGroup(db, log);
   }
 
   /** Opens or makes the file (0600); `:memory:` is SQLite's database without a file, for tests. Throws MetaStoreError when another server has it, when a newer program made it, or when it cannot be read. */
@@ -42,7 +45,7 @@ export class KyselyStore implements MetaStore {
       if (error instanceof MetaStoreError) throw new MetaStoreError(`${path}: ${error.message}`);
       throw new MetaStoreError(`cannot prepare the metadata in ${path}`, { cause: error });
     }
-    return new KyselyStore(db);
+    return new KyselyStore(db, path === ':memory:' ? null : new LogSync(`${path}-wal`));
   }
 
   transact<R>(body: (tx: Tx) => Promise<R>): Promise<R> {
@@ -60,6 +63,7 @@ export class KyselyStore implements MetaStore {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#commits.idle();
+    await this.#log?.[Symbol.asyncDispose]();
     await this.#db.destroy();
   }
 }

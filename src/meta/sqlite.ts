@@ -6,7 +6,8 @@ const STATEMENT_COUNT_MAX = 256;
 
 /**
  * Opens (or makes) a database file that this process alone uses until it closes it, or dies.
- * WAL with `synchronous=FULL`: a commit is durable when it returns. `locking_mode=EXCLUSIVE`: a second opener gets
+ * WAL with `synchronous=NORMAL`: a commit is in the log when it returns, and durable when that is flushed (log-sync.ts).
+ * `locking_mode=EXCLUSIVE`: a second opener gets
  * SQLITE_BUSY at once, and no shared-memory file is needed.
  */
 export function openExclusive(path: string): DatabaseSync {
@@ -14,7 +15,7 @@ export function openExclusive(path: string): DatabaseSync {
   try {
     database.exec('pragma locking_mode=exclusive');
     database.exec('pragma journal_mode=wal');
-    database.exec('pragma synchronous=full');
+    database.exec('pragma synchronous=normal');
     database.exec('pragma foreign_keys=on');
     // Sealed keys lie in the rows: what is deleted is overwritten, not only forgotten.
     database.exec('pragma secure_delete=on');
@@ -35,17 +36,24 @@ export function isBusy(error: unknown): boolean {
   return error instanceof Error && 'errcode' in error && (error.errcode === 5 || error.errcode === 261);
 }
 
+interface Prepared {
+  readonly statement: StatementSync;
+  /** Whether it answers rows. */
+  readonly reader: boolean;
+}
+
 /** Kysely over node:sqlite. Statements are prepared once and used again; the least used go first. */
 export function sqliteDialect(database: DatabaseSync): Dialect {
-  const statements = new Map<string, StatementSync>();
-  const prepare = (text: string): StatementSync => {
+  const statements = new Map<string, Prepared>();
+  const prepare = (text: string): Prepared => {
     const known = statements.get(text);
     if (known !== undefined) {
       statements.delete(text);
       statements.set(text, known);
       return known;
     }
-    const made = database.prepare(text);
+    const statement = database.prepare(text);
+    const made = { statement, reader: statement.columns().length > 0 };
     statements.set(text, made);
     if (statements.size > STATEMENT_COUNT_MAX) {
       for (const oldest of statements.keys()) {
@@ -59,9 +67,9 @@ export function sqliteDialect(database: DatabaseSync): Dialect {
     database: {
       close: () => database.close(),
       prepare: (text) => {
-        const statement = prepare(text);
+        const { statement, reader } = prepare(text);
         return {
-          reader: statement.columns().length > 0,
+          reader,
           all: (parameters) => statement.all(...(parameters as SQLInputValue[])),
           run: (parameters) => {
             // SQLite takes a transaction back by itself when the disk is full; the error that said so must not be lost
