@@ -7,7 +7,7 @@ import type { ClientReply, ClientRequest, SigningClient } from './signing-client
 
 const EC2 = { Version: '2016-11-15' };
 
-function form(service: 'ec2', parameters: Record<string, string>): ClientRequest {
+function form(service: 'ec2' | 'iam', parameters: Record<string, string>): ClientRequest {
   const headers = { 'content-type': 'application/x-www-form-urlencoded' };
   return { service, body: new URLSearchParams(parameters).toString(), headers };
 }

@@ -169,6 +169,8 @@ grant = kms.create_grant(KeyId=arn, GranteePrincipal=f"arn:aws:iam::{other_accou
 theirs = other.encrypt(KeyId=arn, Plaintext=b"theirs", GrantTokens=[grant["GrantToken"]])["CiphertextBlob"]
 fact(kms.decrypt(CiphertextBlob=theirs)["Plaintext"] == b"theirs", "a grant reaches into another account")
 refused("AccessDeniedException", other.decrypt, CiphertextBlob=theirs)
+refused("InvalidArnException", kms.create_grant, KeyId=key_id, GranteePrincipal=f"arn:aws:iam::{account}:user/nobody",
+        Operations=["Decrypt"])
 refused("AccessDeniedException", other.disable_key, KeyId=arn)
 other.retire_grant(GrantToken=grant["GrantToken"])
 refused("AccessDeniedException", other.encrypt, KeyId=arn, Plaintext=b"x")
@@ -199,6 +201,16 @@ granted = kms.create_grant(KeyId=key_id, GranteePrincipal=f"arn:aws:iam::{accoun
                            Constraints={"EncryptionContextEquals": {"app": "1"}})
 app.encrypt(KeyId=key_id, Plaintext=b"x", EncryptionContext={"app": "1"})
 refused("AccessDeniedException", app.encrypt, KeyId=key_id, Plaintext=b"x", EncryptionContext={"app": "2"})
+iam.delete_access_key(UserName="kms-app", AccessKeyId=pair["AccessKeyId"])
+iam.delete_user(UserName="kms-app")
+iam.create_user(UserName="kms-app")
+pair = iam.create_access_key(UserName="kms-app")["AccessKey"]
+app = boto3.client("kms", endpoint_url=endpoint, aws_access_key_id=pair["AccessKeyId"],
+                   aws_secret_access_key=pair["SecretAccessKey"])
+refused("AccessDeniedException", app.encrypt, KeyId=key_id, Plaintext=b"x", EncryptionContext={"app": "1"})
+kms.revoke_grant(KeyId=key_id, GrantId=granted["GrantId"])
+granted = kms.create_grant(KeyId=key_id, GranteePrincipal=f"arn:aws:iam::{account}:user/kms-app", Operations=["Encrypt"])
+app.encrypt(KeyId=key_id, Plaintext=b"x", EncryptionContext={"app": "1"})
 kms.revoke_grant(KeyId=key_id, GrantId=granted["GrantId"])
 refused("AccessDeniedException", app.encrypt, KeyId=key_id, Plaintext=b"x", EncryptionContext={"app": "1"})
 allow = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "kms:Encrypt", "Resource": arn}]}
@@ -212,16 +224,16 @@ found = [one["KeyId"] for page in kms.get_paginator("list_keys").paginate(Pagina
 fact(made <= set(found) and len(found) == len(set(found)), "the pages of keys have every key once")
 for n in range(7):
     kms.create_alias(AliasName=f"alias/page/{n}", TargetKeyId=second["KeyId"])
-    kms.create_grant(KeyId=second["KeyId"], GranteePrincipal=f"arn:aws:iam::{account}:user/u{n}", Operations=["Decrypt"],
-                     RetiringPrincipal=f"arn:aws:iam::{account}:user/r")
+    kms.create_grant(KeyId=second["KeyId"], GranteePrincipal=f"arn:aws:iam::{account}:user/kms-app", Operations=["Decrypt"],
+                     RetiringPrincipal=f"arn:aws:iam::{account}:user/kms-app")
 pages = kms.get_paginator("list_aliases").paginate(KeyId=second["KeyId"], PaginationConfig={"PageSize": 2})
 fact([one["AliasName"] for page in pages for one in page["Aliases"]] == [f"alias/page/{n}" for n in range(7)],
      "the pages of aliases have every alias once, in the order of creation")
 pages = kms.get_paginator("list_grants").paginate(KeyId=second["KeyId"], PaginationConfig={"PageSize": 2})
 fact(len([one for page in pages for one in page["Grants"]]) == 7, "the pages of grants have every grant once")
-page = kms.list_retirable_grants(RetiringPrincipal=f"arn:aws:iam::{account}:user/r", Limit=3)
+page = kms.list_retirable_grants(RetiringPrincipal=f"arn:aws:iam::{account}:user/kms-app", Limit=3)
 fact(page["Truncated"] and len(page["Grants"]) == 3, "a page that is cut is truncated")
-rest = kms.list_retirable_grants(RetiringPrincipal=f"arn:aws:iam::{account}:user/r", Marker=page["NextMarker"])
+rest = kms.list_retirable_grants(RetiringPrincipal=f"arn:aws:iam::{account}:user/kms-app", Marker=page["NextMarker"])
 fact(not rest["Truncated"] and len(rest["Grants"]) == 4, "and goes on after its marker")
 pages = kms.get_paginator("list_key_policies").paginate(KeyId=key_id)
 fact([name for page in pages for name in page["PolicyNames"]] == ["default"], "a key has one policy")

@@ -144,7 +144,7 @@ test('aws kms: messages and grants', async (t) => {
   const random = await kms('generate-random', '--number-of-bytes', '1024');
   assert.equal(Buffer.from(String(random['Plaintext']), 'base64').length, 1024);
 
-  const user = `arn:aws:iam::${server.credentials.accountId}:user/app`;
+  const user = `arn:aws:iam::${server.credentials.accountId}:root`;
   const create = ['create-grant', ...key, '--grantee-principal', user, '--retiring-principal', user];
   const named = [...create, '--operations', 'Encrypt', '--name', 'n', '--constraints', 'EncryptionContextSubset={a=b}'];
   const grant = await kms(...named);

@@ -164,7 +164,7 @@ loop("ebs", "ListChangedBlocks", "ChangedBlocks", 100, 250, FirstSnapshotId=snap
 
 # KMS.
 one = kms.create_key(Tags=[{"TagKey": str(n), "TagValue": ""} for n in range(5)])["KeyMetadata"]["KeyId"]
-arn = f"arn:aws:iam::{account}:user/nobody"
+arn = f"arn:aws:iam::{account}:root"
 for number in range(5):
     kms.create_alias(AliasName=f"alias/page-{number}", TargetKeyId=one)
     kms.create_grant(KeyId=one, GranteePrincipal=arn, RetiringPrincipal=arn, Operations=["Decrypt"], Name=f"g{number}")

@@ -1,7 +1,7 @@
 import type { AccountId } from '#domain/ids.ts';
 import type { Policy } from '#domain/policy/document.ts';
 import type { PolicySet, RequestPrincipal } from '#domain/policy/evaluate.ts';
-import { type Principal, type RolePrincipal, rootArn, rootPrincipal, type UserPrincipal } from '#domain/principal.ts';
+import { type Principal, type RolePrincipal, rootPrincipal, type UserPrincipal } from '#domain/principal.ts';
 import type { Tag } from '#domain/tags.ts';
 import type { Tags } from '#domain/volume.ts';
 import type { ReadTx } from '#meta/meta-store.ts';
@@ -9,10 +9,11 @@ import { type AccessKey, findRootKey, isAccessKeyId } from '#control/access.ts';
 import type { KeyVault } from '#control/kms/vault.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { defaultDocument, findManaged } from './managed.ts';
-import { ALLOW_ALL, DENY_ALL, storedPolicy } from './policy-cache.ts';
+import { ALLOW_ALL, DENY_IDENTITY, storedPolicy } from './policy-cache.ts';
 import { type IdentityRecord, roleArn, type RoleRecord, USER_KEYS, userArn, type UserRecord } from './records.ts';
 import { findRoleByArn } from './roles.ts';
 import { openSession, type SessionClaims, type SessionHolder } from './session-token.ts';
+import { namesOf } from './trustees.ts';
 import { secretOf, userOfId } from './user-keys.ts';
 
 /** Who makes a request, and everything that has a say about what they may do. */
@@ -79,7 +80,7 @@ async function callerOfSession(tx: ReadTx, claims: SessionClaims): Promise<Calle
       return found({
         key,
         principal,
-        names: { account, isRoot: false, arns: [principal.arn, holder.roleArn] },
+        names: namesOf(principal),
         policies: { ...policies, session },
       });
     }
@@ -88,11 +89,11 @@ async function callerOfSession(tx: ReadTx, claims: SessionClaims): Promise<Calle
 
 /** The root of an account: everything is allowed. */
 export function rootCaller(key: AccessKey, issuedAtMs: number | null = null): Caller {
-  const { account } = key;
+  const principal = rootPrincipal(key.account, issuedAtMs);
   return {
     key,
-    principal: rootPrincipal(account, issuedAtMs),
-    names: { account, isRoot: true, arns: [rootArn(account)] },
+    principal,
+    names: namesOf(principal),
     policies: { identity: [ALLOW_ALL], boundary: null, session: null },
   };
 }
@@ -103,7 +104,7 @@ async function userCaller(tx: ReadTx, key: AccessKey, user: UserRecord, issuedAt
   return {
     key,
     principal,
-    names: { account, isRoot: false, arns: [principal.arn] },
+    names: namesOf(principal),
     policies: await policiesOf(tx, account, user),
   };
 }
@@ -154,7 +155,7 @@ export async function policiesOf(tx: ReadTx, account: AccountId, record: Identit
   const { boundary } = record;
   return {
     identity,
-    boundary: boundary === null ? null : [(await managedPolicy(tx, account, boundary)) ?? DENY_ALL],
+    boundary: boundary === null ? null : [(await managedPolicy(tx, account, boundary)) ?? DENY_IDENTITY],
     session: null,
   };
 }
@@ -167,7 +168,7 @@ async function sessionPolicies(
 ): Promise<readonly Policy[] | null> {
   if (policy === null && policyArns.length === 0) return null;
   const policies = policy === null ? [] : [storedPolicy(policy, 'identity')];
-  for (const arn of policyArns) policies.push((await managedPolicy(tx, account, arn)) ?? DENY_ALL);
+  for (const arn of policyArns) policies.push((await managedPolicy(tx, account, arn)) ?? DENY_IDENTITY);
   return policies;
 }
 

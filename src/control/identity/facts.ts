@@ -110,7 +110,7 @@ async function findFact(tx: ReadTx, scope: Scope, ref: Ref): Promise<Fact> {
       const found = await findRoleByArn(tx, ref.arn);
       if (found === null) return NOTHING;
       const { account, role } = found;
-      const trust = await trustOf(tx, role);
+      const trust = trustOf(role);
       return { kind: 'trusting-role', account, arn: ref.arn, trust, tags: account === scope.account ? role.tags : [] };
     }
   }

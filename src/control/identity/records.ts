@@ -1,4 +1,5 @@
 import type { AccountId } from '#domain/ids.ts';
+import type { Trustee } from '#domain/policy/trustees.ts';
 import type { Tag } from '#domain/tags.ts';
 import type { Scope } from '#domain/volume.ts';
 import { type DocumentKind, GLOBAL } from '#meta/document-table.ts';
@@ -30,12 +31,6 @@ export interface IdentityRecord {
 }
 
 export type UserRecord = IdentityRecord;
-
-export interface Trustee {
-  readonly arn: string;
-  /** Of the user or role. */
-  readonly id: string;
-}
 
 export interface RoleRecord extends IdentityRecord {
   /** The trust policy. */

@@ -1,6 +1,7 @@
 import type { AccountId } from '#domain/ids.ts';
 import { parseAccountId } from '#domain/ids.ts';
-import type { Policy, Statement } from '#domain/policy/document.ts';
+import type { Policy } from '#domain/policy/document.ts';
+import type { Trustee } from '#domain/policy/trustees.ts';
 import type { Tag } from '#domain/tags.ts';
 import type { ReadTx } from '#meta/meta-store.ts';
 import type { ControlPorts } from '#control/ports.ts';
@@ -8,8 +9,9 @@ import { refuseIdentity } from './failures.ts';
 import { requireBare, requireIdentity, ROLE } from './identities.ts';
 import { requireManaged } from './managed.ts';
 import { storedPolicy } from './policy-cache.ts';
-import { inAccount, roleArn, type RoleRecord, ROLES, type Trustee, userArn, USERS } from './records.ts';
+import { inAccount, roleArn, type RoleRecord, ROLES } from './records.ts';
 import { checkName, checkPath, mergeTags, newUniqueId, QUOTAS, requirePolicy } from './rules.ts';
+import { findTrustees } from './trustees.ts';
 
 export const SESSION_SECONDS_MIN = 900;
 const ROLE_SESSION_SECONDS_MIN = 3600;
@@ -98,57 +100,17 @@ export async function findRoleByArn(
   return role !== null && roleArn(account, role) === arn ? { account, role } : null;
 }
 
-function withTrustees(statement: Statement, isStill: (arn: string) => boolean): Statement {
-  const { principals } = statement;
-  if (principals === null) return statement;
-  return { ...statement, principals: { ...principals, aws: principals.aws.filter(isStill) } };
-}
-
 /** Whom it names. Refuses: malformed-policy, also for users and roles that do not exist; quota. */
 async function checkTrust(tx: ReadTx, trust: string): Promise<readonly Trustee[]> {
   if (trust.length > QUOTAS.trustCharacters) {
     refuseIdentity({ kind: 'quota', what: 'ACLSizePerRole', max: QUOTAS.trustCharacters });
   }
-  const policy = requirePolicy(trust, 'trust');
-  const trustees: Trustee[] = [];
-  for (const arn of principalsOf(policy)) {
-    const found = await findPrincipal(tx, arn);
-    if (found === 'none') {
-      refuseIdentity({ kind: 'malformed-policy', reason: `Invalid principal in policy: "AWS":"${arn}"` });
-    }
-    if (found !== 'account') trustees.push({ arn, id: found.id });
-  }
-  return trustees;
+  const trustees = await findTrustees(tx, requirePolicy(trust, 'trust'));
+  if (typeof trustees !== 'string') return trustees;
+  return refuseIdentity({ kind: 'malformed-policy', reason: `Invalid principal in policy: "AWS":"${trustees}"` });
 }
 
-/** The trust policy of a role without those who have had their names only since it was put. */
-export async function trustOf(tx: ReadTx, role: RoleRecord): Promise<Policy> {
-  const policy = storedPolicy(role.trust, 'trust');
-  const others = new Set<string>();
-  for (const { arn, id } of role.trustees) {
-    const found = await findPrincipal(tx, arn);
-    if (typeof found === 'string' || found.id !== id) others.add(arn);
-  }
-  if (others.size === 0) return policy;
-  const isStill = (arn: string): boolean => !others.has(arn);
-  const statements = policy.statements.map((statement) => withTrustees(statement, isStill));
-  return { statements };
-}
-
-function principalsOf({ statements }: Policy): ReadonlySet<string> {
-  return new Set(statements.flatMap(({ principals }) => principals?.aws ?? []).filter((arn) => arn !== '*'));
-}
-
-/** A user or role; `account`: a root, or a session, which comes and goes. */
-async function findPrincipal(tx: ReadTx, arn: string): Promise<{ readonly id: string } | 'account' | 'none'> {
-  const [, accountText = '', kind, name = ''] =
-    /^arn:aws:(?:iam|sts)::(\d{12}):(root|user|role|assumed-role)(?:\/(.*))?$/.exec(arn) ?? [];
-  const account = parseAccountId(accountText);
-  if (account === null || (await tx.accounts.find(account)) === null) return 'none';
-  if (kind === 'user') {
-    const user = await tx.documents.find(USERS, inAccount(account), (name.split('/').at(-1) ?? '').toLowerCase());
-    return user !== null && userArn(account, user) === arn ? user : 'none';
-  }
-  if (kind === 'role') return (await findRoleByArn(tx, arn))?.role ?? 'none';
-  return 'account';
+/** The trust policy of a role, by which who has a name only since it was put is not trusted. */
+export function trustOf({ trust, trustees }: RoleRecord): Policy {
+  return storedPolicy(trust, 'trust', trustees);
 }

@@ -6,6 +6,7 @@ import { policiesOf, principalOfRole, principalOfUser } from './callers.ts';
 import { noEntity, refuseIdentity } from './failures.ts';
 import { requireIdentity, ROLE, USER } from './identities.ts';
 import { roleArn, userArn } from './records.ts';
+import { namesOf } from './trustees.ts';
 
 /** A user or role as it would be when it called. */
 export interface PrincipalPolicies {
@@ -30,9 +31,10 @@ export async function principalOfArn(ports: ControlPorts, account: AccountId, ar
     if (kind === 'user') {
       const user = await requireIdentity(tx, USER, account, name);
       if (userArn(account, user) !== arn) noEntity('user', name);
+      const principal = principalOfUser(account, user, null);
       return {
-        principal: principalOfUser(account, user, null),
-        names: { account, isRoot: false, arns: [arn] },
+        principal,
+        names: namesOf(principal),
         policies: await policiesOf(tx, account, user),
       };
     }
@@ -47,7 +49,7 @@ export async function principalOfArn(ports: ControlPorts, account: AccountId, ar
     });
     return {
       principal,
-      names: { account, isRoot: false, arns: [principal.arn, arn] },
+      names: namesOf(principal),
       policies: await policiesOf(tx, account, role),
     };
   });

@@ -4,7 +4,6 @@ import type { EncryptionContext } from '#domain/kms/ciphertext.ts';
 import { refuseKms } from '#domain/kms/failure.ts';
 import { type Grant, grantAllows } from '#domain/kms/grant.ts';
 import type { KmsKey } from '#domain/kms/key.ts';
-import { parsePolicy } from '#domain/policy/document.ts';
 import {
   decide,
   type Decision,
@@ -17,6 +16,7 @@ import type { Context } from '#domain/policy/template.ts';
 import type { Scope } from '#domain/volume.ts';
 import type { ReadTx } from '#meta/meta-store.ts';
 import type { ControlPorts } from '#control/ports.ts';
+import { ALLOW_ALL, storedPolicy } from '#control/identity/policy-cache.ts';
 import { checkGrantTokens } from './grant-tokens.ts';
 import { aliasKind, grantKind, keyKind, ofOwner } from './records.ts';
 
@@ -40,20 +40,14 @@ export interface KmsCall {
   readonly caller: Caller;
 }
 
-const EVERYTHING = parsePolicy(
-  JSON.stringify({ Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: '*', Resource: '*' }] }),
-  'identity',
-);
-
 /** The root of an account, which may do everything that no other account's policy forbids. */
 export function rootCaller(account: AccountId, via: string | null = null): Caller {
   const arn = rootArn(account);
-  const identity = EVERYTHING.kind === 'policy' ? [EVERYTHING.policy] : [];
   return {
     account,
     arn,
     principal: { account, isRoot: true, arns: [arn] },
-    policies: { identity, boundary: null, session: null },
+    policies: { identity: [ALLOW_ALL], boundary: null, session: null },
     context: new Map([
       ['aws:principalarn', [arn]],
       ['aws:principalaccount', [account]],
@@ -146,15 +140,12 @@ function sessionAllows(caller: Caller, key: KmsKey, { action }: KeyUse, contexts
 /** What policies say, the key's and the caller's, of all the contexts: a deny of one is a deny, and each must be allowed. */
 export function decideOnKey(
   caller: Caller,
-  key: Pick<KmsKey, 'account' | 'region' | 'id' | 'policy'>,
+  key: Pick<KmsKey, 'account' | 'region' | 'id' | 'policy' | 'trustees'>,
   action: string,
   contexts: readonly Context[],
 ): Decision {
-  const parsed = parsePolicy(key.policy, 'resource');
-  // Only parsed policies are stored; one that a later program does not understand any more allows nothing.
-  if (parsed.kind === 'malformed') return 'explicit-deny';
   const request = { action: `kms:${action}`, resource: keyArn(key), principal: caller.principal };
-  const guard = { account: key.account, policy: parsed.policy };
+  const guard = { account: key.account, policy: storedPolicy(key.policy, 'resource', key.trustees) };
   return worst(contexts.map((context) => decide(caller.policies, { ...request, context }, guard)));
 }
 

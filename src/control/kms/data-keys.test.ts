@@ -26,7 +26,7 @@ test('the key of new data: named, else the default of account and region, else t
   assert.equal(await resolveKey(call, null), managed);
   assert.equal(await refusal(resolveKey(call, 'alias/never')), 'unusable: not-found');
   assert.equal(await refusal(resolveKey(call, 'nonsense')), 'unusable: not-found');
-  assert.equal(await refusal(resolveKey(asUser(world, scope, 'u', null), key.id)), 'unusable: denied');
+  assert.equal(await refusal(resolveKey(await asUser(world, scope, 'u', null), key.id)), 'unusable: denied');
   await keys.disableKey(call, key.id);
   assert.equal(await refusal(resolveKey(call, key.id)), 'unusable: disabled');
 });
@@ -45,7 +45,7 @@ test('a data key opens while its KMS key is enabled, and never again when that i
   assert.notDeepEqual(other.plaintext, plaintext);
   const swapped = { ...encryption, sealedKey: other.encryption.sealedKey };
   assert.equal(await refusal(openDataKey(call, swapped)), 'unusable: destroyed', 'bound to its record');
-  assert.equal(await refusal(openDataKey(asUser(world, scope, 'u', null), encryption)), 'unusable: denied');
+  assert.equal(await refusal(openDataKey(await asUser(world, scope, 'u', null), encryption)), 'unusable: denied');
   for (const open of [asked, unasked]) {
     await keys.disableKey(call, key.id);
     assert.equal(await refusal(open()), 'unusable: disabled');
@@ -83,7 +83,7 @@ test('a copy has the data key under a key of its own, also in another account an
 test('a user of EC2 needs no permission for the key of the service, and does for one of the account', async () => {
   await using world = await World.make();
   const scope = await world.account();
-  const plain = asUser(world, scope, 'app', null);
+  const plain = await asUser(world, scope, 'app', null);
   const app = { ...plain, caller: { ...plain.caller, via: 'ec2' } };
   const managed = await resolveKey(app, null);
   const { encryption } = await newDataKey(app, managed);

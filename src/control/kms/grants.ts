@@ -5,13 +5,16 @@ import {
   type Grant,
   type GrantConstraints,
   type GrantOperation,
+  granteeOf,
   isNarrower,
   isPrincipal,
+  retiringOf,
 } from '#domain/kms/grant.ts';
 import { type KmsKey, requireEnabled } from '#domain/kms/key.ts';
 import { KMS_LIMITS } from '#domain/kms/limits.ts';
 import type { Scope } from '#domain/volume.ts';
 import type { ReadTx } from '#meta/meta-store.ts';
+import { idOfPrincipal } from '#control/identity/trustees.ts';
 import { readPage } from '#control/pages.ts';
 import { authorizeAccount, contextsOf, decideOnKey, keyFor, type KmsCall } from './access.ts';
 import { makeGrantToken, readGrantToken } from './grant-tokens.ts';
@@ -49,13 +52,17 @@ export async function createGrant(
     });
     requireEnabled(key, ports.clock.nowMs());
     if (request.isRehearsal) refuseKms({ kind: 'would-succeed' });
-    const again = name === null ? null : await sameGrant(tx, key, request);
+    const granteeId = await idOf(tx, grantee);
+    const retiringId = retiring === null ? null : await idOf(tx, retiring);
+    const again = name === null ? null : await sameGrant(tx, key, { ...request, granteeId, retiringId });
     const grant: Grant = again ?? {
       id: ports.random.bytes(32).toString('hex'),
       key: key.id,
       name,
       grantee,
       retiring,
+      granteeId,
+      retiringId,
       operations: [...new Set(operations)],
       constraints,
       issuer: call.scope.account,
@@ -69,6 +76,12 @@ export async function createGrant(
     }
     return { grant, token: makeGrantToken(ports.vault, { scope: key, key: key.id, grant: grant.id }) };
   });
+}
+
+/** Refuses a user or role that is not there: malformed-arn. */
+async function idOf(tx: ReadTx, arn: string): Promise<string | null> {
+  const id = await idOfPrincipal(tx, arn);
+  return id === 'none' ? refuseKms({ kind: 'malformed-arn', arn }) : id;
 }
 
 function conditionsOf(call: KmsCall, request: CreateGrant): readonly (readonly [string, readonly string[]])[] {
@@ -86,13 +99,17 @@ function conditionsOf(call: KmsCall, request: CreateGrant): readonly (readonly [
   ];
 }
 
-async function sameGrant(tx: ReadTx, key: KmsKey, request: CreateGrant): Promise<Grant | null> {
-  const textOf = (grant: Omit<CreateGrant, 'key' | 'grantTokens' | 'isRehearsal'>): string => {
-    const { grantee, retiring, constraints, name } = grant;
+type Asked = Pick<Grant, 'grantee' | 'granteeId' | 'retiring' | 'retiringId' | 'operations' | 'constraints' | 'name'>;
+
+async function sameGrant(tx: ReadTx, key: KmsKey, request: Asked): Promise<Grant | null> {
+  const textOf = (grant: Asked): string => {
+    const { grantee, granteeId, retiring, retiringId, constraints, name } = grant;
     const { subset, equals } = constraints;
     return JSON.stringify([
       grantee,
+      granteeId,
       retiring,
+      retiringId,
       [...new Set(grant.operations)].toSorted(),
       sorted(subset),
       sorted(equals),
@@ -208,7 +225,7 @@ async function mayRetire(call: KmsCall, tx: ReadTx, key: KmsKey, grant: Grant): 
   if (decision === 'explicit-deny') return false;
   const is = (named: string | null): boolean =>
     named !== null && caller.principal.arns.some((arn) => isPrincipal(named, arn));
-  if (is(grant.retiring)) return true;
-  if (is(grant.grantee) && grant.operations.includes('RetireGrant')) return true;
+  if (is(retiringOf(grant))) return true;
+  if (is(granteeOf(grant)) && grant.operations.includes('RetireGrant')) return true;
   return decision === 'allowed' && scope.account === grant.issuer;
 }

@@ -45,8 +45,8 @@ export async function createKey(call: KmsCall, request: CreateKey): Promise<KmsK
   });
   const id = uuid(ports.random);
   const policy = request.policy ?? defaultPolicy(scope.account);
-  if (request.policy !== null) checkKeyPolicy(caller, { ...scope, id }, policy, request);
   return await ports.meta.transact(async (tx) => {
+    const trustees = request.policy === null ? [] : await checkKeyPolicy(tx, caller, { ...scope, id }, policy, request);
     if ((await tx.documents.count(keyKind, scope, null)) >= KMS_LIMITS.keyCountMax) {
       refuseKms({ kind: 'limit', what: 'keys', max: KMS_LIMITS.keyCountMax });
     }
@@ -56,6 +56,7 @@ export async function createKey(call: KmsCall, request: CreateKey): Promise<KmsK
       description,
       origin,
       policy,
+      trustees,
       tags,
       manager: 'customer',
       rotation: null,
@@ -135,9 +136,9 @@ export async function putPolicy(
   options: { readonly mayLockOut: boolean },
 ): Promise<void> {
   const keys = [['kms:bypasspolicylockoutsafetycheck', [String(options.mayLockOut)]]] as const;
-  await changeKey(call, text, { action: 'PutKeyPolicy', keys }, (key) => {
-    checkKeyPolicy(call.caller, key, policy, options);
-    return { ...key, policy };
+  await changeKey(call, text, { action: 'PutKeyPolicy', keys }, async (key, _nowMs, tx) => {
+    const trustees = await checkKeyPolicy(tx, call.caller, key, policy, options);
+    return { ...key, policy, trustees };
   });
 }
 
@@ -216,7 +217,7 @@ export async function scheduleDeletion(
     refuseKms({ kind: 'invalid', reason: `PendingWindowInDays must be between ${min} and ${max} inclusive` });
   }
   const keys = [['kms:scheduledeletionpendingwindowindays', [String(windowDays)]]] as const;
-  const atMs = call.ports.clock.nowMs() + windowDays * DAY_MS;
+  const atMs = call.ports.time.latestMs() + windowDays * DAY_MS;
   const key = await changeKey(call, text, { action: 'ScheduleKeyDeletion', keys }, (found, nowMs) => {
     requireState(found, nowMs, NOT_PENDING_DELETION);
     return { ...found, deletion: { atMs, windowDays } };
@@ -226,9 +227,10 @@ export async function scheduleDeletion(
 
 /** The key is disabled then. Refuses: key-state. */
 export async function cancelDeletion(call: KmsCall, text: string): Promise<KmsKey> {
-  return await changeKey(call, text, { action: 'CancelKeyDeletion' }, (key, nowMs) => {
+  return await changeKey(call, text, { action: 'CancelKeyDeletion' }, (key) => {
     // Due, and the task has not come to it yet: what was promised to be gone does not come back.
-    if (key.deletion !== null && key.deletion.atMs <= nowMs) refuseKms({ kind: 'key-not-found', key: keyArn(key) });
+    if (key.deletion !== null && key.deletion.atMs <= call.ports.time.earliestMs())
+      refuseKms({ kind: 'key-not-found', key: keyArn(key) });
     if (key.deletion === null) refuseKms({ kind: 'key-state', key: keyArn(key), state: 'is not pending deletion' });
     return { ...key, deletion: null, enabled: false };
   });

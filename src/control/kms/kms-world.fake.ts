@@ -5,6 +5,10 @@ import { parsePolicy } from '#domain/policy/document.ts';
 import type { Scope } from '#domain/volume.ts';
 import { DomainError } from '#domain/errors.ts';
 import type { World } from '#control/world.fake.ts';
+import { principalOfUser } from '#control/identity/callers.ts';
+import { inAccount, type UserRecord, USERS } from '#control/identity/records.ts';
+import { namesOf } from '#control/identity/trustees.ts';
+import { createUser } from '#control/identity/users.ts';
 import { type Caller, type KmsCall, rootCaller } from './access.ts';
 import type { CreateKey } from './keys.ts';
 import type { MessageOptions } from './messages.ts';
@@ -25,17 +29,22 @@ export function asRoot(world: World, scope: Scope, via: string | null = null): K
   return { ports: world.ports, scope, caller: rootCaller(scope.account, via) };
 }
 
-/** A call of a user who has one policy; null: none. */
-export function asUser(world: World, scope: Scope, name: string, statement: object | null): KmsCall {
-  return { ports: world.ports, scope, caller: userCaller(scope.account, name, statement) };
+/** A call of a user, made when there is none of the name, who has one policy; null: none. */
+export async function asUser(world: World, scope: Scope, name: string, statement: object | null): Promise<KmsCall> {
+  const { account } = scope;
+  const known = await world.ports.meta.read((tx) => tx.documents.find(USERS, inAccount(account), name));
+  const asked = { name, path: '/', boundary: null, tags: [], madeBy: null };
+  const user = known ?? (await createUser(world.ports, account, asked));
+  return { ports: world.ports, scope, caller: userCaller(account, user, statement) };
 }
 
 export function userArn(account: AccountId, name: string): string {
   return `arn:aws:iam::${account}:user/${name}`;
 }
 
-function userCaller(account: AccountId, name: string, statement: object | null): Caller {
-  const arn = userArn(account, name);
+function userCaller(account: AccountId, user: UserRecord, statement: object | null): Caller {
+  const principal = principalOfUser(account, user, null);
+  const { arn } = principal;
   const document =
     statement === null
       ? null
@@ -44,7 +53,7 @@ function userCaller(account: AccountId, name: string, statement: object | null):
   return {
     account,
     arn,
-    principal: { account, isRoot: false, arns: [arn] },
+    principal: namesOf(principal),
     policies: { identity: document?.kind === 'policy' ? [document.policy] : [], boundary: null, session: null },
     context: new Map([['aws:principalarn', [arn]]]),
     via: null,

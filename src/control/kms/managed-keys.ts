@@ -50,6 +50,7 @@ export async function ensureManagedKey(ports: ControlPorts, scope: Scope, text: 
       description: managed.description,
       origin: 'generated',
       policy: servicePolicy(scope, managed.service, managed.title),
+      trustees: [],
       tags: {},
       manager: 'service',
       rotation: { periodDays, nextAtMs: nowMs + periodDays * DAY_MS },

@@ -9,7 +9,7 @@ export async function insertKey(
   ports: ControlPorts,
   tx: Tx,
   scope: Scope,
-  some: Pick<KmsKey, 'id' | 'description' | 'origin' | 'policy' | 'tags' | 'manager' | 'rotation'>,
+  some: Pick<KmsKey, 'id' | 'description' | 'origin' | 'policy' | 'trustees' | 'tags' | 'manager' | 'rotation'>,
 ): Promise<KmsKey> {
   const { account, region } = scope;
   const empty: KmsKey = {

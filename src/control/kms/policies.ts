@@ -3,7 +3,10 @@ import { rootArn } from '#domain/kms/arn.ts';
 import { refuseKms } from '#domain/kms/failure.ts';
 import { KMS_LIMITS } from '#domain/kms/limits.ts';
 import { parsePolicy } from '#domain/policy/document.ts';
+import type { Trustee } from '#domain/policy/trustees.ts';
 import type { Scope } from '#domain/volume.ts';
+import type { ReadTx } from '#meta/meta-store.ts';
+import { findTrustees } from '#control/identity/trustees.ts';
 import { type Caller, decideOnKey } from './access.ts';
 
 /** What a key has when its maker says nothing: the account decides, by the policies of its users and roles. */
@@ -52,23 +55,30 @@ export function servicePolicy(scope: Scope, service: string, title: string): str
 
 /**
  * A policy that a client gives a key. Unless they say that they know, one that would shut them out is refused: nobody could
- * change it any more. Refuses: policy, limit.
+ * change it any more. Answers the users and roles that it names. Refuses: policy, also for such as are not there; limit.
  */
-export function checkKeyPolicy(
+export async function checkKeyPolicy(
+  tx: ReadTx,
   caller: Caller,
   key: Scope & { readonly id: string },
   policy: string,
   options: { readonly mayLockOut: boolean },
-): void {
+): Promise<readonly Trustee[]> {
   if (policy.length > KMS_LIMITS.policyCharactersMax) {
     refuseKms({ kind: 'limit', what: 'characters of a key policy', max: KMS_LIMITS.policyCharactersMax });
   }
   const parsed = parsePolicy(policy, 'resource');
   if (parsed.kind === 'malformed') refuseKms({ kind: 'policy', reason: parsed.reason });
-  if (options.mayLockOut) return;
+  const trustees = await findTrustees(tx, parsed.policy);
+  if (typeof trustees === 'string') {
+    const reason = `Policy contains a statement with one or more invalid principals: ${trustees}`;
+    return refuseKms({ kind: 'policy', reason });
+  }
+  if (options.mayLockOut) return trustees;
   const context = new Map([...caller.context, ['kms:calleraccount', [caller.account]] as const]);
-  if (decideOnKey(caller, { ...key, policy }, 'PutKeyPolicy', [context]) !== 'allowed') {
+  if (decideOnKey(caller, { ...key, policy, trustees }, 'PutKeyPolicy', [context]) !== 'allowed') {
     const reason = 'The new key policy will not allow you to update the key policy in the future.';
     refuseKms({ kind: 'policy', reason });
   }
+  return trustees;
 }

@@ -2,6 +2,7 @@ import type { Caller } from '#control/kms/access.ts';
 import { policiesOf, principalOfRole } from '#control/identity/callers.ts';
 import type { RoleRecord } from '#control/identity/records.ts';
 import { findRoleByArn, trustOf } from '#control/identity/roles.ts';
+import { namesOf } from '#control/identity/trustees.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { refuse } from '#domain/errors.ts';
 import type { SnapshotId, VolumeId } from '#domain/ids.ts';
@@ -55,7 +56,7 @@ async function findRole(tx: ReadTx, of: OfPolicy): Promise<RoleRecord | string> 
   ]);
   const principal = { account: '', isRoot: false, arns: [], service: SERVICE };
   const request = { action: 'sts:AssumeRole', resource: roleArn, principal, context };
-  const isTrusting = evaluateResource(await trustOf(tx, found.role), request) === 'principal';
+  const isTrusting = evaluateResource(trustOf(found.role), request) === 'principal';
   return isTrusting ? found.role : `the role ${roleArn} does not trust ${SERVICE}`;
 }
 
@@ -76,7 +77,7 @@ export async function leaveOf(ports: ControlPorts, scope: Scope, policy: Lifecyc
     return `the role ${roleArn} was made after the policy was given it; give it to the policy again`;
   const session = { sessionName: SESSION_NAME, tags: {}, sourceIdentity: null, transitiveTags: [], issuedAtMs: null };
   const principal = principalOfRole(account, role, session);
-  const names = { account, isRoot: false, arns: [principal.arn, roleArn] };
+  const names = namesOf(principal);
   const nowMs = ports.clock.nowMs();
   const base: readonly ContextKey[] = [
     ['aws:principalarn', [roleArn]],

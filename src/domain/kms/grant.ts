@@ -34,6 +34,9 @@ export interface Grant {
   readonly name: string | null;
   readonly grantee: string;
   readonly retiring: string | null;
+  /** Of the grantee, when it is a user or role: who is made under its name later has no grant. Null: a root; missing: of an earlier version. */
+  readonly granteeId?: string | null;
+  readonly retiringId?: string | null;
   readonly operations: readonly GrantOperation[];
   readonly constraints: GrantConstraints;
   readonly issuer: AccountId;
@@ -49,6 +52,7 @@ export function checkPrincipal(arn: string): void {
 }
 
 export interface GrantUse {
+  /** An ARN or an id. */
   readonly principal: string;
   readonly operation: string;
   /** Null: the operation has none; then constraints do not apply. */
@@ -57,9 +61,19 @@ export interface GrantUse {
 
 /** Whether the grant alone allows the use. A role is meant with all its sessions; an account's root is its root alone. */
 export function grantAllows(grant: Grant, use: GrantUse): boolean {
-  if (!isPrincipal(grant.grantee, use.principal)) return false;
+  if (!isPrincipal(granteeOf(grant), use.principal)) return false;
   if (!grant.operations.some((operation) => operation === use.operation)) return false;
   return use.context === null || contextFits(grant.constraints, use.context);
+}
+
+/** By id where that is known. */
+export function granteeOf({ grantee, granteeId }: Grant): string {
+  return granteeId ?? grantee;
+}
+
+/** By id where that is known; null: there is none. */
+export function retiringOf({ retiring, retiringId }: Grant): string | null {
+  return retiringId ?? retiring;
 }
 
 /** Whether `arn`, of a call, is `named`, of a grant. */

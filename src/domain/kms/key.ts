@@ -1,3 +1,4 @@
+import type { Trustee } from '#domain/policy/trustees.ts';
 import type { Scope, Tags } from '#domain/volume.ts';
 import { keyArn } from './arn.ts';
 import { refuseKms } from './failure.ts';
@@ -26,6 +27,8 @@ export interface KmsKey extends Scope {
   readonly materials: readonly KeyMaterial[];
   /** JSON, as it was given. */
   readonly policy: string;
+  /** The users and roles that the policy names, as they were when it was put; missing, of an earlier version: it goes by names. */
+  readonly trustees?: readonly Trustee[];
   readonly tags: Tags;
 }
 
