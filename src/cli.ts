@@ -25,6 +25,7 @@ usage: npx varve COMMAND [options]     (in the directory of Varve; "npm install 
       --hydration-rate N MiB a second with which a disk made from a snapshot is filled in
                          the background (default 32; 0: only what is read is fetched)
       --limits FILE      what accounts may have, and how often (JSON): see docs/limits.md
+      --outposts FILE    sites with chunk stores of their own (JSON): see docs/outposts.md
       --tls-cert FILE, --tls-key FILE
                          speak HTTPS with this certificate (PEM)
       --nbd-tcp [HOST:]PORT
@@ -58,7 +59,7 @@ usage: npx varve COMMAND [options]     (in the directory of Varve; "npm install 
 Every command but rescue takes --data DIR (default ./${DATA_DEFAULT}): where the server keeps everything.
 Environment: VARVE_DATA, VARVE_HOST, VARVE_PORT, VARVE_REGION, VARVE_NBD_TCP,
 VARVE_TLS_CERT, VARVE_TLS_KEY, VARVE_ENCRYPT_VOLUMES (1), VARVE_STORE, VARVE_S3_ENDPOINT, VARVE_S3_REGION,
-VARVE_HYDRATION_RATE, VARVE_WARM_CACHE, VARVE_LIMITS, VARVE_MASTER_KEY, VARVE_MASTER_KEY_FILE,
+VARVE_HYDRATION_RATE, VARVE_WARM_CACHE, VARVE_LIMITS, VARVE_OUTPOSTS, VARVE_MASTER_KEY, VARVE_MASTER_KEY_FILE,
 VARVE_MASTER_KEY_COMMAND.
 Exit codes: 0 done, 1 could not be done, 2 the command line is wrong.
 `;
@@ -76,6 +77,7 @@ const SERVE = {
   'encrypt-volumes': { type: 'boolean' },
   'hydration-rate': { type: 'string' },
   limits: { type: 'string' },
+  outposts: { type: 'string' },
   'master-key-file': { type: 'string' },
   'master-key-command': { type: 'string' },
   'tls-cert': { type: 'string' },
@@ -98,6 +100,7 @@ async function serveCommand(rest: readonly string[]): Promise<void> {
     encryptVolumes: words.flag('encrypt-volumes') ? true : undefined,
     hydrationRate: words.text('hydration-rate'),
     limits: words.text('limits'),
+    outposts: words.text('outposts'),
     masterKeyFile: words.text('master-key-file'),
     masterKeyCommand: words.text('master-key-command'),
     tlsCert: words.text('tls-cert'),

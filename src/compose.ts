@@ -16,7 +16,7 @@ import { lightsailFace } from '#api/lightsail/face.ts';
 import { rbinFace } from '#api/rbin/face.ts';
 import { type ApiServer, createApiServer } from '#api/server.ts';
 import { stsFace } from '#api/sts/face.ts';
-import { type AccessKey, createAccount } from '#control/access.ts';
+import { type AccessKey, createAccount, rootAccount } from '#control/access.ts';
 import { openMasterKey } from '#chunk/master-key-source.ts';
 import { derive } from '#chunk/seal.ts';
 import { type Control, makeControl } from '#control/control.ts';
@@ -24,6 +24,7 @@ import { checkVault } from '#control/kms/vault-check.ts';
 import { KeyVault } from '#control/kms/vault.ts';
 import { limits } from '#control/limits.ts';
 import { openSteadyTime } from '#control/steady-time.ts';
+import { checkOutposts, outpostsOf } from '#control/outposts.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
 import { KyselyStore } from '#meta/kysely-store.ts';
 import { type HostBeginning, HostSupervisor } from '#volume/host-supervisor.ts';
@@ -62,6 +63,7 @@ export async function compose(
   const tls = config.tls === null ? {} : { tls: await readTlsFiles(config.tls) };
   const { socketDirectory } = openRunDirectory(config.dataDirectory);
   const meta = scope.use(await openMeta(config)); // First: it holds the lock on the data directory.
+  await checkOutposts(meta, config.outposts);
   let restarted: (() => void) | null = null;
   const supervisor = scope.use(
     await HostSupervisor.start({
@@ -72,6 +74,7 @@ export async function compose(
         encryptVolumes: config.encryptVolumes,
         hydration: { bytesPerSecond: config.hydrationMib * 1024 ** 2 },
         masterKey: config.masterKey,
+        outposts: config.outposts,
       },
       build: version(),
       clock: systemClock,
@@ -81,6 +84,7 @@ export async function compose(
     }),
   );
   const vault = await openVault(config, meta);
+  const { account } = await rootAccount({ meta, clock: systemClock, random: systemRandom });
   const control = scope.use(
     makeControl({
       meta,
@@ -91,6 +95,7 @@ export async function compose(
       log,
       limits: limits(config.limits.general),
       accountLimits: config.limits.accounts,
+      outposts: outpostsOf(config.outposts, account),
       tokenKey: await tokenKey(meta),
       vault,
     }),

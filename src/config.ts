@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { assert } from '#base/assert.ts';
 import type { MasterKeySource } from '#chunk/master-key-source.ts';
 import { isS3Region, parseS3Endpoint, parseS3Url, type S3Location } from '#chunk/s3-location.ts';
@@ -7,6 +7,8 @@ import { type LimitSettings, NO_LIMIT_SETTINGS } from '#control/limits.ts';
 import { parseLimitSettings } from '#control/limit-settings.ts';
 import type { RegionName } from '#domain/ids.ts';
 import { findRegion } from '#domain/region.ts';
+
+import { type OutpostSettings, parseOutpostSettings } from './outpost-settings.ts';
 
 /** 4577 is free in IANA's registry of ports; LocalStack's 4566 and moto's 5000 can run beside it. */
 export const PORT_DEFAULT = 4577;
@@ -37,6 +39,8 @@ export interface Config {
   readonly hydrationMib: number;
   /** What accounts may have, where it is not as by default. */
   readonly limits: LimitSettings;
+  /** Sites with chunk stores of their own. */
+  readonly outposts: readonly OutpostSettings[];
   /** Where the master key is; never the key itself. */
   readonly masterKey: MasterKeySource;
   /** Paths of PEM files; with them the API speaks HTTPS. */
@@ -55,6 +59,7 @@ export interface ConfigOptions {
   readonly encryptVolumes?: boolean | undefined;
   readonly hydrationRate?: string | undefined;
   readonly limits?: string | undefined;
+  readonly outposts?: string | undefined;
   readonly masterKeyFile?: string | undefined;
   readonly masterKeyCommand?: string | undefined;
   readonly tlsCert?: string | undefined;
@@ -73,15 +78,17 @@ export function readConfig(options: ConfigOptions, environment: Readonly<Record<
   const region = findRegion(regionName);
   if (region === null) throw new ConfigError(`--region: there is no region "${regionName}"`);
   const nbdTcp = options.nbdTcp ?? environment['VARVE_NBD_TCP'];
+  const s3 = s3Of(options, environment);
   return Object.freeze({
     dataDirectory,
     host: options.host ?? environment['VARVE_HOST'] ?? '127.0.0.1',
     port: parsePort('--port', options.port ?? environment['VARVE_PORT'] ?? String(PORT_DEFAULT)),
     region: region.name,
     nbdTcp: nbdTcp === undefined || nbdTcp === '' ? null : parseAddress('--nbd-tcp', nbdTcp),
-    s3: s3Of(options, environment),
+    s3,
     hydrationMib: rateOf(options.hydrationRate ?? environment['VARVE_HYDRATION_RATE'] ?? HYDRATION_MIB_DEFAULT),
     limits: limitsOf(options.limits ?? environment['VARVE_LIMITS'] ?? ''),
+    outposts: outpostsOf(options.outposts ?? environment['VARVE_OUTPOSTS'] ?? '', dataDirectory, s3),
     encryptVolumes: options.encryptVolumes ?? isOn('VARVE_ENCRYPT_VOLUMES', environment),
     masterKey: masterKeyOf(options, environment),
     tls: tlsOf(options.tlsCert ?? environment['VARVE_TLS_CERT'], options.tlsKey ?? environment['VARVE_TLS_KEY']),
@@ -143,14 +150,22 @@ function rateOf(text: string): number {
   return rate;
 }
 
-/** A file, or its content: what begins with a brace is no path that anybody uses. */
 function limitsOf(text: string): LimitSettings {
-  if (text === '') return NO_LIMIT_SETTINGS;
-  const isInline = text.trimStart().startsWith('{');
-  const where = isInline ? '--limits' : `--limits: ${text}`;
+  return text === '' ? NO_LIMIT_SETTINGS : readJson('--limits', text, parseLimitSettings);
+}
+
+function outpostsOf(text: string, dataDirectory: string, s3: S3Location | null): readonly OutpostSettings[] {
+  const taken = { directory: join(dataDirectory, 'objects'), s3 };
+  return text === '' ? [] : readJson('--outposts', text, (json) => parseOutpostSettings(json, taken));
+}
+
+/** A file, or its content: what begins with a brace or a bracket is no path that anybody uses. */
+function readJson<T>(option: string, text: string, parse: (json: string) => T): T {
+  const isInline = /^\s*[{[]/.test(text);
   try {
-    return parseLimitSettings(isInline ? text : readFileSync(text, 'utf8'));
+    return parse(isInline ? text : readFileSync(text, 'utf8'));
   } catch (error) {
+    const where = isInline ? option : `${option}: ${text}`;
     throw new ConfigError(`${where}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
 }

@@ -42,7 +42,7 @@ export async function createAccount(
 }
 
 /** The account of a new server: made by the first call, and the same ever after. */
-export async function rootAccount(ports: ControlPorts): Promise<AccessKey> {
+export async function rootAccount(ports: Pick<ControlPorts, 'meta' | 'clock' | 'random'>): Promise<AccessKey> {
   return await ports.meta.transact(async (tx) => {
     const keyId = await tx.settings.get(ROOT_KEY_SETTING);
     if (keyId !== null) {

@@ -3,6 +3,7 @@ import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import type { Random } from '#base/random.ts';
 import type { SteadyTime } from '#base/steady-time.ts';
+import type { Outpost } from '#domain/outpost.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
 import type { VolumeHost } from '#volume/host.ts';
 import { Intents } from './intents.ts';
@@ -37,6 +38,8 @@ export interface ControlParts {
   readonly limits: Limits;
   /** Accounts that have other limits; by default none. */
   readonly accountLimits?: LimitSettings['accounts'];
+  /** By default none. */
+  readonly outposts?: readonly Outpost[];
   /** 32 bytes. */
   readonly tokenKey: Uint8Array;
   readonly vault: KeyVault;
@@ -65,6 +68,7 @@ export function makeControl(parts: ControlParts): Control {
   );
   const ports: ControlPorts = {
     ...parts,
+    outposts: parts.outposts ?? [],
     limitsOf: (account) => ofAccounts.get(account) ?? parts.limits,
     intents: new Intents(),
     writeGates: new WriteGates(),

@@ -24,6 +24,7 @@ import {
   NOTHING_ASKED,
 } from './kms/volume-encryption.ts';
 import { isSnapshotId, refuseUnusable, snapshotBegun, snapshotIn } from './lookup.ts';
+import { refuseLocal } from './outposts.ts';
 import type { ControlPorts } from './ports.ts';
 import { checkSnapshotCount } from './snapshots.ts';
 import { makeOnHost, setVolumeState } from './volumes.ts';
@@ -182,6 +183,7 @@ function checkStart(request: StartSnapshot, parent: Snapshot | null): void {
   }
   if (parent === null) return;
   refuseUnusable(parent);
+  refuseLocal(parent, 'The direct use');
   if (sizeGib < parent.volumeSizeGib) {
     refuse({ kind: 'invalid-value', field: 'size', reason: `the parent has ${parent.volumeSizeGib} GiB` });
   }

@@ -10,10 +10,14 @@ import type { Caller } from './kms/access.ts';
 import { openDataKey } from './kms/data-keys.ts';
 import { encryptionCall } from './kms/volume-encryption.ts';
 import { refuseUnusable, snapshotReadable } from './lookup.ts';
+import { refuseLocal } from './outposts.ts';
 import { makePageToken, readPageToken } from './page-token.ts';
 import type { ControlPorts } from './ports.ts';
 
 // Reading snapshots block by block. EBS direct's block is a chunk: 524,288 bytes. Writing is in direct-write.ts.
+
+/** What local snapshots are not for; the direct APIs are of the region. */
+const DIRECT = 'The direct use';
 
 export interface ListBlocks {
   /** First block index to list; only without `after`. */
@@ -40,6 +44,7 @@ export async function listBlocks(
 ): Promise<BlockList> {
   const snapshot = await ports.meta.read((tx) => snapshotReadable(tx, scope, id));
   refuseUnusable(snapshot);
+  refuseLocal(snapshot, DIRECT);
   const list = `blocks ${id}`;
   const start = startOf(ports, scope, list, request, snapshot);
   const page = await ports.host.listBlocks(id, start, request.countMax);
@@ -83,6 +88,8 @@ export async function changedBlocks(
   }));
   refuseUnusable(snapshots.first);
   refuseUnusable(snapshots.second);
+  refuseLocal(snapshots.first, DIRECT);
+  refuseLocal(snapshots.second, DIRECT);
   if (!isRelated(snapshots.first, snapshots.second)) refuse({ kind: 'unrelated-snapshots', first, second });
   const list = `changed blocks ${first} ${second}`;
   const start = startOf(ports, scope, list, request, snapshots.second);
@@ -116,6 +123,7 @@ export async function getBlock(
 ): Promise<{ readonly bytes: Uint8Array; readonly sha256Base64: string }> {
   const snapshot = await ports.meta.read((tx) => snapshotReadable(tx, scope, id));
   refuseUnusable(snapshot);
+  refuseLocal(snapshot, DIRECT);
   const { encryption } = snapshot;
   const dataKey = encryption === null ? null : await openDataKey(encryptionCall(ports, scope, caller), encryption);
   checkBlockIndex(snapshot, index);

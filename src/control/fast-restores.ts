@@ -7,6 +7,7 @@ import type { Scope } from '#domain/volume.ts';
 import type { DocumentKind } from '#meta/document-table.ts';
 import type { ReadTx, Tx } from '#meta/meta-store.ts';
 import { snapshotUsable } from './lookup.ts';
+import { refuseLocal } from './outposts.ts';
 import { readPage } from './pages.ts';
 import type { ControlPorts } from './ports.ts';
 
@@ -95,6 +96,7 @@ async function each(
 
 async function enable(ports: ControlPorts, tx: Tx, scope: Scope, id: SnapshotId, zone: string): Promise<FastRestore> {
   const snapshot = await snapshotUsable(tx, scope, id);
+  refuseLocal(snapshot, 'Fast snapshot restore');
   const state = unreadyState(snapshot);
   if (state !== null) refuse({ kind: 'wrong-state', resource: 'snapshot', id, state });
   const record = newFastRestore(id, zone, ports.clock.nowMs());

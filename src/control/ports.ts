@@ -3,6 +3,7 @@ import type { Log } from '#base/log.ts';
 import type { Random } from '#base/random.ts';
 import type { SteadyTime } from '#base/steady-time.ts';
 import type { AccountId } from '#domain/ids.ts';
+import type { Outpost } from '#domain/outpost.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
 import type { VolumeHost } from '#volume/host.ts';
 import type { Intents } from './intents.ts';
@@ -38,6 +39,8 @@ export interface ControlPorts {
   readonly limits: Limits;
   /** With what is set for one account. */
   readonly limitsOf: (account: AccountId) => Limits;
+  /** Sites with chunk stores of their own. */
+  readonly outposts: readonly Outpost[];
   /** Starts a task soon. */
   readonly wake: (task: TaskName) => void;
   /** 32 bytes; signs block tokens, seals page tokens. */

@@ -2,6 +2,7 @@ import { assert } from '#base/assert.ts';
 import type { Encryption } from '#domain/encryption.ts';
 import { DomainError, refuse } from '#domain/errors.ts';
 import { COPIED_VOLUME_ID, cutIdOf, newSnapshotId, type RegionName, type SnapshotId } from '#domain/ids.ts';
+import type { Outpost } from '#domain/outpost.ts';
 import { NO_SNAPSHOT_DETAILS, type Snapshot } from '#domain/snapshot.ts';
 import { EC2_TAG_RULES, type Tag, tagsOf } from '#domain/tags.ts';
 import type { Face, Scope } from '#domain/volume.ts';
@@ -11,6 +12,7 @@ import { findTokenResult, recordToken, type TokenUse } from './idempotency.ts';
 import type { Caller } from './kms/access.ts';
 import { encryptionCall, type EncryptionAsked, encryptionOfCopy, NOTHING_ASKED } from './kms/volume-encryption.ts';
 import { isSnapshotId, refuseUnusable, snapshotBegun, snapshotUsable } from './lookup.ts';
+import { outpostAsked, refuseLocal } from './outposts.ts';
 import type { ControlPorts } from './ports.ts';
 import { checkSnapshotCount } from './snapshots.ts';
 
@@ -33,6 +35,8 @@ export interface CopySnapshot {
   readonly encryption?: EncryptionAsked;
   /** Whose permissions for the KMS keys count; missing: the account's. */
   readonly caller?: Caller;
+  /** ARN of the Outpost that it is to be on; null or missing: it comes to the region. */
+  readonly outpost?: string | null;
   readonly token: string | null;
 }
 
@@ -69,7 +73,10 @@ async function encryptionFor(
   const source = await findCopySource(ports, scope, request);
   const call = encryptionCall(ports, scope, request.caller ?? null);
   try {
-    return await encryptionOfCopy(call, request.encryption ?? NOTHING_ASKED, source);
+    const asked = request.encryption ?? NOTHING_ASKED;
+    // Outposts have nothing that is not encrypted.
+    const isLocal = outpostAsked(ports, scope, request.outpost) !== null;
+    return await encryptionOfCopy(call, isLocal ? { ...asked, isEncrypted: true } : asked, source);
   } catch (error) {
     const failure = error instanceof DomainError ? error.failure : null;
     if (failure?.kind === 'key-unusable' && failure.problem !== 'not-found') return 'unusable';
@@ -95,6 +102,7 @@ async function record(
   }
   await checkSnapshotCount(tx, scope, snapshotCountMax);
   const { face, description, completionDurationMinutes } = request;
+  const outpost = checkCopyPlace(ports, scope, request);
   const snapshot: Snapshot = {
     ...copyOf(source, scope, id, ports.time.latestMs()),
     ...(encryption === 'unusable'
@@ -103,6 +111,7 @@ async function record(
     face,
     description,
     completionDurationMinutes,
+    outpost: outpost?.arn ?? null,
     tags,
   };
   await tx.snapshots.insert(snapshot);
@@ -138,7 +147,21 @@ async function sourceOf(
 ): Promise<Snapshot> {
   const source = await snapshotUsable(tx, { account, region }, id);
   refuseUnusable(source);
+  // To a region, another Outpost, or within its own.
+  refuseLocal(source, 'A copy');
   return source;
+}
+
+/** Copies to an Outpost are made from its own region. Refuses: invalid-value. */
+export function checkCopyPlace(
+  ports: Pick<ControlPorts, 'outposts'>,
+  scope: Scope,
+  request: Pick<CopySnapshot, 'sourceRegion' | 'outpost'>,
+): Outpost | null {
+  const outpost = outpostAsked(ports, scope, request.outpost);
+  if (outpost === null || outpost.region === request.sourceRegion) return outpost;
+  const reason = `The snapshot must be in ${outpost.region}, the Region of the Outpost.`;
+  refuse({ kind: 'invalid-value', field: 'sourceRegion', reason });
 }
 
 /** The record of a pending copy in another scope, without tags, description and name. It is of the source's lineage: copies of one lineage can be compared where they are. */

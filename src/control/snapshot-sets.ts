@@ -26,6 +26,8 @@ export interface CreateSnapshotSet {
   readonly tags: readonly Tag[];
   /** Each snapshot has its volume's tags, too. */
   readonly copiesTags: boolean;
+  /** ARN of the Outpost that all of the volumes are on and the snapshots are to be on; null or missing: they go to the region. */
+  readonly outpost?: string | null;
 }
 
 /**
@@ -71,7 +73,7 @@ async function recordSet(
   ids: readonly SnapshotId[],
 ): Promise<{ readonly volumes: readonly Volume[]; readonly cut: CutId }> {
   const cut = newCutId(ports.random);
-  const { face, description, copiesTags } = request;
+  const { face, description, copiesTags, outpost = null } = request;
   return await ports.meta.transact(async (tx) => {
     const volumes = await eachOnce(request.volumes, (id) => volumeIn(tx, scope, id));
     for (const [at, volume] of volumes.entries()) {
@@ -79,7 +81,7 @@ async function recordSet(
       const tags = copiesTags ? mergedTags(volume, request.tags) : request.tags;
       // One after another in one transaction, so limits count those before.
       await tx.snapshots.insert(
-        await planSnapshot(ports, tx, volume, { face, name: null, description, tags, id, cut }),
+        await planSnapshot(ports, tx, volume, { face, name: null, description, tags, outpost, id, cut }),
       );
     }
     return { volumes, cut };

@@ -4,6 +4,7 @@ import type { Snapshot } from '#domain/snapshot.ts';
 import { RESTORE_DAYS_MAX, type SnapshotTier } from '#domain/snapshot-tier.ts';
 import type { Scope } from '#domain/volume.ts';
 import { snapshotIn } from './lookup.ts';
+import { refuseLocal } from './outposts.ts';
 import type { ControlPorts } from './ports.ts';
 
 const DAY_MS = 86_400_000;
@@ -15,6 +16,7 @@ export interface TieredSnapshot extends Snapshot {
 /** The snapshot is `archiving` when it resolves; the task `tend-tiers` moves it. Refuses: not-found, wrong-state. */
 export async function archiveSnapshot(ports: ControlPorts, scope: Scope, id: SnapshotId): Promise<TieredSnapshot> {
   return await changeTier(ports, scope, id, (snapshot, nowMs) => {
+    refuseLocal(snapshot, 'An archive');
     if (snapshot.state !== 'completed') refuseState(id, snapshot.state);
     const { tier } = snapshot;
     if (tier !== null && tier.state !== 'restored' && tier.state !== 'restored-for-days') refuseState(id, tier.state);

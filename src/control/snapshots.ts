@@ -26,6 +26,7 @@ import {
   volumeOf,
 } from './lookup.ts';
 import { operationsOf, startOperations } from './operations.ts';
+import { checkSnapshotPlace, outpostAsked } from './outposts.ts';
 import { readPage, slicePage } from './pages.ts';
 import type { ControlPorts } from './ports.ts';
 import { asSeenBy, seenRows, type SeenSnapshot } from './seen-snapshots.ts';
@@ -47,6 +48,8 @@ export interface CreateSnapshot {
   readonly volume: Ref<VolumeId>;
   readonly description: string;
   readonly tags: readonly Tag[];
+  /** ARN of the Outpost in whose store it is to be; null or missing: it goes to the region's. */
+  readonly outpost?: string | null;
   /** Client token: the same request again answers the snapshot it made, and does not cut again. */
   readonly token: string | null;
   /** Lightsail's operation type to record (`CreateDiskSnapshot`), for the snapshot and then for the disk; null: none. */
@@ -138,12 +141,12 @@ async function recordSnapshot(
   return { snapshot, volume, operations };
 }
 
-/** The record of a snapshot of `volume`, which is about to be cut. Refuses: wrong-state, invalid-value (tags), limit, snapshot-rate. */
+/** The record of a snapshot of `volume`, which is about to be cut. Refuses: wrong-state, invalid-value (tags, outpost), limit, snapshot-rate. */
 export async function planSnapshot(
   ports: ControlPorts,
   tx: Tx,
   volume: Volume,
-  request: Pick<CreateSnapshot, 'face' | 'name' | 'description' | 'tags'> & {
+  request: Pick<CreateSnapshot, 'face' | 'name' | 'description' | 'tags' | 'outpost'> & {
     readonly id: SnapshotId;
     readonly cut: CutId;
   },
@@ -152,6 +155,7 @@ export async function planSnapshot(
     refuse({ kind: 'wrong-state', resource: 'volume', id: volume.id, state: volume.state });
   }
   const tags = tagsOf(TAG_RULES[request.face], request.tags, ports.limitsOf(volume.account).tagCountMax);
+  const outpost = checkSnapshotPlace(volume, outpostAsked(ports, volume, request.outpost));
   const parent = await checkSnapshotLimits(ports, tx, volume);
   return {
     account: volume.account,
@@ -184,6 +188,7 @@ export async function planSnapshot(
     ...NO_SNAPSHOT_DETAILS,
     encryption: volume.encryption,
     productCodes: volume.productCodes,
+    outpost,
     tags,
   };
 }

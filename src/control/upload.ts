@@ -8,6 +8,7 @@ import { lockStarted } from './snapshot-locks.ts';
 import { cutVolume } from './snapshots.ts';
 import { gibToBytes } from '#domain/geometry.ts';
 import type { Epoch, SnapshotId } from '#domain/ids.ts';
+import { outpostIdOf } from '#domain/outpost.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
 import { isInArchive } from '#domain/snapshot-tier.ts';
 import type { Volume } from '#domain/volume.ts';
@@ -129,7 +130,8 @@ async function uploadFrom(
 /** The newest completed cut of the volume before this one. */
 async function baseOf(ports: ControlPorts, snapshot: Snapshot, epoch: Epoch): Promise<UploadJob['base']> {
   const newest = await ports.meta.read((tx) => tx.snapshots.ofVolume(snapshot.volume, 'completed', epoch, BASES_MAX));
-  const base = newest.find(({ tier }) => !isInArchive(tier));
+  // One in another store is no base.
+  const base = newest.find(({ tier, outpost }) => !isInArchive(tier) && outpost === snapshot.outpost);
   return base === undefined || base.epoch === null ? null : { snapshot: base.id, epoch: base.epoch };
 }
 
@@ -160,6 +162,7 @@ function labelOf(snapshot: Snapshot, volume: Volume | null): SnapshotLabel {
     ...(snapshot.encryption === null ? {} : { encryption: snapshot.encryption }),
     ...(snapshot.name === null ? {} : { name: snapshot.name }),
     ...(volumeName === null ? {} : { volumeName }),
+    ...(snapshot.outpost === null ? {} : { outpost: outpostIdOf(snapshot.outpost) }),
   };
 }
 

@@ -135,6 +135,7 @@ async function record(
     encryption,
     productCodes: source.productCodes,
     sourceVolume: source.id,
+    outpost: source.outpost,
     staging: stagingId,
     tags,
   };
@@ -144,6 +145,7 @@ async function record(
     name: null,
     description: '',
     tags: [],
+    outpost: source.outpost,
     id: stagingId,
     cut: cutIdOf(stagingId),
   });

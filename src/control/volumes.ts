@@ -39,6 +39,7 @@ import type { Caller } from './kms/access.ts';
 import { encryptionCall, type EncryptionAsked, encryptionOfVolume, NOTHING_ASKED } from './kms/volume-encryption.ts';
 import { endOperations, operationsOf, startOperations } from './operations.ts';
 import { withDataKey } from './open-volume.ts';
+import { checkOriginPlace, checkOutpostZone, outpostAsked } from './outposts.ts';
 import { mergedRows, readPage, slicePage } from './pages.ts';
 import type { ControlPorts } from './ports.ts';
 import { copyOf } from './snapshot-copies.ts';
@@ -69,6 +70,8 @@ export interface CreateVolume {
   readonly origin: SnapshotId | null;
   /** Where the origin is, when not in the region of the request: blueprints are in all. */
   readonly originRegion?: RegionName;
+  /** ARN of the Outpost that it is to lie on; null or missing: it lies in the region. */
+  readonly outpost?: string | null;
   /** MiB/s at which it is filled from its origin; null or missing: as the server is set. */
   readonly initializationRateMibps?: number | null;
   readonly tags: readonly Tag[];
@@ -89,7 +92,7 @@ export interface VolumeCreated {
 }
 
 /**
- * Refuses: zone-not-found, invalid-value (name, size, iops, throughput, multi-attach, initialization rate, tags), missing
+ * Refuses: zone-not-found, invalid-value (name, size, iops, throughput, multi-attach, initialization rate, tags, outpost), missing
  * (size or initialization rate without origin, iops), not-found (origin, or what the token made is deleted), wrong-state (origin not completed), name-taken, limit,
  * token-mismatch.
  */
@@ -150,6 +153,11 @@ export async function encryptionFor(
   const { origin: id, face, encryption: asked = NOTHING_ASKED } = request;
   const origin =
     id === null ? null : await ports.meta.read((tx) => snapshotUsable(tx, originPlace(scope, request), id));
+  // Outposts have nothing that is not encrypted.
+  if (outpostAsked(ports, scope, request.outpost) !== null) {
+    const call = encryptionCall(ports, scope, request.caller ?? null);
+    return await encryptionOfVolume(call, { ...asked, isEncrypted: true }, origin);
+  }
   if (face === 'lightsail' && (origin?.encryption ?? null) === null) return null;
   return await encryptionOfVolume(encryptionCall(ports, scope, request.caller ?? null), asked, origin);
 }
@@ -217,6 +225,9 @@ async function planNewVolume(
   const tags = tagsOf(TAG_RULES[request.face], request.tags, ports.limitsOf(scope.account).tagCountMax);
   const origin = request.origin === null ? null : await snapshotUsable(tx, originPlace(scope, request), request.origin);
   if (origin !== null) refuseUnusable(origin);
+  const outpost = outpostAsked(ports, scope, request.outpost);
+  checkOriginPlace(origin, outpost?.arn ?? null);
+  if (outpost !== null) checkOutpostZone(outpost, request.zone);
   const sizeGib = request.sizeGib ?? origin?.volumeSizeGib ?? refuse({ kind: 'missing', field: 'size' });
   if (origin !== null && sizeGib < origin.volumeSizeGib) {
     const reason = `the snapshot ${origin.id} has ${origin.volumeSizeGib} GiB, and a volume is not smaller than its snapshot`;
@@ -246,6 +257,7 @@ async function planNewVolume(
     fastRestored:
       origin !== null && initializationRateMibps === null && (await isFastRestored(tx, scope, origin.id, request.zone)),
     productCodes: origin?.productCodes ?? [],
+    outpost: outpost?.arn ?? null,
     staging: origin === null ? null : await stageForeign(ports, tx, scope, origin, encryption),
     tags,
   };
@@ -264,7 +276,8 @@ async function stageForeign(
 ): Promise<SnapshotId | null> {
   if (origin.account === scope.account) return null;
   const copy = copyOf(origin, scope, newSnapshotId(ports.random), ports.clock.nowMs());
-  await tx.snapshots.insert({ ...copy, encryption, isStaging: true });
+  // Where the other is: a local one leaves its Outpost for nobody.
+  await tx.snapshots.insert({ ...copy, encryption, isStaging: true, outpost: origin.outpost });
   return copy.id;
 }
 

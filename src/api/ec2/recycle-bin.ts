@@ -41,10 +41,10 @@ export const restoreSnapshotFromRecycleBin: Handler<
   const id = requireSnapshotId(request.SnapshotId);
   if (request.DryRun === true) await listBinnedSnapshots(ports, scope, { ids: [id], after: null, countMax: 1 });
   endDryRun(request);
-  const { Description, Encrypted, OwnerId, Progress, StartTime, State, VolumeId, VolumeSize } = snapshotView(
-    await recoverSnapshot(ports, scope, id),
-  );
-  return { SnapshotId: id, Description, Encrypted, OwnerId, Progress, StartTime, State, VolumeId, VolumeSize };
+  const { Description, Encrypted, OutpostArn, OwnerId, Progress, StartTime, State, VolumeId, VolumeSize } =
+    snapshotView(await recoverSnapshot(ports, scope, id));
+  const shown = { Description, Encrypted, OwnerId, Progress, StartTime, State, VolumeId, VolumeSize };
+  return { SnapshotId: id, ...shown, ...(OutpostArn === undefined ? {} : { OutpostArn }) };
 };
 
 export const listVolumesInRecycleBin: Handler<
@@ -63,6 +63,7 @@ function binnedVolumeView(volume: BinnedVolume): VolumeRecycleBinInfo {
   return {
     VolumeId: volume.id,
     VolumeType: view.VolumeType,
+    ...(view.OutpostArn === undefined ? {} : { OutpostArn: view.OutpostArn }),
     State: view.State,
     Size: view.Size,
     Iops: view.Iops,

@@ -28,6 +28,8 @@ export const copySnapshot: Handler<CopySnapshotRequest, OutputOf<'ec2', 'CopySna
   const completionDurationMinutes = parseDuration(request.CompletionDurationMinutes);
   refuseElsewhere(request, context);
   refuseEncryption(request);
+  const outpost = request.DestinationOutpostArn ?? null;
+  control.checkCopyPlace(ports, scope, { sourceRegion, outpost });
   if (request.DryRun === true) await control.findCopySource(ports, scope, { source, sourceRegion });
   endDryRun(request);
   const copy = await control.copySnapshot(ports, scope, {
@@ -37,6 +39,7 @@ export const copySnapshot: Handler<CopySnapshotRequest, OutputOf<'ec2', 'CopySna
     description,
     tags,
     completionDurationMinutes,
+    outpost,
     encryption: { isEncrypted: request.Encrypted === true, key: request.KmsKeyId ?? null },
     caller: kmsCallOf(context).caller,
     token: clientToken(undefined, context),
@@ -67,9 +70,6 @@ function refuseElsewhere(request: CopySnapshotRequest, { scope }: CallContext): 
   const { DestinationRegion: region } = request;
   if (region !== undefined && region !== scope.region) {
     throw invalidParameter('destinationRegion', region, `The request was sent to the Region ${scope.region}.`);
-  }
-  if (request.DestinationOutpostArn !== undefined) {
-    throw unsupportedRequest('The parameter DestinationOutpostArn is supported only for copies to an Outpost.');
   }
   if (request.DestinationAvailabilityZone !== undefined) {
     throw unsupportedRequest('The parameter DestinationAvailabilityZone is supported only for copies to a Local Zone.');

@@ -1,20 +1,18 @@
-import { invalidParameter, unsupportedRequest } from './errors.ts';
+import { invalidCombination, invalidParameter, unsupportedRequest } from './errors.ts';
 
-/** A volume of a region has its snapshots in the region: nothing here is on an Outpost or in a Local Zone. */
-export function refusePlace(request: {
+/** `Location` is for volumes in Local Zones, and there are none here: where a snapshot goes, its volume and `OutpostArn` say. */
+export function checkLocation(request: {
   readonly OutpostArn?: string | undefined;
   readonly Location?: string | undefined;
 }): void {
-  if (request.OutpostArn !== undefined) {
-    throw invalidParameter(
-      'outpostArn',
-      request.OutpostArn,
-      'The volume is not on an Outpost; its snapshots are stored in its Region.',
-    );
+  if (request.Location === undefined) return;
+  if (request.Location !== 'regional' && request.Location !== 'local') {
+    throw invalidParameter('location', request.Location, "Valid values are 'regional' and 'local'.");
   }
-  if (request.Location !== undefined && request.Location !== 'regional') {
-    throw request.Location === 'local'
-      ? unsupportedRequest('Local snapshots are supported only for volumes in Local Zones.')
-      : invalidParameter('location', request.Location, "Valid values are 'regional' and 'local'.");
+  if (request.OutpostArn !== undefined) {
+    throw invalidCombination('The parameters OutpostArn and Location cannot be used together.');
+  }
+  if (request.Location === 'local') {
+    throw unsupportedRequest('Local snapshots are supported only for volumes in Local Zones.');
   }
 }

@@ -34,6 +34,7 @@ function commonView(snapshot: Snapshot): SnapshotView {
     Encrypted: snapshot.encryption !== null,
     ...(snapshot.encryption === null ? {} : { KmsKeyId: snapshot.encryption.keyArn }),
     OwnerId: snapshot.account,
+    ...(snapshot.outpost === null ? {} : { OutpostArn: snapshot.outpost }),
     SnapshotId: snapshot.id,
     StartTime: new Date(snapshot.startedAtMs),
     Tags: tagViews(snapshot.tags),
@@ -83,6 +84,7 @@ export const snapshotFilters: FilterTable<Snapshot> = {
     ['encrypted', (snapshot) => [String(snapshot.encryption !== null)]],
     // Only Amazon's own snapshots have an alias, and there are none here.
     ['owner-alias', () => []],
+    ['outpost-arn', ({ outpost }) => (outpost === null ? [] : [outpost])],
     ['owner-id', (snapshot) => [snapshot.account]],
     ['progress', (snapshot) => [progressOf(snapshot)]],
     ['snapshot-id', (snapshot) => [snapshot.id]],

@@ -1,5 +1,6 @@
 import type { CallContext, Handler } from '#api/handler.ts';
 import * as control from '#control/snapshots.ts';
+import { checkSnapshotPlace, outpostAsked } from '#control/outposts.ts';
 import { findVolume } from '#control/volumes.ts';
 import { parseAccountId } from '#domain/ids.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
@@ -11,7 +12,7 @@ import { malformedUserId } from './errors.ts';
 import { parseFilters } from './filters.ts';
 import { parseIds, requireSnapshotId, requireVolumeId } from './ids.ts';
 import { nextToken, parsePage, refusePagedIds } from './paging.ts';
-import { refusePlace } from './snapshot-place.ts';
+import { checkLocation } from './snapshot-place.ts';
 import { createdSnapshotView, snapshotFilters, snapshotView } from './snapshot-views.ts';
 import { snapshotSearches } from './searches.ts';
 import { parseTagSpecifications } from './tag-rules.ts';
@@ -27,8 +28,11 @@ export const createSnapshot: Handler<CreateSnapshotRequest, OutputOf<'ec2', 'Cre
   const volume = requireVolumeId(request.VolumeId);
   const description = parseDescription(request.Description);
   const tags = parseTagSpecifications(request.TagSpecifications, 'snapshot');
-  refusePlace(request);
-  if (request.DryRun === true) await findVolume(ports, scope, volume);
+  checkLocation(request);
+  const outpost = outpostAsked(ports, scope, request.OutpostArn);
+  if (request.DryRun === true || outpost !== null) {
+    checkSnapshotPlace(await findVolume(ports, scope, volume), outpost);
+  }
   endDryRun(request);
   const { snapshot } = await control.createSnapshot(ports, scope, {
     face: 'ec2',
@@ -36,6 +40,7 @@ export const createSnapshot: Handler<CreateSnapshotRequest, OutputOf<'ec2', 'Cre
     volume,
     description,
     tags,
+    outpost: outpost?.arn ?? null,
     // The request has no token of its own.
     token: clientToken(undefined, context),
     operation: null,

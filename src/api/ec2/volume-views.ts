@@ -32,6 +32,7 @@ function commonView(volume: Volume): VolumeView {
     ...(volume.encryption === null ? {} : { KmsKeyId: volume.encryption.keyArn }),
     ...(volume.iops === null ? {} : { Iops: volume.iops }),
     MultiAttachEnabled: volume.multiAttach,
+    ...(volume.outpost === null ? {} : { OutpostArn: volume.outpost }),
     Size: volume.sizeGib,
     // Present and empty for a volume that came from nothing.
     SnapshotId: volume.origin ?? '',
@@ -67,6 +68,7 @@ export const volumeFilters: FilterTable<Volume> = {
     ['encrypted', (volume) => [String(volume.encryption !== null)]],
     ['fast-restored', ({ fastRestored }) => [String(fastRestored)]],
     ['multi-attach-enabled', (volume) => [String(volume.multiAttach)]],
+    ['outpost-arn', ({ outpost }) => (outpost === null ? NONE : [outpost])],
     ['operator.managed', () => FALSE],
     ['operator.principal', () => NONE],
     ['size', (volume) => [String(volume.sizeGib)]],

@@ -1,5 +1,6 @@
 import type { CallContext, Handler } from '#api/handler.ts';
 import { kmsCallOf } from '#api/kms/calls.ts';
+import { checkOriginPlace, checkOutpostZone, outpostAsked } from '#control/outposts.ts';
 import { findUsableSnapshot } from '#control/snapshots.ts';
 import * as control from '#control/volumes.ts';
 import { refuse } from '#domain/errors.ts';
@@ -30,6 +31,9 @@ export const createVolume: Handler<CreateVolumeRequest, OutputOf<'ec2', 'CreateV
   const origin = originId === null ? null : await findUsableSnapshot(ports, scope, originId);
   const state = origin === null ? null : hindrance(origin);
   if (origin !== null && state !== null) refuse({ kind: 'wrong-state', resource: 'snapshot', id: origin.id, state });
+  const outpost = outpostAsked(ports, scope, request.OutpostArn);
+  checkOriginPlace(origin, outpost?.arn ?? null);
+  if (outpost !== null) checkOutpostZone(outpost, zone);
   const shape = parseVolumeShape(request, origin);
   checkInitializationRate(request.VolumeInitializationRate, origin);
   endDryRun(request);
@@ -39,6 +43,7 @@ export const createVolume: Handler<CreateVolumeRequest, OutputOf<'ec2', 'CreateV
     zone,
     ...shape,
     origin: originId,
+    outpost: outpost?.arn ?? null,
     initializationRateMibps: request.VolumeInitializationRate ?? null,
     encryption: { isEncrypted: request.Encrypted === true, key: request.KmsKeyId ?? null },
     caller: kmsCallOf(context).caller,
@@ -51,7 +56,6 @@ export const createVolume: Handler<CreateVolumeRequest, OutputOf<'ec2', 'CreateV
 
 /** What this server cannot give is refused, not left out: the client would believe that it has it. */
 function refuseUnbuilt(request: CreateVolumeRequest): void {
-  if (request.OutpostArn !== undefined) throw unsupportedRequest('Outposts are not supported by this server.');
   if (request.KmsKeyId !== undefined && request.Encrypted !== true) {
     throw invalidCombination('The parameter KmsKeyId requires the parameter Encrypted to be set.');
   }
