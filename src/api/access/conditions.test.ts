@@ -369,3 +369,24 @@ test('who may manage only users within a boundary does so, and no others', async
   assert.equal(await iam('PutUserPolicy', { UserName: 'free', ...policy }), 'AccessDenied');
   assert.equal(await iam('PutUserPolicy', { UserName: 'delegate', ...policy }), 'AccessDenied');
 });
+
+test('a user who may not tag makes what has no tags only', async () => {
+  await using scene = await AccessScene.open();
+  const root = await scene.root();
+  const maker = await scene.user(root.account, 'maker', {
+    Effect: 'Allow',
+    Action: ['iam:CreateUser', 'iam:TagRole', 'rbin:CreateRule', 'dlm:TagResource'],
+    Resource: '*',
+  });
+  const user = async (tags: Record<string, string>): Promise<string | null> =>
+    codeOf(await maker.client.form('iam', { Action: 'CreateUser', Version: '2010-05-08', UserName: 'u', ...tags }));
+  assert.equal(await user({ 'Tags.member.1.Key': 'team', 'Tags.member.1.Value': 'red' }), 'AccessDenied');
+  assert.equal(await user({}), null);
+  const rule = async (tags: object): Promise<string | null> => {
+    const RetentionPeriod = { RetentionPeriodValue: 7, RetentionPeriodUnit: 'DAYS' };
+    const body = JSON.stringify({ ResourceType: 'EBS_SNAPSHOT', RetentionPeriod, ...tags });
+    return codeOf(await maker.client.send({ service: 'rbin', method: 'POST', path: '/rules', body }));
+  };
+  assert.equal(await rule({ Tags: [{ Key: 'team', Value: 'red' }] }), 'AccessDeniedException');
+  assert.equal(await rule({}), null);
+});

@@ -80,6 +80,38 @@ test('a role that is given to a lifecycle policy must be allowed to be passed', 
   );
 });
 
+test('tags on creation need leave of their own', () => {
+  const arn = (service: string, rest: string): string => `arn:aws:${service}:us-east-1:${ACCOUNT}:${rest}`;
+  const iam = `arn:aws:iam::${ACCOUNT}:`;
+  const Tags = [{ Key: 'team', Value: 'red' }];
+  const cases = [
+    ['iam', 'CreateUser', { UserName: 'u', Tags }, `iam:TagUser ${iam}user/u`],
+    ['iam', 'CreateRole', { RoleName: 'r', Path: '/a/', Tags }, `iam:TagRole ${iam}role/a/r`],
+    ['iam', 'CreatePolicy', { PolicyName: 'p', Tags }, `iam:TagPolicy ${iam}policy/p`],
+    ['rbin', 'CreateRule', { ResourceType: 'EBS_SNAPSHOT', Tags }, `rbin:TagResource ${arn('rbin', 'rule/*')}`],
+    ['dlm', 'CreateLifecyclePolicy', { Tags: { team: 'red' } }, `dlm:TagResource ${arn('dlm', 'policy/*')}`],
+  ] as const;
+  for (const [service, operation, input, tagging] of cases) {
+    const demands = demandsOf(service, operation, input);
+    assert.deepEqual(
+      demands.slice(1).map(({ action, resource }) => `${action} ${resource}`),
+      [tagging],
+    );
+    for (const { keys } of demands) {
+      assert.deepEqual(
+        keys.filter(([key]) => key === 'aws:requesttag/team' || key === 'aws:tagkeys'),
+        [
+          ['aws:requesttag/team', ['red']],
+          ['aws:tagkeys', ['team']],
+        ],
+        operation,
+      );
+    }
+    const { Tags: _tags, ...untagged } = input as { readonly Tags?: unknown };
+    assert.equal(demandsOf(service, operation, untagged).length, 1, operation);
+  }
+});
+
 test('no name of a request means anything to a table but the names in it', () => {
   for (const name of ['__proto__', 'constructor', 'toString']) {
     for (const service of ['ec2', 'lightsail', 'ebs', 'rbin', 'dlm', 'iam', 'sts', 'kms'] as const) {

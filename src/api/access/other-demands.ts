@@ -58,11 +58,12 @@ export function rbinPlan({ scope, operation, input }: Asked): Plan {
   const tags = operation.startsWith('Untag') ? [] : tagsOf(input['Tags']);
   const id = textOf(input['Identifier']) ?? idOfArn(input['ResourceArn']);
   const type = textOf(input['ResourceType']);
+  const prefix = `arn:aws:rbin:${scope.region}:${scope.account}:rule/`;
   return ruledPlan({
     action: `rbin:${operation}`,
-    prefix: `arn:aws:rbin:${scope.region}:${scope.account}:rule/`,
+    prefix,
     id,
-    isMaking: operation === 'CreateRule',
+    making: operation === 'CreateRule' ? { on: `${prefix}*`, tagging: 'rbin:TagResource' } : null,
     more: type === null ? [] : [['rbin:request/resourcetype', [type]]],
     tags,
     untagged: textsOf(input['TagKeys']),
@@ -78,7 +79,7 @@ export function dlmPlan({ scope, operation, input }: Asked): Plan {
     action: `dlm:${operation}`,
     prefix: `arn:aws:dlm:${scope.region}:${scope.account}:policy/`,
     id,
-    isMaking: false,
+    making: operation === 'CreateLifecyclePolicy' ? { on: '*', tagging: 'dlm:TagResource' } : null,
     more: [],
     tags: operation === 'UntagResource' ? [] : tagsOfMap(input['Tags']),
     untagged: textsOf(input['TagKeys']),
@@ -95,7 +96,8 @@ interface Ruled {
   readonly action: string;
   readonly prefix: string;
   readonly id: string | null;
-  readonly isMaking: boolean;
+  /** On what creation is decided, and what the tags of what is made need; null: nothing is made. */
+  readonly making: { readonly on: string; readonly tagging: string } | null;
   /** Condition keys of the request. */
   readonly more: readonly Key[];
   readonly tags: readonly TagText[];
@@ -103,15 +105,18 @@ interface Ruled {
   readonly ref: Ref | null;
 }
 
-function ruledPlan({ action, prefix, id, isMaking, more, tags, untagged, ref }: Ruled): Plan {
+function ruledPlan({ action, prefix, id, making, more, tags, untagged, ref }: Ruled): Plan {
   const keys = [...requestTagKeys(tags), ...untagKeys(untagged), ...more];
-  const named = isMaking ? '*' : id;
-  if (named === null) return plainPlan(demandsOn(action, [], keys));
+  if (making !== null) {
+    const tagged = tags.length === 0 ? [] : demandsOn(making.tagging, [{ arn: `${prefix}*`, keys }]);
+    return plainPlan([...demandsOn(action, [{ arn: making.on, keys }]), ...tagged]);
+  }
+  if (id === null) return plainPlan(demandsOn(action, [], keys));
   return {
     refs: ref === null ? [] : [ref],
     demands: ([fact]) => {
       const known = fact === undefined ? [] : ruleKeys(fact);
-      return demandsOn(action, [{ arn: `${prefix}${named}`, keys: known }], keys);
+      return demandsOn(action, [{ arn: `${prefix}${id}`, keys: known }], keys);
     },
   };
 }
@@ -137,11 +142,13 @@ export function iamPlan({ scope, operation, input }: Asked, caller: { readonly u
   const boundary = textOf(input['PermissionsBoundary']);
   if (boundary !== null) keys.push(['iam:permissionsboundary', [boundary]]);
   const path = textOf(input['Path']) ?? '/';
-  const made = (type: string, name: unknown): Plan =>
-    plainPlan(demandsOn(action, [{ arn: `arn:aws:iam::${account}:${type}${path}${textOf(name) ?? ''}`, keys }]));
-  if (operation === 'CreateUser') return made('user', input['UserName']);
-  if (operation === 'CreateRole') return made('role', input['RoleName']);
-  if (operation === 'CreatePolicy') return made('policy', input['PolicyName']);
+  const made = (type: string, name: unknown, tagging: string): Plan => {
+    const seen = { arn: `arn:aws:iam::${account}:${type}${path}${textOf(name) ?? ''}`, keys };
+    return plainPlan([...demandsOn(action, [seen]), ...(tags.length === 0 ? [] : demandsOn(tagging, [seen]))]);
+  };
+  if (operation === 'CreateUser') return made('user', input['UserName'], 'iam:TagUser');
+  if (operation === 'CreateRole') return made('role', input['RoleName'], 'iam:TagRole');
+  if (operation === 'CreatePolicy') return made('policy', input['PolicyName'], 'iam:TagPolicy');
 
   const role = textOf(input['RoleName']);
   // Without a name, operations on a user's own keys and data mean the caller.

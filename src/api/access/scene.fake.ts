@@ -39,7 +39,7 @@ export class AccessScene implements AsyncDisposable {
     return createApiServer({
       ports: this.world.ports,
       faces: [ec2Face, lightsailFace, ebsFace, stsFace, kmsFace, iamFace, rbinFace, dlmFace],
-      audit: { record: (entry) => this.audited.push(entry) },
+      audit: { record: (entry) => (this.audited.push(entry), null) },
       onBroken: (error) => this.broken.push(error),
     });
   }

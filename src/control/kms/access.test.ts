@@ -309,3 +309,19 @@ test('a session of a role that was made anew has nothing of what the role before
     await deleteRole(world.ports, scope.account, 'app');
   }
 });
+
+test('a key that is made with tags needs leave to tag, too', async () => {
+  await using world = await World.make();
+  const scope = await world.account();
+  const make = (call: KmsCall, key: string): Promise<string> =>
+    refusal(keys.createKey(call, { ...PLAIN_KEY, tags: [{ key, value: 'red' }] }));
+  const action = (...Action: readonly string[]): object => ({ Effect: 'Allow', Action, Resource: '*' });
+  const maker = await asUser(world, scope, 'maker', action('kms:CreateKey'));
+  assert.equal(await make(maker, 'team'), 'denied: nothing-allows');
+  assert.equal(await refusal(keys.createKey(maker, PLAIN_KEY)), 'not refused');
+  const Condition = { 'ForAllValues:StringEquals': { 'aws:TagKeys': ['team'] } };
+  const both = { ...action('kms:CreateKey', 'kms:TagResource'), Condition };
+  const tagger = await asUser(world, scope, 'tagger', both);
+  assert.equal(await make(tagger, 'team'), 'not refused');
+  assert.equal(await make(tagger, 'other'), 'denied: nothing-allows');
+});

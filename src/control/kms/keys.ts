@@ -32,6 +32,7 @@ export interface PageOf {
 export async function createKey(call: KmsCall, request: CreateKey): Promise<KmsKey> {
   const { ports, scope, caller } = call;
   const tags = tagsOf({}, request.tags);
+  const tagging = requestTags(tags);
   authorizeAccount(call, 'CreateKey', {
     keys: [
       ['kms:bypasspolicylockoutsafetycheck', [String(request.mayLockOut)]],
@@ -39,10 +40,10 @@ export async function createKey(call: KmsCall, request: CreateKey): Promise<KmsK
       ['kms:keyspec', ['SYMMETRIC_DEFAULT']],
       ['kms:keyusage', ['ENCRYPT_DECRYPT']],
       ['kms:multiregion', ['false']],
-      ['aws:tagkeys', Object.keys(tags)],
-      ...Object.entries(tags).map(([key, value]) => [`aws:requesttag/${key.toLowerCase()}`, [value]] as const),
+      ...tagging,
     ],
   });
+  if (request.tags.length > 0) authorizeAccount(call, 'TagResource', { keys: tagging });
   const id = uuid(ports.random);
   const policy = request.policy ?? defaultPolicy(scope.account);
   return await ports.meta.transact(async (tx) => {
@@ -157,10 +158,7 @@ export async function listTags(
 /** Refuses: tag, limit, key-state. */
 export async function tagKey(call: KmsCall, text: string, tags: readonly Tag[]): Promise<void> {
   const asked = tagsOf({}, tags);
-  const keys = [
-    ['aws:tagkeys', Object.keys(asked)] as const,
-    ...Object.entries(asked).map(([key, value]) => [`aws:requesttag/${key.toLowerCase()}`, [value]] as const),
-  ];
+  const keys = requestTags(asked);
   await changeKey(call, text, { action: 'TagResource', keys }, (key, nowMs) => {
     requireState(key, nowMs, NOT_PENDING_DELETION);
     return { ...key, tags: tagsOf(key.tags, tags) };
@@ -175,6 +173,14 @@ export async function untagKey(call: KmsCall, text: string, names: readonly stri
     for (const name of names) checkTagKey(name);
     return { ...key, tags: Object.fromEntries(Object.entries(key.tags).filter(([name]) => !names.includes(name))) };
   });
+}
+
+/** What a request says about tags, as condition keys. */
+function requestTags(tags: Tags): readonly (readonly [string, readonly string[]])[] {
+  return [
+    ['aws:tagkeys', Object.keys(tags)],
+    ...Object.entries(tags).map(([key, value]) => [`aws:requesttag/${key.toLowerCase()}`, [value]] as const),
+  ];
 }
 
 /** Tags set over others: each checked, none given twice. */
