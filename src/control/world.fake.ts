@@ -11,6 +11,7 @@ import { Faults, faultyHost, faultyMeta } from './fault.fake.ts';
 import { KeyVault } from './kms/vault.ts';
 import { limits, type Limits } from './limits.ts';
 import { MemoryHost } from './memory-host.fake.ts';
+import { TEST_OUTPOSTS } from './outposts.fake.ts';
 import type { ControlPorts, TaskName } from './ports.ts';
 import { openSteadyTime } from './steady-time.ts';
 
@@ -78,6 +79,7 @@ export class World implements AsyncDisposable {
       time,
       random: this.random,
       log: silentLog,
+      outposts: TEST_OUTPOSTS,
       limits: this.#limits,
       tokenKey: new Uint8Array(32).fill(1),
       vault: new KeyVault({ root: new Uint8Array(32).fill(2), random: this.random }),

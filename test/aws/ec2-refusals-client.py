@@ -160,7 +160,7 @@ for code, more in [
     ("InvalidParameterCombination", {**zone, "VolumeType": "gp2", "Throughput": 125}),
     ("InvalidParameterCombination", {**zone, "KmsKeyId": "alias/none"}),
     ("InvalidParameterValue", {**zone, "Encrypted": True, "KmsKeyId": "alias/none"}),
-    ("UnsupportedOperation", {**zone, "OutpostArn": "arn:aws:outposts:us-east-1:123456789012:outpost/op-1234567890abcdef0"}),
+    ("InvalidParameterValue", {**zone, "OutpostArn": "arn:aws:outposts:us-east-1:123456789012:outpost/op-1234567890abcdef0"}),
     ("InvalidSnapshot.NotFound", {**zone, "SnapshotId": no_snapshot}),
     ("InvalidSnapshotID.Malformed", {**zone, "SnapshotId": "snap-1"}),
     ("InvalidParameterValue", {**zone, "TagSpecifications": [{"ResourceType": "snapshot", "Tags": [{"Key": "a"}]}]}),
@@ -220,7 +220,7 @@ for minutes in (10, 2895):
     refused("InvalidParameterValue", ec2, "CopySnapshot", **copy, CompletionDurationMinutes=minutes)
 refused("InvalidParameterValue", ec2, "CopySnapshot", SourceRegion="mars-north-1", SourceSnapshotId=snapshot)
 refused("InvalidParameterValue", ec2, "CopySnapshot", **copy, Encrypted=True, KmsKeyId="alias/none")
-refused("UnsupportedOperation", ec2, "CopySnapshot", **copy, DestinationOutpostArn=arn)
+refused("InvalidParameterValue", ec2, "CopySnapshot", **copy, DestinationOutpostArn=arn)
 refused("MissingParameter", ec2, "CopySnapshot", SourceRegion="us-east-1")
 refused("MissingParameter", ec2, "ModifySnapshotAttribute", **s, **permission)
 refused("InvalidParameterValue", ec2, "ModifySnapshotAttribute", **s, **permission, OperationType="add",

@@ -85,7 +85,7 @@ test('what CopySnapshot refuses, with the code that EC2 has for it', async () =>
     await refusal({ TagSpecifications: [{ ResourceType: 'volume', Tags: [{ Key: 'a' }] }] }),
     /^InvalidParameterValue: /,
   );
-  assert.match(await refusal({ DestinationOutpostArn: 'arn' }), /^UnsupportedOperation: /);
+  assert.match(await refusal({ DestinationOutpostArn: 'arn' }), /^InvalidParameterValue: /);
   assert.match(await refusal({ DryRun: true }), /^DryRunOperation: /);
   assert.match(await refusal({ DryRun: true, SourceSnapshotId: 'snap-1234abcd' }), /^InvalidSnapshot\.NotFound: /);
   // Characters are code points: 255 of them, though they take twice as many units.

@@ -85,7 +85,7 @@ test('what the server cannot give is refused, and nothing is made', async () => 
   const outpost = 'arn:aws:outposts:us-east-1:012345678910:outpost/op-1234567890abcdef0';
   assert.match(
     await refusalOf(scene.ec2('CreateVolume', { ...request, OutpostArn: outpost })),
-    /^UnsupportedOperation/,
+    /^InvalidParameterValue: .*does not exist/,
   );
   assert.match(
     await refusalOf(scene.ec2('CreateVolume', { ...request, KmsKeyId: 'alias/aws/ebs' })),
