@@ -46,6 +46,9 @@ export async function createDue(ports: ControlPorts, due: Due, signal: AbortSign
 
 async function isMeant(ports: ControlPorts, { policy, dueMs }: Due, volume: Volume): Promise<boolean> {
   const { details } = policy;
+  // Default policies are for what is in the region.
+  const { resourceLocations = ['CLOUD'] } = details;
+  if (!resourceLocations.includes(volume.outpost === null ? 'CLOUD' : 'OUTPOST')) return false;
   if (details.policyLanguage !== 'SIMPLIFIED') {
     return details.resourceTypes?.[0] === 'VOLUME' && hasOne(volume.tags, details.targetTags ?? []);
   }
@@ -86,6 +89,7 @@ async function createOne(ports: ControlPorts, due: Due, volume: Volume): Promise
     volume: volume.id,
     description: `Created for policy: ${policy.id} schedule: ${name}`,
     tags: [...asked].map(([key, value]) => ({ key, value })),
+    outpost: schedule.createRule?.location === 'OUTPOST_LOCAL' ? volume.outpost : null,
     token: `lifecycle ${policy.id} ${index} ${dueMs} ${volume.id}`,
     operation: null,
   });

@@ -79,7 +79,8 @@ function checkDefault({ resourceType, createInterval, retainInterval, schedules,
   }
 }
 
-function checkStandard({ resourceTypes = [], targetTags = [], schedules = [] }: PolicyDetails): void {
+function checkStandard(details: PolicyDetails): void {
+  const { resourceTypes = [], targetTags = [], schedules = [], resourceLocations = ['CLOUD'] } = details;
   if (resourceTypes.length !== 1) refuse({ kind: 'missing', field: 'ResourceTypes' });
   if (targetTags.length === 0) refuse({ kind: 'missing', field: 'TargetTags' });
   if (targetTags.length > TARGET_TAG_COUNT_MAX) invalid('TargetTags', `at most ${TARGET_TAG_COUNT_MAX}`);
@@ -89,7 +90,10 @@ function checkStandard({ resourceTypes = [], targetTags = [], schedules = [] }: 
   if (schedules.length > SCHEDULE_COUNT_MAX) invalid('Schedules', `at most ${SCHEDULE_COUNT_MAX}`);
   const names = schedules.map(({ name }) => name ?? '');
   if (new Set(names).size < names.length) invalid('Schedules', 'every schedule needs a name of its own');
-  for (const schedule of schedules) checkSchedule(schedule, resourceTypes[0] ?? 'VOLUME');
+  for (const schedule of schedules) {
+    checkSchedule(schedule, resourceTypes[0] ?? 'VOLUME');
+    if (schedule.createRule?.location === 'OUTPOST_LOCAL') checkLocal(schedule, resourceLocations);
+  }
 }
 
 function checkSchedule(schedule: Schedule, resourceType: 'VOLUME' | 'INSTANCE'): void {
@@ -118,6 +122,17 @@ function checkSchedule(schedule: Schedule, resourceType: 'VOLUME' | 'INSTANCE'):
     if (findRegion(region) === null) invalid('TargetRegion', `there is no region ${region}`);
     if (retainRule !== undefined) checkRetention('CrossRegionCopyRetainRule', retainRule, 1);
   }
+}
+
+/** Local snapshots are of volumes on Outposts, and stay as they are and where they are. */
+function checkLocal(schedule: Schedule, locations: PolicyDetails['resourceLocations'] & object): void {
+  if (locations.some((location) => location !== 'OUTPOST')) {
+    invalid('Location', 'OUTPOST_LOCAL is for policies whose ResourceLocations is OUTPOST');
+  }
+  const { crossRegionCopyRules = [], fastRestoreRule, archiveRule } = schedule;
+  if (crossRegionCopyRules.length > 0) refuse({ kind: 'exclusive', fields: ['OUTPOST_LOCAL', 'CrossRegionCopyRules'] });
+  if (fastRestoreRule !== undefined) refuse({ kind: 'exclusive', fields: ['OUTPOST_LOCAL', 'FastRestoreRule'] });
+  if (archiveRule !== undefined) refuse({ kind: 'exclusive', fields: ['OUTPOST_LOCAL', 'ArchiveRule'] });
 }
 
 function checkCreateRule({ interval, intervalUnit, times = [], cronExpression, location }: CreateRule): void {
