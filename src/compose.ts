@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeDirectory } from '#base/make-directory.ts';
 import { systemClock } from '#base/clock.ts';
@@ -6,7 +7,7 @@ import { systemRandom } from '#base/random.ts';
 import { systemUptime } from '#base/uptime.ts';
 import { openRunDirectory } from '#base/run-directory.ts';
 import { type AdminServer, startAdminServer } from '#api/admin/admin-server.ts';
-import { AuditLog } from '#api/audit-log.ts';
+import { type AuditHeads, AuditLog } from '#api/audit-log.ts';
 import { dlmFace } from '#api/dlm/face.ts';
 import { ebsFace } from '#api/ebs/face.ts';
 import { ec2Face } from '#api/ec2/face.ts';
@@ -29,6 +30,7 @@ import type { MetaStore } from '#meta/meta-store.ts';
 import { KyselyStore } from '#meta/kysely-store.ts';
 import { type HostBeginning, HostSupervisor } from '#volume/host-supervisor.ts';
 import { nbdUri } from '#volume/nbd-uri.ts';
+import { AUDIT_PURPOSE, auditHeads, keepAuditHeads } from './audit-place.ts';
 import { RecentTroubles } from './cli/recent-troubles.ts';
 import { readTlsFiles } from './cli/tls-files.ts';
 import { version } from './cli/version.ts';
@@ -83,7 +85,7 @@ export async function compose(
       onRestart: async () => restarted?.(),
     }),
   );
-  const vault = await openVault(config, meta);
+  const { vault, auditKey } = await openKeys(config, meta);
   const { account } = await rootAccount({ meta, clock: systemClock, random: systemRandom });
   const control = scope.use(
     makeControl({
@@ -102,7 +104,14 @@ export async function compose(
   );
   restarted = () => control.hostRestarted();
   const audit = scope.use(
-    await AuditLog.open({ path: join(config.dataDirectory, 'audit.log'), clock: systemClock, log }),
+    await AuditLog.open({
+      directory: config.dataDirectory,
+      key: auditKey,
+      heads: await auditHeads(meta),
+      keepHeads: (heads) => keepAuditHeads(meta, heads),
+      clock: systemClock,
+      log,
+    }),
   );
   const api = createApiServer({
     ports: control.ports,
@@ -117,6 +126,7 @@ export async function compose(
       socketPath,
       nbdUri,
       collect: () => control.run('collect-chunks'),
+      audit: () => audit.flushed(),
       status: () => statusOf({ control, hostProcessId: supervisor.pid, startedAtMs, troubles }),
     });
   return { control, api, admin, socketDirectory, beginning: supervisor.beginning, hostProcessId: () => supervisor.pid };
@@ -129,18 +139,29 @@ export async function createAccountOffline(config: Config): Promise<AccessKey> {
   return await createAccount({ meta, clock: systemClock, random: systemRandom }, {});
 }
 
+/** For `varve audit verify` while no server runs: how far the log had come, by the metadata. */
+export async function auditHeadsOffline(config: Config): Promise<AuditHeads> {
+  if (!existsSync(join(config.dataDirectory, 'meta.db'))) return {}; // A copy of the log alone.
+  await using meta = await openMeta(config);
+  return await auditHeads(meta);
+}
+
 async function openMeta(config: Config): Promise<KyselyStore> {
   return await KyselyStore.open(join(config.dataDirectory, 'meta.db'), systemClock);
 }
 
 /** The volume host has the master key already, or has made it. Throws, with a sentence, when it is not the one of this metadata. */
-async function openVault(config: Config, meta: MetaStore): Promise<KeyVault> {
+async function openKeys(
+  config: Config,
+  meta: MetaStore,
+): Promise<{ readonly vault: KeyVault; readonly auditKey: Buffer }> {
   const { dataDirectory, masterKey: source } = config;
   const masterKey = await openMasterKey(source, { dataDirectory, environment: process.env, random: systemRandom });
   const vault = new KeyVault({ root: derive(masterKey, 'kms'), random: systemRandom });
+  const auditKey = derive(masterKey, AUDIT_PURPOSE);
   masterKey.fill(0);
   await checkVault(meta, vault);
-  return vault;
+  return { vault, auditKey };
 }
 
 /** Signs tokens of pages and blocks; made once, and kept, so that tokens outlive a restart. */

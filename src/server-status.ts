@@ -32,6 +32,7 @@ export async function statusOf(server: {
     hostProcessId: server.hostProcessId,
     startedAtMs,
     clients,
+    clock: control.ports.time.state(),
     accountCount: records.accounts.length,
     pendingSnapshotCount: records.pending.length,
     uploadCount: uploads === null ? null : Object.keys(uploads).length,

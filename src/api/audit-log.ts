@@ -1,132 +1,133 @@
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Clock } from '#base/clock.ts';
 import { describeError, type Log } from '#base/log.ts';
 import type { Audit, AuditEntry } from './audit.ts';
+import type { ChainHead } from './audit-chain.ts';
+import { Refusals } from './audit-refusals.ts';
+import { AuditSeries } from './audit-series.ts';
+
+const MIB = 1024 ** 2;
+
+/**
+ * Three series of files, each with a budget of its own, so that neither a flood of refused calls nor one of reads pushes out
+ * who changed what.
+ */
+export const AUDIT_SERIES = {
+  /** What changed something, or may have. */
+  changes: { name: 'audit.log', fileBytesMax: 64 * MIB, filesMax: 10 },
+  /** What read, or used a key, or put a block. */
+  uses: { name: 'audit-use.log', fileBytesMax: 64 * MIB, filesMax: 4 },
+  refused: { name: 'audit-refused.log', fileBytesMax: 16 * MIB, filesMax: 4 },
+} as const;
+
+export type SeriesName = keyof typeof AUDIT_SERIES;
+export const SERIES_NAMES = ['changes', 'uses', 'refused'] as const satisfies readonly SeriesName[];
+
+export type AuditHeads = Readonly<Partial<Record<SeriesName, ChainHead>>>;
 
 export interface AuditLogOptions {
-  /** `<data>/audit.log`; older ones are `audit.log.1` (the newest of them), `.2`, … */
-  readonly path: string;
-  /** A file is not written to once it has so many bytes. */
-  readonly fileBytesMax?: number;
-  /** All files, the one that is written included. */
-  readonly filesMax?: number;
+  readonly directory: string;
+  /** 32 bytes; whoever has it can forge lines. */
+  readonly key: Uint8Array;
+  /** For tests: other budgets. */
+  readonly budgets?: Partial<Record<SeriesName, { readonly fileBytesMax: number; readonly filesMax: number }>>;
+  /** How far each series had come, as `keepHeads` was told last. */
+  readonly heads: AuditHeads;
+  /** Keeps it where the files of the log are not. What it is told is on the disk. */
+  readonly keepHeads: (heads: AuditHeads) => Promise<void>;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-const FILE_BYTES_MAX = 64 * 1024 * 1024;
-const FILES_MAX = 10;
-/** Of lines that the disk has not taken yet; more are counted and left out, so that a disk that hangs does not fill the memory. */
-const WAITING_BYTES_MAX = 16 * 1024 * 1024;
+/** How often refused calls are summed up, and what was written is brought to the disk and its end kept. */
+const PERIOD_MS = 60_000;
 
-/**
- * One JSON object a line for every call, appended in the order of the answers. Lines are written as fast as the disk takes them,
- * beside the calls: what is recorded while a write is on its way goes out with the next. A kill may lose the lines of the
- * last moments; a stop writes everything. Readable by the owner only.
- */
+/** What is used goes on all the time, and the most. */
+const USING =
+  /^(?:Get|List|Describe|Is|Simulate|Decode|Encrypt|Decrypt|ReEncrypt|Generate|Verify|Sign|PutSnapshotBlock)/;
+
+/** One JSON object a line for every call; a line of a change is with the kernel before its reply is sent. */
 export class AuditLog implements Audit, AsyncDisposable {
   readonly #options: AuditLogOptions;
-  #file: FileHandle;
-  #fileBytes: number;
-  #waiting: string[] = [];
-  #waitingBytes = 0;
-  #lost = 0;
-  #writing: Promise<void> | null = null;
-  #isFailing = false;
+  readonly #series: Readonly<Record<SeriesName, AuditSeries>>;
+  readonly #refusals = new Refusals();
+  readonly #stop = new AbortController();
+  readonly #tending: Promise<void>;
+  #kept = '';
 
-  private constructor(options: AuditLogOptions, file: FileHandle, fileBytes: number) {
+  private constructor(options: AuditLogOptions, series: Readonly<Record<SeriesName, AuditSeries>>) {
     this.#options = options;
-    this.#file = file;
-    this.#fileBytes = fileBytes;
+    this.#series = series;
+    this.#tending = this.#tend();
   }
 
   static async open(options: AuditLogOptions): Promise<AuditLog> {
-    const file = await open(options.path, 'a', 0o600);
-    return new AuditLog(options, file, (await file.stat()).size);
+    const open = async (name: SeriesName): Promise<AuditSeries> => {
+      const { directory, key, heads, clock, log } = options;
+      const { name: file, fileBytesMax, filesMax } = { ...AUDIT_SERIES[name], ...options.budgets?.[name] };
+      const expected = heads[name] ?? null;
+      return await AuditSeries.open({ path: join(directory, file), key, fileBytesMax, filesMax, expected, clock, log });
+    };
+    await using opened = new AsyncDisposableStack();
+    const changes = opened.use(await open('changes'));
+    const uses = opened.use(await open('uses'));
+    const refused = opened.use(await open('refused'));
+    opened.move();
+    return new AuditLog(options, { changes, uses, refused });
   }
 
-  record(entry: AuditEntry): void {
-    this.#add({ time: this.#now(), ...entry });
-    this.#writing ??= this.#write();
+  record(entry: AuditEntry): Promise<void> | null {
+    const line = { time: this.#now(), ...entry };
+    if (entry.status >= 400 && entry.status < 500) {
+      if (this.#refusals.admit(entry)) void this.#series.refused.append(line);
+      return null;
+    }
+    const isUse = entry.operation !== null && USING.test(entry.operation);
+    const written = this.#series[isUse ? 'uses' : 'changes'].append(line);
+    return isUse && entry.operation !== 'PutSnapshotBlock' ? null : written;
   }
 
-  /** When everything recorded so far is with the kernel. */
-  async flushed(): Promise<void> {
-    while (this.#writing !== null) await this.#writing;
+  /** When everything recorded so far is with the kernel, but for refused calls that are summed up later. Answers where each series ends. */
+  async flushed(): Promise<AuditHeads> {
+    for (const name of SERIES_NAMES) await this.#series[name].flushed();
+    return this.#heads();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.flushed();
-    await this.#file.sync().catch(() => {}); // A file system without it, at worst.
-    await this.#file.close();
+    this.#stop.abort(new Error('the server is stopping'));
+    await this.#tending;
+    await this.#sumUp();
+    for (const name of SERIES_NAMES) await this.#series[name][Symbol.asyncDispose]();
   }
 
-  #add(entry: object): void {
-    const line = `${JSON.stringify(entry)}\n`;
-    if (this.#waitingBytes + line.length > WAITING_BYTES_MAX) {
-      this.#lost += 1;
-      return;
+  async #tend(): Promise<void> {
+    const { clock } = this.#options;
+    while (!this.#stop.signal.aborted) {
+      await clock.sleep(PERIOD_MS, this.#stop.signal).catch(() => {}); // Only the signal ends it.
+      if (!this.#stop.signal.aborted) await this.#sumUp();
     }
-    this.#waiting.push(line);
-    this.#waitingBytes += line.length;
   }
 
-  async #write(): Promise<void> {
-    await Promise.resolve(); // What is recorded in the same turn goes out with one write.
-    while (this.#waiting.length > 0) {
-      const lines = this.#waiting;
-      this.#waiting = [];
-      this.#waitingBytes = 0;
-      if (this.#lost > 0) {
-        lines.push(`${JSON.stringify({ time: this.#now(), lost: this.#lost })}\n`);
-        this.#lost = 0;
-      }
-      try {
-        // What a full disk took of the last line stays; it must not run into the next one.
-        await this.#append(Buffer.from(`${this.#isFailing ? '\n' : ''}${lines.join('')}`));
-        this.#isFailing = false;
-      } catch (error) {
-        this.#lost += lines.length;
-        if (!this.#isFailing)
-          this.#options.log.error('the audit log cannot be written', { reason: describeError(error) });
-        this.#isFailing = true;
-      }
-    }
-    this.#writing = null; // In the same turn as the look at what waits: nothing is left behind.
-  }
-
-  async #append(bytes: Buffer): Promise<void> {
-    const { fileBytesMax = FILE_BYTES_MAX } = this.#options;
-    if (this.#fileBytes > 0 && this.#fileBytes + bytes.length > fileBytesMax) await this.#rotate();
-    await this.#file.appendFile(bytes);
-    this.#fileBytes += bytes.length;
-  }
-
-  async #rotate(): Promise<void> {
-    const { path, filesMax = FILES_MAX } = this.#options;
-    await this.#file.close();
+  async #sumUp(): Promise<void> {
+    for (const more of this.#refusals.take()) void this.#series.refused.append({ time: this.#now(), ...more });
     try {
-      await rm(`${path}.${filesMax - 1}`, { force: true });
-      for (let number = filesMax - 2; number >= 1; number -= 1) {
-        await renameIfThere(`${path}.${number}`, `${path}.${number + 1}`);
-      }
-      await renameIfThere(path, `${path}.1`);
-    } finally {
-      this.#file = await open(path, 'a', 0o600);
-      this.#fileBytes = (await this.#file.stat()).size;
+      const { changes, uses, refused } = this.#series;
+      const heads = { changes: await changes.synced(), uses: await uses.synced(), refused: await refused.synced() };
+      const text = JSON.stringify(heads);
+      if (text === this.#kept) return;
+      await this.#options.keepHeads(heads);
+      this.#kept = text;
+    } catch (error) {
+      this.#options.log.warn('the end of the audit log could not be kept', { reason: describeError(error) });
     }
+  }
+
+  #heads(): AuditHeads {
+    const { changes, uses, refused } = this.#series;
+    return { changes: changes.head, uses: uses.head, refused: refused.head };
   }
 
   #now(): string {
     return new Date(this.#options.clock.nowMs()).toISOString();
-  }
-}
-
-async function renameIfThere(from: string, to: string): Promise<void> {
-  try {
-    await rename(from, to);
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return;
-    throw error;
   }
 }

@@ -201,7 +201,9 @@ async function respond(
     }
     const { answer, service, operation, accessKeyId } = dispatched;
     const answeredMs = ports.clock.monotonicMs();
-    parts.audit.record(auditEntry(dispatched, arrival, answeredMs - startedMs));
+    // Who was told that something changed finds it in the log, whatever becomes of this process.
+    const written = parts.audit.record(auditEntry(dispatched, arrival, answeredMs - startedMs));
+    if (written !== null) await written;
     await send(incoming, response, withRequestId(answer.reply, answer.requestId), closing());
     const tookMs = Math.round(ports.clock.monotonicMs() - startedMs);
     const { requestId, code } = answer;

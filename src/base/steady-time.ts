@@ -79,7 +79,7 @@ export class SteadyTime {
       wallMs,
       estimateMs,
       isHeld: differenceMs >= HELD_MS_MIN,
-      believedInMs: Math.max(0, neededMs(differenceMs) - steadyMs),
+      believedInMs: Math.max(0, Math.ceil(neededMs(differenceMs) - steadyMs)),
     };
   }
 

@@ -6,6 +6,8 @@ import type { NbdClients } from '#volume/host.ts';
 import { dataDirectoryOf } from '#src/config.ts';
 
 import { askServer, ServerAwayError } from './admin-client.ts';
+import { type ClockState, clockState, clockWords } from './clock.ts';
+import { durationWords } from './duration-words.ts';
 import { formatBytes } from './image-progress.ts';
 import { askAll, otherVersion } from './pages.ts';
 import { readServerFile } from './server-file.ts';
@@ -34,6 +36,7 @@ interface Status {
   readonly hostProcessId: number;
   readonly startedAtMs: number;
   readonly clients: NbdClients | null;
+  readonly clock: ClockState;
   readonly accountCount: number;
   readonly pendingSnapshotCount: number;
   readonly uploadCount: number | null;
@@ -76,6 +79,7 @@ const status = record<Status>({
   hostProcessId: count,
   startedAtMs: count,
   clients: nullable(record<NbdClients>({ connectionCount: count, exportCount: count })),
+  clock: clockState,
   accountCount: count,
   pendingSnapshotCount: count,
   uploadCount: nullable(count),
@@ -176,6 +180,9 @@ function* facts(whole: Whole, nowMs: number): Generator<readonly [string, string
   const host = `process ${server.hostProcessId}`;
   yield ['volume host', clients === null ? `${host}; it does not answer now` : host];
   yield ['data', `${whole.dataDirectory}; ${formatBytes(disk.freeBytes)} of ${formatBytes(disk.totalBytes)} free`];
+  if (server.clock.isHeld) {
+    for (const [at, words] of clockWords(server.clock).entries()) yield [at === 0 ? 'CLOCK' : '', words];
+  }
   yield ['accounts', String(server.accountCount)];
   if (clients !== null) {
     const { connectionCount, exportCount } = clients;
@@ -209,23 +216,4 @@ function taskWords({ name, runningSinceMs }: StatusTask, nowMs: number): string 
 
 function line(name: string, fact: string): string {
   return `${name.padEnd(12)} ${fact}\n`;
-}
-
-const DURATIONS = [
-  ['d', 86_400],
-  ['h', 3600],
-  ['min', 60],
-] as const;
-
-/** The two largest units: `3 d 4 h`, `12 min 5 s`, `0 s`. */
-function durationWords(ms: number): string {
-  let seconds = Math.max(0, Math.floor(ms / 1000));
-  const parts: string[] = [];
-  for (const [unit, unitSeconds] of DURATIONS) {
-    const whole = Math.floor(seconds / unitSeconds);
-    if (whole > 0) parts.push(`${whole} ${unit}`);
-    seconds -= whole * unitSeconds;
-  }
-  parts.push(`${seconds} s`);
-  return parts.slice(0, 2).join(' ');
 }

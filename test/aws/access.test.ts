@@ -267,10 +267,10 @@ test('the audit log has every call and no secret, and nobody else may read it; t
   const session = await server.awsJson<SessionReply>(['sts', 'get-session-token']);
   const env = sessionEnvironment(session);
   await server.awsJson(['ec2', 'describe-regions'], { env });
-  const path = join(server.dataDirectory, 'audit.log');
-  assert.equal((await stat(path)).mode & 0o777, 0o600);
+  const paths = ['audit.log', 'audit-use.log', 'audit-refused.log'].map((name) => join(server.dataDirectory, name));
+  for (const path of paths) assert.equal((await stat(path)).mode & 0o777, 0o600);
   assert.equal((await stat(join(server.dataDirectory, 'credentials'))).mode & 0o777, 0o600);
-  const text = await readFile(path, 'utf8');
+  const text = (await Promise.all(paths.map((path) => readFile(path, 'utf8')))).join('');
   const lines = text
     .trimEnd()
     .split('\n')
@@ -283,7 +283,7 @@ test('the audit log has every call and no secret, and nobody else may read it; t
     assert(!text.includes(value) && !log.includes(value), 'a secret is in a log');
   }
   assert.equal(secretOfUser.length, 40);
-  for (const name of (await readdir(server.dataDirectory)).filter((each) => /^(?:meta\.db|audit\.log)/.test(each))) {
+  for (const name of (await readdir(server.dataDirectory)).filter((each) => /^(?:meta\.db|audit)/.test(each))) {
     const bytes = await readFile(join(server.dataDirectory, name));
     assert(!bytes.includes(secretOfUser), `the secret of an access key is in ${name}`);
   }

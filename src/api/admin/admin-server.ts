@@ -1,15 +1,18 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { rm } from 'node:fs/promises';
 import { describeError } from '#base/log.ts';
+import type { AuditHeads } from '#api/audit-log.ts';
 import { createAccount } from '#control/access.ts';
 import { addressOf, AmbiguousNameError, grantAccess, grantsOf } from '#control/operator.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { servedVolumes } from '#control/served-volumes.ts';
 import { sizedSnapshots } from '#control/snapshot-sizes.ts';
+import { acceptClock } from '#control/steady-time.ts';
 import { storedSnapshots } from '#control/stored-snapshots.ts';
 import type { TaskReport } from '#control/tasks/task.ts';
 import { DomainError, type Failure } from '#domain/errors.ts';
 import { GIB_BYTES } from '#domain/geometry.ts';
+import { answerBlueprints } from './blueprints.ts';
 
 /** How an address is written is the data plane's affair; the composition gives it. */
 export type NbdUri = (exportName: string, socketPath: string) => string;
@@ -36,6 +39,10 @@ interface Reply {
  * - `GET /volumes?after=N` → `{ volumes, next }`: a page of all volumes, and how far they are hydrated
  * - `GET /stored?after=N` → `{ stored, next }`: a page of the snapshots that the store must have, by the metadata
  * - `GET /store` → `{ snapshotCount, storedBytes, neededBytes, fullBytes }`
+ * - `GET /audit` → how far each series of the audit log has come (`AuditHeads`); all of it is in the files
+ * - `GET /clock` → how the wall clock stands to the time that passed (`TimeState`)
+ * - `POST /clock` → the same, once the wall clock was declared right
+ * - `GET /blueprints` → `{ blueprints }`; `POST /blueprints?snapshot=ID&id=…` → the blueprint; `DELETE /blueprints?id=ID` → the blueprint that was
  * - `GET /status` → what the composition tells of the whole server
  * - `POST /accounts` → `{ AccountId, AccessKeyId, SecretAccessKey }`
  *
@@ -47,6 +54,8 @@ export async function startAdminServer(options: {
   readonly nbdUri: NbdUri;
   /** One whole collection, begun after the call. */
   readonly collect: () => Promise<TaskReport>;
+  /** Brings what was recorded into the files of the audit log. */
+  readonly audit: () => Promise<AuditHeads>;
   readonly status: () => Promise<Readonly<Record<string, unknown>>>;
 }): Promise<AdminServer> {
   const { socketPath } = options;
@@ -71,7 +80,7 @@ export async function startAdminServer(options: {
 }
 
 async function answer(
-  { ports, nbdUri, collect, status }: Parameters<typeof startAdminServer>[0],
+  { ports, nbdUri, collect, audit, status }: Parameters<typeof startAdminServer>[0],
   request: IncomingMessage,
 ): Promise<Reply> {
   try {
@@ -83,10 +92,14 @@ async function answer(
       return { status: 200, body: { uri, readOnly: address.readOnly } };
     }
     if (url.pathname === '/grants') return await answerGrants(ports, request.method ?? '', url.searchParams);
+    if (url.pathname === '/blueprints') return await answerBlueprints(ports, request.method ?? '', url.searchParams);
     if (verb === 'GET /snapshots') return await answerSnapshots(ports, Number(url.searchParams.get('after') ?? 0));
     if (verb === 'GET /volumes') return await answerVolumes(ports, Number(url.searchParams.get('after') ?? 0));
     if (verb === 'GET /stored') return await answerStored(ports, Number(url.searchParams.get('after') ?? 0));
     if (verb === 'GET /store') return { status: 200, body: { ...(await ports.host.storeSize()) } };
+    if (verb === 'GET /audit') return { status: 200, body: { ...(await audit()) } };
+    if (verb === 'GET /clock') return { status: 200, body: { ...ports.time.state() } };
+    if (verb === 'POST /clock') return { status: 200, body: { ...(await acceptClock(ports)) } };
     if (verb === 'GET /status') return { status: 200, body: await status() };
     if (verb === 'POST /collect') return { status: 200, body: { ...(await collect()) } };
     if (verb === 'POST /accounts') {
