@@ -39,6 +39,8 @@ usage: npx varve COMMAND [options]     (in the directory of Varve; "npm install 
       --tcp              make a credential for it, and print its address over TCP
   status               how the server is: clients, sizes, what it does, what went wrong last
   doctor               what this machine has and lacks for it
+  clock [accept]       whether its clock jumped, which holds up deletions; it is right
+  audit [verify]       who called what; whether a line was changed or is missing
   accounts create      make a new, empty account and print its root key
       --json             as JSON: AccountId, AccessKeyId, SecretAccessKey
   import FILE|- --name NAME
@@ -167,6 +169,14 @@ async function statusCommand(words: readonly string[]): Promise<void> {
   await (await import('./cli/status.ts')).statusCommand(words);
 }
 
+async function clockCommand(words: readonly string[]): Promise<void> {
+  await (await import('./cli/clock.ts')).clockCommand(words);
+}
+
+async function auditCommand(words: readonly string[]): Promise<void> {
+  await (await import('./cli/audit.ts')).auditCommand(words);
+}
+
 async function doctorCommand(words: readonly string[]): Promise<void> {
   await (await import('./cli/doctor.ts')).doctorCommand(words);
 }
@@ -181,6 +191,8 @@ const HELP = new Map<string, () => Promise<string>>([
   ['volumes', async () => (await import('./cli/volumes.ts')).VOLUMES_USAGE],
   ['status', async () => (await import('./cli/status.ts')).STATUS_USAGE],
   ['doctor', async () => (await import('./cli/doctor.ts')).DOCTOR_USAGE],
+  ['clock', async () => (await import('./cli/clock.ts')).CLOCK_USAGE],
+  ['audit', async () => (await import('./cli/audit.ts')).AUDIT_USAGE],
   ['verify', async () => (await import('./cli/verify.ts')).VERIFY_USAGE],
 ]);
 
@@ -197,12 +209,25 @@ const COMMANDS = new Map<string, (words: readonly string[]) => Promise<void>>([
   ['verify', verifyCommand],
   ['status', statusCommand],
   ['doctor', doctorCommand],
+  ['clock', clockCommand],
+  ['audit', auditCommand],
   ['version', versionCommand],
   ['--version', versionCommand],
 ]);
 
 /** What prints a list, of which a reader may want the beginning only. */
-const LISTS = new Set(['connect', 'snapshots', 'volumes', 'verify', 'env', 'accounts', 'status', 'doctor']);
+const LISTS = new Set([
+  'connect',
+  'snapshots',
+  'volumes',
+  'verify',
+  'env',
+  'accounts',
+  'status',
+  'doctor',
+  'clock',
+  'audit',
+]);
 
 function endWithReader(): void {
   process.stdout.on('error', (error) => {
