@@ -54,9 +54,10 @@ export class Refusals {
 
   /** What was counted in the window, which ends. */
   take(): readonly RefusedMore[] {
-    const more: RefusedMore[] = [...this.#kinds.values()]
-      .filter((kind) => kind.more > 0)
-      .map((kind) => ({ more: kind.more, ...kind.of }));
+    const more: RefusedMore[] = [];
+    for (const kind of this.#kinds.values()) {
+      if (kind.more > 0) more.push({ more: kind.more, ...kind.of });
+    }
     if (this.#others > 0) more.push({ more: this.#others, principal: null, sourceAddress: null, errorCode: null });
     this.#kinds = new Map();
     this.#lines = 0;

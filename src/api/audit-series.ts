@@ -68,13 +68,13 @@ export class AuditSeries implements AsyncDisposable {
     if (last.tornBytes > 0) {
       await series.#file.appendFile('\n');
       series.#fileBytes += 1;
-      series.append({ time: series.#now(), torn: last.tornBytes });
+      await series.append({ time: series.#now(), torn: last.tornBytes });
     }
     if (expected !== null && expected.sequence > series.#head.sequence) {
       const missing = expected.sequence - series.#head.sequence;
       log.error('lines of the audit log are missing', { path, missing });
       series.#head = expected;
-      series.append({ time: series.#now(), missing });
+      await series.append({ time: series.#now(), missing });
     }
     return series;
   }

@@ -55,22 +55,21 @@ test('what was answered before a kill is in the audit log, whose chain holds; wh
   };
 
   const answered = new Set<string>();
-  for (let round = 0; round < 2; round += 1) {
+  {
     const server = await RunningServer.start({ data });
     const client = clientOf(server);
-    const enough = answered.size + 40;
     const loops = Array.from({ length: 4 }, () =>
       change(client, (requestId) => {
         answered.add(requestId);
-        if (answered.size === enough) server.signal('SIGKILL');
+        if (answered.size === 40) server.signal('SIGKILL');
       }),
     );
     await Promise.all(loops);
     await server.stop();
     client.destroy();
-    const { code, report } = await verify();
-    assert.deepEqual([code, report.changes.problems], [0, []]);
   }
+  const killed = await verify();
+  assert.deepEqual([killed.code, killed.report.changes.problems], [0, []]);
   const lines = (await list('--json', '--operation', '*Volume')).map(
     (line) => JSON.parse(line) as { requestId: string },
   );
@@ -82,30 +81,28 @@ test('what was answered before a kill is in the audit log, whose chain holds; wh
   await client.send(new DescribeVolumesCommand({}));
   await client.send(new DeleteVolumeCommand({ VolumeId: 'vol-0123456789abcdef0' })).catch(() => {});
   client.destroy();
-  assert.match((await list('--operation', 'describevolumes')).join(), /:root ec2:DescribeVolumes 200/);
-  assert.match((await list('--refused')).join(), /ec2:DeleteVolume InvalidVolume\.NotFound/);
-  assert.deepEqual(await list('--until', '2020-01-01'), []);
-  const wrong = await run(process.execPath, [CLI, 'audit', '--data', data, '--since', 'yesterday']);
-  assert.equal(wrong.code, 2);
+  const told = (await list('--since', '1h')).join('\n');
+  assert.match(told, /:root ec2:DescribeVolumes 200/);
+  assert.match(told, /ec2:DeleteVolume InvalidVolume\.NotFound/);
   const { code, report } = await verify();
   assert.equal(code, 0, JSON.stringify(report));
   assert.deepEqual([report.uses.problems, report.refused.problems], [[], []]);
   const { sequence, mac } = report.changes.last ?? { sequence: 0, mac: '' };
 
-  assert.match((await server.varve(['clock'])).stdout, /^the clock is as the time that passed says$/m);
-  assert.equal((await server.varve(['clock', 'accept'])).code, 0);
+  assert.match((await server.varve(['clock', 'accept'])).stdout, /^the clock is as the time that passed says$/m);
 
+  // The server knows where it ended, and who kept it does, too.
   const path = join(data, 'audit.log');
-  const whole = await readFile(path, 'utf8');
-  const changed = whole.split('\n').toSpliced(5, 1);
-  await writeFile(path, changed.join('\n'));
-  const missing = await verify();
-  assert.equal(missing.code, 1);
-  assert.deepEqual(missing.report.changes.problems[0], { file: 'audit.log', line: 6, reason: 'line 6 is missing' });
-  // A running server knows where it ended, and who kept it does, too.
-  await writeFile(path, `${whole.trimEnd().split('\n').slice(0, -1).join('\n')}\n`);
-  assert.match((await verify()).report.changes.problems[0]?.reason ?? '', /the last lines are missing/);
-  assert.equal((await verify('--anchor', `changes:${sequence}:${mac}`)).report.changes.problems.length, 2);
-  await writeFile(path, whole);
-  assert.equal((await verify('--anchor', `changes:${sequence}:${mac}`)).code, 0);
+  const lastLess = (await readFile(path, 'utf8')).trimEnd().split('\n').slice(0, -1);
+  await writeFile(path, `${lastLess.toSpliced(5, 1).join('\n')}\n`);
+  const forged = await verify('--anchor', `changes:${sequence}:${mac}`);
+  assert.equal(forged.code, 1);
+  assert.deepEqual(
+    forged.report.changes.problems.map(({ line, reason }) => [line, reason.split(':')[0]]),
+    [
+      [6, 'line 6 is missing'],
+      [0, 'the last lines are missing'],
+      [0, 'the last lines are missing'],
+    ],
+  );
 });
