@@ -74,8 +74,10 @@ const iamOperations = words(`
   GetUser CreateUser DeleteUser ListUsers UpdateUser
   CreateAccessKey DeleteAccessKey ListAccessKeys UpdateAccessKey GetAccessKeyLastUsed
   CreatePolicy GetPolicy DeletePolicy ListPolicies CreatePolicyVersion GetPolicyVersion ListPolicyVersions DeletePolicyVersion
+  SetDefaultPolicyVersion ListEntitiesForPolicy TagPolicy UntagPolicy ListPolicyTags
   AttachUserPolicy DetachUserPolicy ListAttachedUserPolicies PutUserPolicy GetUserPolicy DeleteUserPolicy ListUserPolicies
-  CreateRole GetRole DeleteRole ListRoles UpdateAssumeRolePolicy
+  CreateRole GetRole DeleteRole ListRoles UpdateAssumeRolePolicy UpdateRole UpdateRoleDescription
+  PutUserPermissionsBoundary DeleteUserPermissionsBoundary PutRolePermissionsBoundary DeleteRolePermissionsBoundary
   AttachRolePolicy DetachRolePolicy ListAttachedRolePolicies PutRolePolicy GetRolePolicy DeleteRolePolicy ListRolePolicies
   SimulatePrincipalPolicy GetAccountSummary ListAccountAliases
   TagUser UntagUser ListUserTags TagRole UntagRole ListRoleTags ListInstanceProfilesForRole ListGroupsForUser

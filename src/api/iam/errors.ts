@@ -84,6 +84,8 @@ function missing(entity: Entity, name: string): string {
       return `The Access Key with id ${name} cannot be found.`;
     case 'inline policy':
       return `The policy with name ${name} cannot be found.`;
+    case 'boundary':
+      return `The entity with name ${name} has no permissions boundary.`;
     case 'attachment':
       return `Policy ${name} was not found.`;
     default:

@@ -8,15 +8,18 @@ import {
   deletePolicyVersion,
   type Managed,
   requireManaged,
+  setDefaultVersion,
+  tagPolicy,
+  untagPolicy,
   usesOf,
   versionOf,
 } from '#control/identity/managed.ts';
-import { POLICIES } from '#control/identity/records.ts';
+import { type IdentityRecord, POLICIES, ROLES, USERS } from '#control/identity/records.ts';
 import type { InputOf } from '#wire/aws/operations.ts';
 import { identityHandler } from './errors.ts';
 import { madeBy } from './made-by.ts';
 import { pageOf } from './paging.ts';
-import { ownManaged, parseTags, policyListView, policyView, versionView } from './views.ts';
+import { ownManaged, parseTags, policyListView, policyView, tagViews, versionView } from './views.ts';
 
 export const policyHandlers: Handlers<'iam'> = {
   CreatePolicy: identityHandler(async (context, input) => {
@@ -82,6 +85,55 @@ export const policyHandlers: Handlers<'iam'> = {
     const { items, more } = pageOf(record.versions, ({ number }) => String(1e6 - number), input);
     const isDefault = (number: number): boolean => number === record.defaultVersion;
     return { Versions: items.map((version) => versionView(version, isDefault(version.number), false)), ...more };
+  }),
+
+  SetDefaultPolicyVersion: identityHandler(async ({ ports, scope }, input) => {
+    await setDefaultVersion(ports, scope.account, { arn: input.PolicyArn, versionId: input.VersionId });
+    return {};
+  }),
+
+  TagPolicy: identityHandler(async ({ ports, scope }, input) => {
+    await tagPolicy(ports, scope.account, { arn: input.PolicyArn, tags: parseTags(input.Tags) });
+    return {};
+  }),
+
+  UntagPolicy: identityHandler(async ({ ports, scope }, input) => {
+    await untagPolicy(ports, scope.account, { arn: input.PolicyArn, keys: input.TagKeys });
+    return {};
+  }),
+
+  ListPolicyTags: identityHandler(async ({ ports, scope }, input) => {
+    const { record } = await ports.meta.read((tx) => requireManaged(tx, scope.account, input.PolicyArn));
+    const { items, more } = pageOf(record.tags, ({ key }) => key, input);
+    return { Tags: tagViews(items), ...more };
+  }),
+
+  /** Users before roles, each by name; there are no groups here. */
+  ListEntitiesForPolicy: identityHandler(async ({ ports, scope }, input) => {
+    const { PolicyArn: arn, EntityFilter: filter, PolicyUsageFilter: usage } = input;
+    const isNamed = (record: IdentityRecord): boolean => {
+      const isUsed =
+        (usage !== 'PermissionsBoundary' && record.attached.includes(arn)) ||
+        (usage !== 'PermissionsPolicy' && record.boundary === arn);
+      return isUsed && record.path.startsWith(input.PathPrefix ?? '/');
+    };
+    const entities = await ports.meta.read(async (tx) => {
+      await requireManaged(tx, scope.account, arn);
+      const wanted = (kind: 'User' | 'Role'): boolean => filter === undefined || filter === kind;
+      const users = wanted('User') ? await allOf(tx, USERS, scope.account) : [];
+      const roles = wanted('Role') ? await allOf(tx, ROLES, scope.account) : [];
+      return [
+        ...users.filter(isNamed).map(({ name, id }) => ({ kind: 'user' as const, name, id })),
+        ...roles.filter(isNamed).map(({ name, id }) => ({ kind: 'role' as const, name, id })),
+      ];
+    });
+    const { items, more } = pageOf(entities, ({ kind, name }) => `${kind === 'user' ? 0 : 1} ${name}`, input);
+    return {
+      PolicyGroups: [],
+      PolicyUsers: items.flatMap(({ kind, name, id }) => (kind === 'user' ? { UserName: name, UserId: id } : [])),
+      PolicyRoles: items.flatMap(({ kind, name, id }) => (kind === 'role' ? { RoleName: name, RoleId: id } : [])),
+      ...more,
+    };
   }),
 
   DeletePolicyVersion: identityHandler(async ({ ports, scope }, input) => {

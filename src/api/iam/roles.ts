@@ -1,31 +1,20 @@
 import type { Handlers } from '#api/handler.ts';
-import { allOf } from '#control/identity/documents.ts';
-import {
-  attachPolicy,
-  deleteInlinePolicy,
-  detachPolicy,
-  findIdentity,
-  inlinePolicyOf,
-  putInlinePolicy,
-  requireIdentity,
-  ROLE,
-  tagIdentity,
-  untagIdentity,
-} from '#control/identity/identities.ts';
-import { inAccount, ROLES, USES } from '#control/identity/records.ts';
-import { createRole, deleteRole, updateTrust } from '#control/identity/roles.ts';
-import { attachedViews } from './attached.ts';
+import { findIdentity, requireIdentity, ROLE } from '#control/identity/identities.ts';
+import { inAccount, USES } from '#control/identity/records.ts';
+import { createRole, deleteRole, updateRole, updateTrust } from '#control/identity/roles.ts';
 import { identityHandler } from './errors.ts';
+import { operationsOf } from './identities.ts';
 import { madeBy } from './made-by.ts';
-import { pageOf } from './paging.ts';
-import { documentView, parseTags, roleListView, roleView, tagViews } from './views.ts';
+import { parseTags, roleListView, roleView } from './views.ts';
 
 const SESSION_SECONDS_DEFAULT = 3600;
+
+const role = operationsOf(ROLE, ({ RoleName: name }: { readonly RoleName: string }) => name);
 
 export const roleHandlers: Handlers<'iam'> = {
   CreateRole: identityHandler(async (context, input) => {
     const { account } = context.scope;
-    const role = await createRole(context.ports, account, {
+    const made = await createRole(context.ports, account, {
       name: input.RoleName,
       path: input.Path ?? '/',
       trust: input.AssumeRolePolicyDocument,
@@ -35,24 +24,22 @@ export const roleHandlers: Handlers<'iam'> = {
       tags: parseTags(input.Tags),
       madeBy: madeBy(context, input),
     });
-    const { RoleLastUsed: _none, ...view } = roleView(account, role, null);
+    const { RoleLastUsed: _none, ...view } = roleView(account, made, null);
     return { Role: view };
   }),
 
   GetRole: identityHandler(async ({ ports, scope }, input) => {
     const { account } = scope;
     return await ports.meta.read(async (tx) => {
-      const role = await requireIdentity(tx, ROLE, account, input.RoleName);
-      const use = await tx.documents.find(USES, inAccount(account), role.id);
-      return { Role: roleView(account, role, use) };
+      const found = await requireIdentity(tx, ROLE, account, input.RoleName);
+      const use = await tx.documents.find(USES, inAccount(account), found.id);
+      return { Role: roleView(account, found, use) };
     });
   }),
 
-  ListRoles: identityHandler(async ({ ports, scope }, input) => {
-    const all = await ports.meta.read((tx) => allOf(tx, ROLES, scope.account));
-    const under = all.filter(({ path }) => path.startsWith(input.PathPrefix ?? '/'));
-    const { items, more } = pageOf(under, ({ name }) => name, input);
-    return { Roles: items.map((role) => roleListView(scope.account, role)), ...more };
+  ListRoles: identityHandler(async (context, input) => {
+    const { items, more } = await role.list(context, input);
+    return { Roles: items.map((one) => roleListView(context.scope.account, one)), ...more };
   }),
 
   DeleteRole: identityHandler(async ({ ports, scope }, input) => {
@@ -65,59 +52,36 @@ export const roleHandlers: Handlers<'iam'> = {
     return {};
   }),
 
-  AttachRolePolicy: identityHandler(async ({ ports, scope }, input) => {
-    await attachPolicy(ports, ROLE, scope.account, { name: input.RoleName, policyArn: input.PolicyArn });
+  UpdateRole: identityHandler(async ({ ports, scope }, input) => {
+    await updateRole(ports, scope.account, {
+      name: input.RoleName,
+      description: input.Description ?? null,
+      sessionSecondsMax: input.MaxSessionDuration ?? null,
+    });
     return {};
   }),
 
-  DetachRolePolicy: identityHandler(async ({ ports, scope }, input) => {
-    await detachPolicy(ports, ROLE, scope.account, { name: input.RoleName, policyArn: input.PolicyArn });
-    return {};
+  UpdateRoleDescription: identityHandler(async ({ ports, scope }, { RoleName: name, Description: description }) => {
+    const changed = await updateRole(ports, scope.account, { name, description, sessionSecondsMax: null });
+    return { Role: roleListView(scope.account, changed) };
   }),
 
-  ListAttachedRolePolicies: identityHandler(async ({ ports, scope }, input) => {
-    const role = await findIdentity(ports, ROLE, scope.account, input.RoleName);
-    return attachedViews(role, input);
-  }),
+  AttachRolePolicy: role.attachPolicy,
+  DetachRolePolicy: role.detachPolicy,
+  ListAttachedRolePolicies: role.listAttached,
+  PutRolePolicy: role.putPolicy,
+  DeleteRolePolicy: role.deletePolicy,
+  ListRolePolicies: role.listPolicies,
+  TagRole: role.tag,
+  UntagRole: role.untag,
+  ListRoleTags: role.listTags,
+  PutRolePermissionsBoundary: role.putBoundary,
+  DeleteRolePermissionsBoundary: role.deleteBoundary,
 
-  PutRolePolicy: identityHandler(async ({ ports, scope }, input) => {
-    const { RoleName: owner, PolicyName: name, PolicyDocument: document } = input;
-    await putInlinePolicy(ports, ROLE, scope.account, { owner, name, document });
-    return {};
-  }),
-
-  GetRolePolicy: identityHandler(async ({ ports, scope }, input) => {
-    const role = await findIdentity(ports, ROLE, scope.account, input.RoleName);
-    const { name, document } = inlinePolicyOf(role, input.PolicyName);
-    return { RoleName: role.name, PolicyName: name, PolicyDocument: documentView(document) };
-  }),
-
-  DeleteRolePolicy: identityHandler(async ({ ports, scope }, input) => {
-    await deleteInlinePolicy(ports, ROLE, scope.account, { owner: input.RoleName, name: input.PolicyName });
-    return {};
-  }),
-
-  ListRolePolicies: identityHandler(async ({ ports, scope }, input) => {
-    const role = await findIdentity(ports, ROLE, scope.account, input.RoleName);
-    const { items, more } = pageOf(role.inline, ({ name }) => name, input);
-    return { PolicyNames: items.map(({ name }) => name), ...more };
-  }),
-
-  TagRole: identityHandler(async ({ ports, scope }, input) => {
-    await tagIdentity(ports, ROLE, scope.account, { name: input.RoleName, tags: parseTags(input.Tags) });
-    return {};
-  }),
-
-  UntagRole: identityHandler(async ({ ports, scope }, input) => {
-    await untagIdentity(ports, ROLE, scope.account, { name: input.RoleName, keys: input.TagKeys });
-    return {};
-  }),
-
-  ListRoleTags: identityHandler(async ({ ports, scope }, input) => {
-    const role = await findIdentity(ports, ROLE, scope.account, input.RoleName);
-    const { items, more } = pageOf(role.tags, ({ key }) => key, input);
-    return { Tags: tagViews(items), ...more };
-  }),
+  GetRolePolicy: async (context, input) => {
+    const { owner, ...policy } = await role.getPolicy(context, input);
+    return { RoleName: owner, ...policy };
+  },
 
   /** Instances here carry no roles. */
   ListInstanceProfilesForRole: identityHandler(async ({ ports, scope }, input) => {

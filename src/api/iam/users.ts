@@ -1,17 +1,5 @@
 import type { CallContext, Handlers } from '#api/handler.ts';
-import { allOf } from '#control/identity/documents.ts';
-import {
-  deleteInlinePolicy,
-  findIdentity,
-  inlinePolicyOf,
-  putInlinePolicy,
-  tagIdentity,
-  untagIdentity,
-  USER,
-  attachPolicy,
-  detachPolicy,
-} from '#control/identity/identities.ts';
-import { USERS } from '#control/identity/records.ts';
+import { findIdentity, USER } from '#control/identity/identities.ts';
 import { createUser, deleteUser, updateUser } from '#control/identity/users.ts';
 import {
   createUserKey,
@@ -21,22 +9,24 @@ import {
   setUserKeyActive,
 } from '#control/identity/user-keys.ts';
 import { identityHandler, validationError } from './errors.ts';
-import { attachedViews } from './attached.ts';
+import { operationsOf } from './identities.ts';
 import { madeBy } from './made-by.ts';
 import { pageOf } from './paging.ts';
-import { documentView, parseTags, tagViews, userListView, userView } from './views.ts';
+import { parseTags, userListView, userView } from './views.ts';
+
+const user = operationsOf(USER, ({ UserName: name }: { readonly UserName: string }) => name);
 
 export const userHandlers: Handlers<'iam'> = {
   CreateUser: identityHandler(async (context, input) => {
     const { account } = context.scope;
-    const user = await createUser(context.ports, account, {
+    const made = await createUser(context.ports, account, {
       name: input.UserName,
       path: input.Path ?? '/',
       boundary: input.PermissionsBoundary ?? null,
       tags: parseTags(input.Tags),
       madeBy: madeBy(context, input),
     });
-    return { User: userView(account, user) };
+    return { User: userView(account, made) };
   }),
 
   /** Without a name: who calls. The root has an answer, too. */
@@ -47,15 +37,13 @@ export const userHandlers: Handlers<'iam'> = {
       const { arn: Arn, id: UserId } = principal;
       return { User: { Path: '/', UserName: 'root', UserId, Arn, CreateDate: new Date(created) } };
     }
-    const user = await findIdentity(ports, USER, account, name ?? callerName(principal));
-    return { User: userView(account, user) };
+    const found = await findIdentity(ports, USER, account, name ?? callerName(principal));
+    return { User: userView(account, found) };
   }),
 
-  ListUsers: identityHandler(async ({ ports, scope }, input) => {
-    const all = await ports.meta.read((tx) => allOf(tx, USERS, scope.account));
-    const under = all.filter(({ path }) => path.startsWith(input.PathPrefix ?? '/'));
-    const { items, more } = pageOf(under, ({ name }) => name, input);
-    return { Users: items.map((user) => userListView(scope.account, user)), ...more };
+  ListUsers: identityHandler(async (context, input) => {
+    const { items, more } = await user.list(context, input);
+    return { Users: items.map((one) => userListView(context.scope.account, one)), ...more };
   }),
 
   UpdateUser: identityHandler(async ({ ports, scope }, input) => {
@@ -132,64 +120,27 @@ export const userHandlers: Handlers<'iam'> = {
     };
   }),
 
-  AttachUserPolicy: identityHandler(async ({ ports, scope }, input) => {
-    await attachPolicy(ports, USER, scope.account, { name: input.UserName, policyArn: input.PolicyArn });
-    return {};
-  }),
+  AttachUserPolicy: user.attachPolicy,
+  DetachUserPolicy: user.detachPolicy,
+  ListAttachedUserPolicies: user.listAttached,
+  PutUserPolicy: user.putPolicy,
+  DeleteUserPolicy: user.deletePolicy,
+  ListUserPolicies: user.listPolicies,
+  TagUser: user.tag,
+  UntagUser: user.untag,
+  ListUserTags: user.listTags,
+  PutUserPermissionsBoundary: user.putBoundary,
+  DeleteUserPermissionsBoundary: user.deleteBoundary,
 
-  DetachUserPolicy: identityHandler(async ({ ports, scope }, input) => {
-    await detachPolicy(ports, USER, scope.account, { name: input.UserName, policyArn: input.PolicyArn });
-    return {};
-  }),
-
-  ListAttachedUserPolicies: identityHandler(async ({ ports, scope }, input) => {
-    const user = await findIdentity(ports, USER, scope.account, input.UserName);
-    return attachedViews(user, input);
-  }),
-
-  PutUserPolicy: identityHandler(async ({ ports, scope }, input) => {
-    const { UserName: owner, PolicyName: name, PolicyDocument: document } = input;
-    await putInlinePolicy(ports, USER, scope.account, { owner, name, document });
-    return {};
-  }),
-
-  GetUserPolicy: identityHandler(async ({ ports, scope }, input) => {
-    const user = await findIdentity(ports, USER, scope.account, input.UserName);
-    const { name, document } = inlinePolicyOf(user, input.PolicyName);
-    return { UserName: user.name, PolicyName: name, PolicyDocument: documentView(document) };
-  }),
-
-  DeleteUserPolicy: identityHandler(async ({ ports, scope }, input) => {
-    await deleteInlinePolicy(ports, USER, scope.account, { owner: input.UserName, name: input.PolicyName });
-    return {};
-  }),
-
-  ListUserPolicies: identityHandler(async ({ ports, scope }, input) => {
-    const user = await findIdentity(ports, USER, scope.account, input.UserName);
-    const { items, more } = pageOf(user.inline, ({ name }) => name, input);
-    return { PolicyNames: items.map(({ name }) => name), ...more };
-  }),
+  GetUserPolicy: async (context, input) => {
+    const { owner, ...policy } = await user.getPolicy(context, input);
+    return { UserName: owner, ...policy };
+  },
 
   /** There are no groups here. */
   ListGroupsForUser: identityHandler(async ({ ports, scope }, input) => {
     await findIdentity(ports, USER, scope.account, input.UserName);
     return { Groups: [], IsTruncated: false };
-  }),
-
-  TagUser: identityHandler(async ({ ports, scope }, input) => {
-    await tagIdentity(ports, USER, scope.account, { name: input.UserName, tags: parseTags(input.Tags) });
-    return {};
-  }),
-
-  UntagUser: identityHandler(async ({ ports, scope }, input) => {
-    await untagIdentity(ports, USER, scope.account, { name: input.UserName, keys: input.TagKeys });
-    return {};
-  }),
-
-  ListUserTags: identityHandler(async ({ ports, scope }, input) => {
-    const user = await findIdentity(ports, USER, scope.account, input.UserName);
-    const { items, more } = pageOf(user.tags, ({ key }) => key, input);
-    return { Tags: tagViews(items), ...more };
   }),
 };
 

@@ -1,4 +1,12 @@
-export type Entity = 'user' | 'role' | 'policy' | 'policy version' | 'access key' | 'inline policy' | 'attachment';
+export type Entity =
+  | 'user'
+  | 'role'
+  | 'policy'
+  | 'policy version'
+  | 'access key'
+  | 'inline policy'
+  | 'attachment'
+  | 'boundary';
 
 /** Why a request about users, roles and policies was refused. */
 export type IdentityFailure =

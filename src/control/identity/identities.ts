@@ -14,28 +14,103 @@ import {
   USERS,
   type UserRecord,
 } from './records.ts';
-import { checkName, mergeTags, policyCharacters, QUOTAS, requirePolicy } from './rules.ts';
+import {
+  checkName,
+  checkPath,
+  mergeTags,
+  newUniqueId,
+  policyCharacters,
+  QUOTAS,
+  requirePolicy,
+  withoutTags,
+} from './rules.ts';
 
-// What users and roles have alike: tags, attached policies, policies of their own.
+// What users and roles have alike: how they are made and go, tags, attached policies, policies of their own, a boundary.
 
 /** Which of the two, and how many characters its own policies may have together. */
 export interface Sort<R extends IdentityRecord> {
   readonly entity: 'user' | 'role';
   readonly documents: DocumentKind<R>;
+  readonly idPrefix: 'AIDA' | 'AROA';
+  readonly countMax: number;
   readonly inlineCharactersMax: number;
 }
 
 export const USER: Sort<UserRecord> = {
   entity: 'user',
   documents: USERS,
+  idPrefix: 'AIDA',
+  countMax: QUOTAS.users,
   inlineCharactersMax: QUOTAS.userInlineCharacters,
 };
 
 export const ROLE: Sort<RoleRecord> = {
   entity: 'role',
   documents: ROLES,
+  idPrefix: 'AROA',
+  countMax: QUOTAS.roles,
   inlineCharactersMax: QUOTAS.roleInlineCharacters,
 };
+
+export interface CreateIdentity {
+  readonly name: string;
+  readonly path: string;
+  /** ARN of a managed policy; null: none. */
+  readonly boundary: string | null;
+  readonly tags: readonly Tag[];
+  readonly madeBy: string | null;
+}
+
+/**
+ * Makes one; `complete` adds what only its sort has. A repetition of the call that made it finds it. Refuses: exists, quota,
+ * invalid-form, invalid-input, no-entity (its boundary), and as `complete`.
+ */
+export async function createIdentity<R extends IdentityRecord>(
+  ports: ControlPorts,
+  sort: Sort<R>,
+  account: AccountId,
+  request: CreateIdentity,
+  complete: (record: IdentityRecord, tx: Tx) => R | Promise<R>,
+): Promise<R> {
+  const { name, path, boundary, madeBy } = request;
+  const { entity, documents, countMax } = sort;
+  checkName(`${entity}Name`, name, 64);
+  checkPath(path);
+  const tags = mergeTags([], request.tags);
+  return await ports.meta.transact(async (tx) => {
+    const known = await tx.documents.find(documents, inAccount(account), name.toLowerCase());
+    if (known !== null) {
+      if (madeBy !== null && known.madeBy === madeBy) return known;
+      refuseIdentity({ kind: 'exists', entity, name });
+    }
+    if (boundary !== null) await requireManaged(tx, account, boundary);
+    if ((await tx.documents.count(documents, inAccount(account), null)) >= countMax) {
+      refuseIdentity({ kind: 'quota', what: entity === 'user' ? 'Users' : 'Roles', max: countMax });
+    }
+    const id = newUniqueId(ports.random, sort.idPrefix);
+    const createdAtMs = ports.clock.nowMs();
+    const common = { id, name, path, createdAtMs, tags, boundary, attached: [], inline: [], madeBy };
+    const record = await complete(common, tx);
+    await tx.documents.insert(documents, inAccount(account), record);
+    return record;
+  });
+}
+
+/** Refuses while policies hang on it, and as `check`: no-entity, conflict. */
+export async function deleteIdentity<R extends IdentityRecord>(
+  ports: ControlPorts,
+  sort: Sort<R>,
+  account: AccountId,
+  name: string,
+  check: (record: R, tx: Tx) => Promise<void> = async () => {},
+): Promise<void> {
+  await ports.meta.transact(async (tx) => {
+    const record = await requireIdentity(tx, sort, account, name);
+    requireBare(record);
+    await check(record, tx);
+    await tx.documents.remove(sort.documents, inAccount(account), record.name.toLowerCase());
+  });
+}
 
 /** Refuses: no-entity. */
 export async function requireIdentity<R extends IdentityRecord>(
@@ -57,16 +132,18 @@ export async function findIdentity<R extends IdentityRecord>(
   return await ports.meta.read((tx) => requireIdentity(tx, sort, account, name));
 }
 
-async function change<R extends IdentityRecord>(
+/** Refuses: no-entity, and as `body`. */
+export async function changeIdentity<R extends IdentityRecord>(
   ports: ControlPorts,
   sort: Sort<R>,
   account: AccountId,
   name: string,
   body: (record: R, tx: Tx) => R | Promise<R>,
-): Promise<void> {
-  await ports.meta.transact(async (tx) => {
-    const record = await requireIdentity(tx, sort, account, name);
-    await tx.documents.update(sort.documents, inAccount(account), await body(record, tx));
+): Promise<R> {
+  return await ports.meta.transact(async (tx) => {
+    const record = await body(await requireIdentity(tx, sort, account, name), tx);
+    await tx.documents.update(sort.documents, inAccount(account), record);
+    return record;
   });
 }
 
@@ -76,7 +153,7 @@ export async function tagIdentity<R extends IdentityRecord>(
   account: AccountId,
   request: { readonly name: string; readonly tags: readonly Tag[] },
 ): Promise<void> {
-  await change(ports, sort, account, request.name, (record) => ({
+  await changeIdentity(ports, sort, account, request.name, (record) => ({
     ...record,
     tags: mergeTags(record.tags, request.tags),
   }));
@@ -88,10 +165,9 @@ export async function untagIdentity<R extends IdentityRecord>(
   account: AccountId,
   request: { readonly name: string; readonly keys: readonly string[] },
 ): Promise<void> {
-  const gone = new Set(request.keys.map((key) => key.toLowerCase()));
-  await change(ports, sort, account, request.name, (record) => ({
+  await changeIdentity(ports, sort, account, request.name, (record) => ({
     ...record,
-    tags: record.tags.filter(({ key }) => !gone.has(key.toLowerCase())),
+    tags: withoutTags(record.tags, request.keys),
   }));
 }
 
@@ -103,7 +179,7 @@ export async function attachPolicy<R extends IdentityRecord>(
   request: { readonly name: string; readonly policyArn: string },
 ): Promise<void> {
   const { name, policyArn } = request;
-  await change(ports, sort, account, name, async (record, tx) => {
+  await changeIdentity(ports, sort, account, name, async (record, tx) => {
     await requireManaged(tx, account, policyArn);
     if (record.attached.includes(policyArn)) return record;
     if (record.attached.length >= QUOTAS.attached) {
@@ -121,9 +197,24 @@ export async function detachPolicy<R extends IdentityRecord>(
   request: { readonly name: string; readonly policyArn: string },
 ): Promise<void> {
   const { name, policyArn } = request;
-  await change(ports, sort, account, name, (record) => {
+  await changeIdentity(ports, sort, account, name, (record) => {
     if (!record.attached.includes(policyArn)) noEntity('attachment', policyArn);
     return { ...record, attached: record.attached.filter((arn) => arn !== policyArn) };
+  });
+}
+
+/** Null takes it away. Refuses: no-entity, also of the policy. */
+export async function setBoundary<R extends IdentityRecord>(
+  ports: ControlPorts,
+  sort: Sort<R>,
+  account: AccountId,
+  request: { readonly name: string; readonly boundary: string | null },
+): Promise<void> {
+  const { name, boundary } = request;
+  await changeIdentity(ports, sort, account, name, async (record, tx) => {
+    if (boundary === null && record.boundary === null) noEntity('boundary', name);
+    if (boundary !== null) await requireManaged(tx, account, boundary);
+    return { ...record, boundary };
   });
 }
 
@@ -137,7 +228,7 @@ export async function putInlinePolicy<R extends IdentityRecord>(
   const { owner, name, document } = request;
   checkName('policyName', name, 128);
   requirePolicy(document, 'identity');
-  await change(ports, sort, account, owner, (record) => {
+  await changeIdentity(ports, sort, account, owner, (record) => {
     const inline = [...record.inline.filter((policy) => policy.name !== name), { name, document }];
     const characters = inline.reduce((sum, policy) => sum + policyCharacters(policy.document), 0);
     if (characters > sort.inlineCharactersMax) {
@@ -162,14 +253,14 @@ export async function deleteInlinePolicy<R extends IdentityRecord>(
   account: AccountId,
   request: { readonly owner: string; readonly name: string },
 ): Promise<void> {
-  await change(ports, sort, account, request.owner, (record) => {
+  await changeIdentity(ports, sort, account, request.owner, (record) => {
     inlinePolicyOf(record, request.name);
     return { ...record, inline: record.inline.filter(({ name }) => name !== request.name) };
   });
 }
 
 /** Refuses: conflict, while policies hang on it. */
-export function requireBare(record: IdentityRecord): void {
+function requireBare(record: IdentityRecord): void {
   if (record.attached.length > 0) {
     refuseIdentity({ kind: 'conflict', reason: 'Cannot delete entity, must detach all policies first.' });
   }

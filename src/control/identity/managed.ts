@@ -6,7 +6,16 @@ import { AWS_MANAGED } from './aws-managed.ts';
 import { allOf } from './documents.ts';
 import { noEntity, refuseIdentity } from './failures.ts';
 import { inAccount, POLICIES, policyArn, type PolicyRecord, type PolicyVersion, ROLES, USERS } from './records.ts';
-import { checkName, checkPath, mergeTags, newUniqueId, policyCharacters, QUOTAS, requirePolicy } from './rules.ts';
+import {
+  checkName,
+  checkPath,
+  mergeTags,
+  newUniqueId,
+  policyCharacters,
+  QUOTAS,
+  requirePolicy,
+  withoutTags,
+} from './rules.ts';
 
 /** A managed policy, of the account or one of AWS's. */
 export interface Managed {
@@ -120,15 +129,47 @@ export async function deletePolicyVersion(
   account: AccountId,
   request: { readonly arn: string; readonly versionId: string },
 ): Promise<void> {
-  await ports.meta.transact(async (tx) => {
-    const record = await requireOwn(tx, account, request.arn);
+  await changeOwn(ports, account, request.arn, (record) => {
     const { number } = versionOf(record, request.versionId);
     if (number === record.defaultVersion) {
       refuseIdentity({ kind: 'conflict', reason: 'Cannot delete the default version of a policy.' });
     }
-    const versions = record.versions.filter((version) => version.number !== number);
-    await tx.documents.update(POLICIES, inAccount(account), { ...record, versions });
+    return { ...record, versions: record.versions.filter((version) => version.number !== number) };
   });
+}
+
+/** Refuses: no-entity. */
+export async function setDefaultVersion(
+  ports: ControlPorts,
+  account: AccountId,
+  request: { readonly arn: string; readonly versionId: string },
+): Promise<void> {
+  await changeOwn(ports, account, request.arn, (record) => ({
+    ...record,
+    defaultVersion: versionOf(record, request.versionId).number,
+    updatedAtMs: ports.clock.nowMs(),
+  }));
+}
+
+/** Refuses: no-entity, invalid-form, invalid-input, quota. */
+export async function tagPolicy(
+  ports: ControlPorts,
+  account: AccountId,
+  request: { readonly arn: string; readonly tags: readonly Tag[] },
+): Promise<void> {
+  await changeOwn(ports, account, request.arn, (record) => ({ ...record, tags: mergeTags(record.tags, request.tags) }));
+}
+
+/** Refuses: no-entity. */
+export async function untagPolicy(
+  ports: ControlPorts,
+  account: AccountId,
+  request: { readonly arn: string; readonly keys: readonly string[] },
+): Promise<void> {
+  await changeOwn(ports, account, request.arn, (record) => ({
+    ...record,
+    tags: withoutTags(record.tags, request.keys),
+  }));
 }
 
 /** Refuses: no-entity. */
@@ -168,6 +209,17 @@ export async function usesOf(tx: ReadTx, account: AccountId): Promise<ReadonlyMa
     if (boundary !== null) add(boundary, { attachments: 0, boundaries: 1 });
   }
   return uses;
+}
+
+async function changeOwn(
+  ports: ControlPorts,
+  account: AccountId,
+  arn: string,
+  change: (record: PolicyRecord) => PolicyRecord,
+): Promise<void> {
+  await ports.meta.transact(async (tx) => {
+    await tx.documents.update(POLICIES, inAccount(account), change(await requireOwn(tx, account, arn)));
+  });
 }
 
 /** Refuses what is AWS's own, and: no-entity. */

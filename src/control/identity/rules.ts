@@ -60,6 +60,12 @@ export function mergeTags(tags: readonly Tag[], more: readonly Tag[]): readonly 
   return [...merged.values()];
 }
 
+/** Keys compared without case. */
+export function withoutTags(tags: readonly Tag[], keys: readonly string[]): readonly Tag[] {
+  const gone = new Set(keys.map((key) => key.toLowerCase()));
+  return tags.filter(({ key }) => !gone.has(key.toLowerCase()));
+}
+
 const TAG_TEXT = /^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$/u;
 
 function checkTag({ key, value }: Tag): void {

@@ -1,49 +1,16 @@
 import type { AccountId } from '#domain/ids.ts';
-import type { Tag } from '#domain/tags.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { refuseIdentity } from './failures.ts';
-import { requireBare, requireIdentity, USER } from './identities.ts';
-import { requireManaged } from './managed.ts';
+import { createIdentity, type CreateIdentity, deleteIdentity, requireIdentity, USER } from './identities.ts';
 import { inAccount, USER_KEYS, type UserRecord, USERS } from './records.ts';
-import { checkName, checkPath, mergeTags, newUniqueId, QUOTAS } from './rules.ts';
+import { checkName, checkPath } from './rules.ts';
 
-export interface CreateUser {
-  readonly name: string;
-  readonly path: string;
-  readonly boundary: string | null;
-  readonly tags: readonly Tag[];
-  readonly madeBy: string | null;
-}
-
-export async function createUser(ports: ControlPorts, account: AccountId, request: CreateUser): Promise<UserRecord> {
-  const { name, path, boundary, madeBy } = request;
-  checkName('userName', name, 64);
-  checkPath(path);
-  const tags = mergeTags([], request.tags);
-  return await ports.meta.transact(async (tx) => {
-    const known = await tx.documents.find(USERS, inAccount(account), name.toLowerCase());
-    if (known !== null) {
-      if (madeBy !== null && known.madeBy === madeBy) return known;
-      refuseIdentity({ kind: 'exists', entity: 'user', name });
-    }
-    if (boundary !== null) await requireManaged(tx, account, boundary);
-    if ((await tx.documents.count(USERS, inAccount(account), null)) >= QUOTAS.users) {
-      refuseIdentity({ kind: 'quota', what: 'Users', max: QUOTAS.users });
-    }
-    const record: UserRecord = {
-      id: newUniqueId(ports.random, 'AIDA'),
-      name,
-      path,
-      createdAtMs: ports.clock.nowMs(),
-      tags,
-      boundary,
-      attached: [],
-      inline: [],
-      madeBy,
-    };
-    await tx.documents.insert(USERS, inAccount(account), record);
-    return record;
-  });
+export async function createUser(
+  ports: ControlPorts,
+  account: AccountId,
+  request: CreateIdentity,
+): Promise<UserRecord> {
+  return await createIdentity(ports, USER, account, request, (record) => record);
 }
 
 /** Gives a user another name or path; its id and keys stay. */
@@ -72,12 +39,9 @@ export async function updateUser(
 
 /** Refuses while it has keys or policies. */
 export async function deleteUser(ports: ControlPorts, account: AccountId, name: string): Promise<void> {
-  await ports.meta.transact(async (tx) => {
-    const user = await requireIdentity(tx, USER, account, name);
-    requireBare(user);
+  await deleteIdentity(ports, USER, account, name, async (user, tx) => {
     if ((await tx.documents.count(USER_KEYS, inAccount(account), user.id)) > 0) {
       refuseIdentity({ kind: 'conflict', reason: 'Cannot delete entity, must delete access keys first.' });
     }
-    await tx.documents.remove(USERS, inAccount(account), user.name.toLowerCase());
   });
 }

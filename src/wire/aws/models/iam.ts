@@ -13,8 +13,10 @@ export interface IamOperations {
   DeletePolicy: { input: DeletePolicyRequest; output: Nothing };
   DeletePolicyVersion: { input: DeletePolicyVersionRequest; output: Nothing };
   DeleteRole: { input: DeleteRoleRequest; output: Nothing };
+  DeleteRolePermissionsBoundary: { input: DeleteRolePermissionsBoundaryRequest; output: Nothing };
   DeleteRolePolicy: { input: DeleteRolePolicyRequest; output: Nothing };
   DeleteUser: { input: DeleteUserRequest; output: Nothing };
+  DeleteUserPermissionsBoundary: { input: DeleteUserPermissionsBoundaryRequest; output: Nothing };
   DeleteUserPolicy: { input: DeleteUserPolicyRequest; output: Nothing };
   DetachRolePolicy: { input: DetachRolePolicyRequest; output: Nothing };
   DetachUserPolicy: { input: DetachUserPolicyRequest; output: Nothing };
@@ -30,9 +32,11 @@ export interface IamOperations {
   ListAccountAliases: { input: ListAccountAliasesRequest; output: ListAccountAliasesResponse };
   ListAttachedRolePolicies: { input: ListAttachedRolePoliciesRequest; output: ListAttachedRolePoliciesResponse };
   ListAttachedUserPolicies: { input: ListAttachedUserPoliciesRequest; output: ListAttachedUserPoliciesResponse };
+  ListEntitiesForPolicy: { input: ListEntitiesForPolicyRequest; output: ListEntitiesForPolicyResponse };
   ListGroupsForUser: { input: ListGroupsForUserRequest; output: ListGroupsForUserResponse };
   ListInstanceProfilesForRole: { input: ListInstanceProfilesForRoleRequest; output: ListInstanceProfilesForRoleResponse };
   ListPolicies: { input: ListPoliciesRequest; output: ListPoliciesResponse };
+  ListPolicyTags: { input: ListPolicyTagsRequest; output: ListPolicyTagsResponse };
   ListPolicyVersions: { input: ListPolicyVersionsRequest; output: ListPolicyVersionsResponse };
   ListRolePolicies: { input: ListRolePoliciesRequest; output: ListRolePoliciesResponse };
   ListRoleTags: { input: ListRoleTagsRequest; output: ListRoleTagsResponse };
@@ -40,15 +44,22 @@ export interface IamOperations {
   ListUserPolicies: { input: ListUserPoliciesRequest; output: ListUserPoliciesResponse };
   ListUserTags: { input: ListUserTagsRequest; output: ListUserTagsResponse };
   ListUsers: { input: ListUsersRequest; output: ListUsersResponse };
+  PutRolePermissionsBoundary: { input: PutRolePermissionsBoundaryRequest; output: Nothing };
   PutRolePolicy: { input: PutRolePolicyRequest; output: Nothing };
+  PutUserPermissionsBoundary: { input: PutUserPermissionsBoundaryRequest; output: Nothing };
   PutUserPolicy: { input: PutUserPolicyRequest; output: Nothing };
+  SetDefaultPolicyVersion: { input: SetDefaultPolicyVersionRequest; output: Nothing };
   SimulatePrincipalPolicy: { input: SimulatePrincipalPolicyRequest; output: SimulatePolicyResponse };
+  TagPolicy: { input: TagPolicyRequest; output: Nothing };
   TagRole: { input: TagRoleRequest; output: Nothing };
   TagUser: { input: TagUserRequest; output: Nothing };
+  UntagPolicy: { input: UntagPolicyRequest; output: Nothing };
   UntagRole: { input: UntagRoleRequest; output: Nothing };
   UntagUser: { input: UntagUserRequest; output: Nothing };
   UpdateAccessKey: { input: UpdateAccessKeyRequest; output: Nothing };
   UpdateAssumeRolePolicy: { input: UpdateAssumeRolePolicyRequest; output: Nothing };
+  UpdateRole: { input: UpdateRoleRequest; output: UpdateRoleResponse };
+  UpdateRoleDescription: { input: UpdateRoleDescriptionRequest; output: UpdateRoleDescriptionResponse };
   UpdateUser: { input: UpdateUserRequest; output: Nothing };
 }
 
@@ -171,6 +182,10 @@ export interface DeletePolicyVersionRequest {
   readonly VersionId: string;
 }
 
+export interface DeleteRolePermissionsBoundaryRequest {
+  readonly RoleName: string;
+}
+
 export interface DeleteRolePolicyRequest {
   readonly RoleName: string;
   readonly PolicyName: string;
@@ -178,6 +193,10 @@ export interface DeleteRolePolicyRequest {
 
 export interface DeleteRoleRequest {
   readonly RoleName: string;
+}
+
+export interface DeleteUserPermissionsBoundaryRequest {
+  readonly UserName: string;
 }
 
 export interface DeleteUserPolicyRequest {
@@ -352,6 +371,23 @@ export interface ListAttachedUserPoliciesResponse {
   readonly Marker?: string | undefined;
 }
 
+export interface ListEntitiesForPolicyRequest {
+  readonly PolicyArn: string;
+  readonly EntityFilter?: EntityType | undefined;
+  readonly PathPrefix?: string | undefined;
+  readonly PolicyUsageFilter?: PolicyUsageType | undefined;
+  readonly Marker?: string | undefined;
+  readonly MaxItems?: number | undefined;
+}
+
+export interface ListEntitiesForPolicyResponse {
+  readonly PolicyGroups?: readonly PolicyGroup[] | undefined;
+  readonly PolicyUsers?: readonly PolicyUser[] | undefined;
+  readonly PolicyRoles?: readonly PolicyRole[] | undefined;
+  readonly IsTruncated?: boolean | undefined;
+  readonly Marker?: string | undefined;
+}
+
 export interface ListGroupsForUserRequest {
   readonly UserName: string;
   readonly Marker?: string | undefined;
@@ -387,6 +423,18 @@ export interface ListPoliciesRequest {
 
 export interface ListPoliciesResponse {
   readonly Policies?: readonly Policy[] | undefined;
+  readonly IsTruncated?: boolean | undefined;
+  readonly Marker?: string | undefined;
+}
+
+export interface ListPolicyTagsRequest {
+  readonly PolicyArn: string;
+  readonly Marker?: string | undefined;
+  readonly MaxItems?: number | undefined;
+}
+
+export interface ListPolicyTagsResponse {
+  readonly Tags: readonly Tag[];
   readonly IsTruncated?: boolean | undefined;
   readonly Marker?: string | undefined;
 }
@@ -498,10 +546,25 @@ export interface Policy {
   readonly Tags?: readonly Tag[] | undefined;
 }
 
+export interface PolicyGroup {
+  readonly GroupName?: string | undefined;
+  readonly GroupId?: string | undefined;
+}
+
 export interface PolicyIdentifier {
   readonly PolicyType?: string | undefined;
   readonly PolicyArn?: string | undefined;
   readonly InlinePolicyIdentifier?: InlinePolicyIdentifierType | undefined;
+}
+
+export interface PolicyRole {
+  readonly RoleName?: string | undefined;
+  readonly RoleId?: string | undefined;
+}
+
+export interface PolicyUser {
+  readonly UserName?: string | undefined;
+  readonly UserId?: string | undefined;
 }
 
 export interface PolicyVersion {
@@ -516,10 +579,20 @@ export interface Position {
   readonly Column?: number | undefined;
 }
 
+export interface PutRolePermissionsBoundaryRequest {
+  readonly RoleName: string;
+  readonly PermissionsBoundary: string;
+}
+
 export interface PutRolePolicyRequest {
   readonly RoleName: string;
   readonly PolicyName: string;
   readonly PolicyDocument: string;
+}
+
+export interface PutUserPermissionsBoundaryRequest {
+  readonly UserName: string;
+  readonly PermissionsBoundary: string;
 }
 
 export interface PutUserPolicyRequest {
@@ -555,6 +628,11 @@ export interface Role {
 export interface RoleLastUsed {
   readonly LastUsedDate?: Date | undefined;
   readonly Region?: string | undefined;
+}
+
+export interface SetDefaultPolicyVersionRequest {
+  readonly PolicyArn: string;
+  readonly VersionId: string;
 }
 
 export interface SimulatePolicyResponse {
@@ -596,6 +674,11 @@ export interface Tag {
   readonly Value: string;
 }
 
+export interface TagPolicyRequest {
+  readonly PolicyArn: string;
+  readonly Tags: readonly Tag[];
+}
+
 export interface TagRoleRequest {
   readonly RoleName: string;
   readonly Tags: readonly Tag[];
@@ -604,6 +687,11 @@ export interface TagRoleRequest {
 export interface TagUserRequest {
   readonly UserName: string;
   readonly Tags: readonly Tag[];
+}
+
+export interface UntagPolicyRequest {
+  readonly PolicyArn: string;
+  readonly TagKeys: readonly string[];
 }
 
 export interface UntagRoleRequest {
@@ -627,6 +715,23 @@ export interface UpdateAssumeRolePolicyRequest {
   readonly PolicyDocument: string;
 }
 
+export interface UpdateRoleDescriptionRequest {
+  readonly RoleName: string;
+  readonly Description: string;
+}
+
+export interface UpdateRoleDescriptionResponse {
+  readonly Role?: Role | undefined;
+}
+
+export interface UpdateRoleRequest {
+  readonly RoleName: string;
+  readonly Description?: string | undefined;
+  readonly MaxSessionDuration?: number | undefined;
+}
+
+export type UpdateRoleResponse = Nothing;
+
 export interface UpdateUserRequest {
   readonly UserName: string;
   readonly NewPath?: string | undefined;
@@ -646,6 +751,7 @@ export interface User {
 
 export type AttachmentType = "group" | "role" | "user";
 export type ContextKeyTypeEnum = "binary" | "binaryList" | "boolean" | "booleanList" | "date" | "dateList" | "ip" | "ipList" | "numeric" | "numericList" | "string" | "stringList";
+export type EntityType = "AWSManagedPolicy" | "Group" | "LocalManagedPolicy" | "Role" | "User";
 export type PermissionsBoundaryAttachmentType = "PermissionsBoundaryPolicy";
 export type PolicyEvaluationDecisionType = "allowed" | "explicitDeny" | "implicitDeny";
 export type PolicyScopeType = "AWS" | "All" | "Local";
