@@ -9,6 +9,7 @@ import { hostInUseWords } from './cli/host-words.ts';
 import { compose } from './compose.ts';
 import type { Config } from './config.ts';
 import { rootAccount } from '#control/access.ts';
+import type { Outpost } from '#domain/outpost.ts';
 import type { NbdClients } from '#volume/host.ts';
 import { type HostBeginning, HostInUseError } from '#volume/host-supervisor.ts';
 
@@ -23,6 +24,8 @@ export interface RunningControl extends AsyncDisposable {
   /** The first account's, whose key is in the credentials file. */
   readonly accountId: string;
   readonly adminSocket: string;
+  /** Sites with chunk stores of their own. */
+  readonly outposts: readonly Outpost[];
   /** What became of a volume host that was alive. */
   readonly beginning: HostBeginning;
   /** Of the volume host that serves now, or served last. */
@@ -83,6 +86,7 @@ export async function startServer(
     endpoint,
     accountId: root.account,
     adminSocket,
+    outposts: control.ports.outposts,
     beginning,
     get hostProcessId() {
       return hostProcessId();

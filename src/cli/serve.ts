@@ -101,6 +101,7 @@ function banner(server: RunningControl, config: Config, options: ConfigOptions):
     ['data', dataDirectory],
   ];
   if (s3 !== null) facts.push(['store', `s3://${s3.bucket}/${s3.prefix}`]);
+  for (const { name, arn } of server.outposts) facts.push(['outpost', `${name}: ${arn}`]);
   if (config.encryptVolumes) facts.push(['volumes', 'new ones are encrypted (npx varve volumes shows which are)']);
   if (config.nbdTcp !== null) facts.push(['NBD', `over TCP, too: npx varve connect disk-1 --tcp${data}`]);
   const note = beginningWords(server.beginning);

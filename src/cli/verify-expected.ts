@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url';
 
 import { GIB_BYTES } from '#domain/geometry.ts';
 import { parseSnapshotId, type SnapshotId } from '#domain/ids.ts';
+import { type OutpostId, outpostIdOf, parseOutpostArn } from '#domain/outpost.ts';
 
 import { ServerAwayError } from './admin-client.ts';
 import { askAll } from './pages.ts';
@@ -13,17 +14,22 @@ import { plainError } from './plain-errors.ts';
 interface Stored {
   readonly id: string;
   readonly sizeBytes: number;
+  /** In whose store it is; null: in the region's. */
+  readonly outpost: OutpostId | null;
 }
 
 /**
- * Snapshots that the store must have, as the metadata says, and the bytes of their volumes: asked of the server that runs on
+ * Snapshots that the store of an Outpost, or (null) the region's, must have, as the metadata says, and the bytes of their volumes: asked of the server that runs on
  * the data directory, or read from `meta.db` where none does. Empty where there is neither: a bare store says what it has.
  */
-export async function readExpected(dataDirectory: string): Promise<ReadonlyMap<SnapshotId, number>> {
+export async function readExpected(
+  dataDirectory: string,
+  place: OutpostId | null,
+): Promise<ReadonlyMap<SnapshotId, number>> {
   const expected = new Map<SnapshotId, number>();
-  for (const { id, sizeBytes } of await readStored(dataDirectory)) {
+  for (const { id, sizeBytes, outpost } of await readStored(dataDirectory)) {
     const snapshot = parseSnapshotId(id);
-    if (snapshot !== null) expected.set(snapshot, sizeBytes);
+    if (snapshot !== null && outpost === place) expected.set(snapshot, sizeBytes);
   }
   return expected;
 }
@@ -45,7 +51,9 @@ function isStored(value: unknown): value is Stored {
     'id' in value &&
     typeof value.id === 'string' &&
     'sizeBytes' in value &&
-    typeof value.sizeBytes === 'number'
+    typeof value.sizeBytes === 'number' &&
+    'outpost' in value &&
+    (value.outpost === null || typeof value.outpost === 'string')
   );
 }
 
@@ -59,9 +67,14 @@ function readMetadata(path: string): readonly Stored[] {
     try {
       const states = "'completed', 'recoverable', 'recovering'";
       const rows = database
-        .prepare(`SELECT id, volume_size_gib AS gib FROM snapshots WHERE state IN (${states})`)
+        .prepare(
+          `SELECT id, volume_size_gib AS gib, details ->> '$.outpost' AS outpost FROM snapshots WHERE state IN (${states})`,
+        )
         .all();
-      return rows.map(({ id, gib }) => ({ id: String(id), sizeBytes: Number(gib) * GIB_BYTES }));
+      return rows.map(({ id, gib, outpost }) => {
+        const arn = typeof outpost === 'string' ? parseOutpostArn(outpost) : null;
+        return { id: String(id), sizeBytes: Number(gib) * GIB_BYTES, outpost: arn === null ? null : outpostIdOf(arn) };
+      });
     } finally {
       database.close();
     }

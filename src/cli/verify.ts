@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 
+import { present } from '#base/assert.ts';
 import { systemClock } from '#base/clock.ts';
 import { silentLog } from '#base/log.ts';
 import { systemRandom } from '#base/random.ts';
@@ -12,12 +13,13 @@ import { StoreError } from '#chunk/errors.ts';
 import { FsStore } from '#chunk/fs-store.ts';
 import type { ObjectStore } from '#chunk/object-store.ts';
 import { openS3Store } from '#chunk/s3-open.ts';
-import { parseSnapshotId, parseVolumeId } from '#domain/ids.ts';
+import { parseSnapshotId, parseVolumeId, type SnapshotId } from '#domain/ids.ts';
 import { ThreadPackChecker } from '#snapshot/verify-pool.ts';
 import type { VerifyReport } from '#snapshot/verify-report.ts';
 import type { NamedRoot } from '#snapshot/verify-trees.ts';
 import { verify } from '#snapshot/verify.ts';
 import { type Config, ConfigError, readConfig } from '#src/config.ts';
+import type { OutpostSettings } from '#src/outpost-settings.ts';
 import { decodeVolumeRecord } from '#volume/volume-file.ts';
 
 import { CommandError } from './command-error.ts';
@@ -40,6 +42,8 @@ key check. What is damaged is told with the snapshots, the volumes and the byte 
            where the objects are, as given to "serve" (or VARVE_STORE, …); without it in objects/ of the data directory
   --master-key-file FILE, --master-key-command COMMAND
            as given to "serve" (or VARVE_MASTER_KEY, …)
+  --outposts FILE
+           as given to "serve" (or VARVE_OUTPOSTS): the store of each Outpost is read, too
 
 It only reads, and may run beside the server. It believes no index and no metadata: objects/ and master.key are enough.
 Where a server runs, or its metadata is there, a snapshot that this knows and the store has not is told as damage, too.
@@ -59,34 +63,83 @@ export async function verifyCommand(words: readonly string[]): Promise<void> {
   const masterKey = await readMasterKey(config.masterKey, dataDirectory);
 
   using interrupt = new Interrupt();
-  await using objects = await openObjects(config);
+  const places = await placesOf(config, snapshot);
   const threadCount = Math.min(availableParallelism(), THREADS_MAX);
   await using checker = new ThreadPackChecker({ masterKey, threadCount });
-  const startedMs = systemClock.monotonicMs();
-  const report = await (async (): Promise<VerifyReport> => {
-    using meter = new VerifyMeter({ clock: systemClock, stream: process.stderr });
-    return await verify({
-      objects,
-      masterKey,
-      checker,
-      snapshot,
-      origins: () => readOrigins(join(dataDirectory, 'volumes')),
-      expected: () => readExpected(dataDirectory),
-      indexId: readIndexId(join(dataDirectory, 'index.db')),
-      onProgress: (progress) => meter.at(progress),
-      signal: interrupt.signal,
+  const reports: PlaceReport[] = [];
+  for (const place of places) {
+    await using objects = await openObjects(config, place);
+    const startedMs = systemClock.monotonicMs();
+    const report = await (async (): Promise<VerifyReport> => {
+      using meter = new VerifyMeter({ clock: systemClock, stream: process.stderr });
+      return await verify({
+        objects,
+        masterKey,
+        checker,
+        snapshot,
+        origins: () => readOrigins(join(dataDirectory, 'volumes'), place),
+        expected: () => readExpected(dataDirectory, place?.id ?? null),
+        indexId: readIndexId(
+          join(place === null ? dataDirectory : join(dataDirectory, 'outposts', place.id), 'index.db'),
+        ),
+        onProgress: (progress) => meter.at(progress),
+        signal: interrupt.signal,
+      });
+    })().catch((error: unknown) => {
+      if (error instanceof StoreError && error.kind === 'aborted') throw new CommandError('interrupted');
+      if (error instanceof StoreError) throw new CommandError(error.message, { cause: error.cause });
+      throw error;
     });
-  })().catch((error: unknown) => {
-    if (error instanceof StoreError && error.kind === 'aborted') throw new CommandError('interrupted');
-    if (error instanceof StoreError) throw new CommandError(error.message, { cause: error.cause });
-    throw error;
-  });
-  const durationMs = systemClock.monotonicMs() - startedMs;
-  if (json) process.stdout.write(`${JSON.stringify(asJson(report, snapshotText, durationMs), null, 2)}\n`);
-  else for (const line of reportLines(report, durationMs)) process.stdout.write(`${line}\n`);
-  if (report.damageCount > 0) {
-    throw new CommandError(report.damageCount === 1 ? 'damage found' : `${report.damageCount} damages found`);
+    reports.push({ place, report, durationMs: systemClock.monotonicMs() - startedMs });
   }
+  if (json) process.stdout.write(`${JSON.stringify(allAsJson(reports, snapshotText), null, 2)}\n`);
+  else for (const line of allLines(reports)) process.stdout.write(`${line}\n`);
+  const damageCount = reports.reduce((sum, { report }) => sum + report.damageCount, 0);
+  if (damageCount > 0) throw new CommandError(damageCount === 1 ? 'damage found' : `${damageCount} damages found`);
+}
+
+/** A store that was read; `place` null: the region's. */
+interface PlaceReport {
+  readonly place: OutpostSettings | null;
+  readonly report: VerifyReport;
+  readonly durationMs: number;
+}
+
+/** The region's store and those of all Outposts, or the one that has the snapshot. */
+async function placesOf(
+  { dataDirectory, outposts }: Config,
+  snapshot: SnapshotId | null,
+): Promise<readonly (OutpostSettings | null)[]> {
+  const used = await readdir(join(dataDirectory, 'outposts')).catch(() => []);
+  for (const id of used.filter((name) => outposts.every((one) => one.id !== name))) {
+    process.stderr.write(`varve: what is on the Outpost ${id} is not looked at: --outposts does not name it\n`);
+  }
+  if (snapshot === null) return [null, ...outposts];
+  for (const outpost of outposts) {
+    if ((await readExpected(dataDirectory, outpost.id)).has(snapshot)) return [outpost];
+  }
+  return [null];
+}
+
+function* allLines(reports: readonly PlaceReport[]): Generator<string> {
+  for (const { place, report, durationMs } of reports) {
+    if (place !== null) yield `Outpost ${place.name} (${place.id}):`;
+    yield* reportLines(report, durationMs);
+  }
+}
+
+/** The first store's report; those of Outposts after it, each with its name, where there are any. */
+function allAsJson(
+  [first, ...rest]: readonly PlaceReport[],
+  snapshot: string | null,
+): Readonly<Record<string, unknown>> {
+  const { report, durationMs } = present(first, 'at least one store is read');
+  const outposts = rest.map((one) => ({
+    name: one.place?.name ?? null,
+    id: one.place?.id ?? null,
+    ...asJson(one.report, snapshot, one.durationMs),
+  }));
+  return { ...asJson(report, snapshot, durationMs), ...(rest.length === 0 ? {} : { outposts }) };
 }
 
 function parseWords(rest: readonly string[]): {
@@ -102,6 +155,7 @@ function parseWords(rest: readonly string[]): {
     's3-region': { type: 'string' },
     'master-key-file': { type: 'string' },
     'master-key-command': { type: 'string' },
+    outposts: { type: 'string' },
   });
   const [snapshotText = null, ...more] = words.positionals;
   if (more.length > 0) throw words.wrong(`unexpected "${more.join(' ')}"`);
@@ -109,18 +163,21 @@ function parseWords(rest: readonly string[]): {
   const [s3Endpoint, s3Region] = [words.text('s3-endpoint'), words.text('s3-region')];
   const [masterKeyFile, masterKeyCommand] = [words.text('master-key-file'), words.text('master-key-command')];
   const places = { data, store, s3Endpoint, s3Region, masterKeyFile, masterKeyCommand };
-  const config = readConfig(places, process.env);
+  const config = readConfig({ ...places, outposts: words.text('outposts') }, process.env);
   return { config, snapshotText, json: words.flag('json') };
 }
 
 /** To be read only. */
-async function openObjects({ dataDirectory, s3 }: Config): Promise<ObjectStore> {
+async function openObjects(config: Config, place: OutpostSettings | null): Promise<ObjectStore> {
+  const s3 = place === null ? config.s3 : place.s3;
   if (s3 !== null) {
     const common = { environment: process.env, clock: systemClock, random: systemRandom, log: silentLog };
     return await openS3Store({ ...common, location: s3, readOnly: true });
   }
-  const directory = join(dataDirectory, 'objects');
-  if (!(await isDirectory(directory))) throw new CommandError(`there is no store in ${dataDirectory}`);
+  const directory = place?.directory ?? join(config.dataDirectory, 'objects');
+  if (!(await isDirectory(directory))) {
+    throw new CommandError(`there is no store in ${place === null ? config.dataDirectory : directory}`);
+  }
   return await FsStore.openReadOnly(directory);
 }
 
@@ -147,8 +204,8 @@ async function isDirectory(path: string): Promise<boolean> {
   }
 }
 
-/** What volumes read through to, as their directories say. One that is being made or removed just now has nothing to say. */
-async function readOrigins(volumesDirectory: string): Promise<readonly NamedRoot[]> {
+/** What volumes read through to in this store, as their directories say. One that is being made or removed just now has nothing to say. */
+async function readOrigins(volumesDirectory: string, place: OutpostSettings | null): Promise<readonly NamedRoot[]> {
   const roots: NamedRoot[] = [];
   if (!(await isDirectory(volumesDirectory))) return roots;
   for (const name of await readdir(volumesDirectory)) {
@@ -157,7 +214,7 @@ async function readOrigins(volumesDirectory: string): Promise<readonly NamedRoot
     if (bytes === null) continue;
     try {
       const { volume, account, origin, detached } = decodeVolumeRecord(bytes);
-      if (origin !== null && !detached)
+      if (origin !== null && !detached && origin.root.outpost === place?.id)
         roots.push({ name: { kind: 'volume', id: volume }, account, root: origin.root });
     } catch (error) {
       process.stderr.write(`varve: volume ${name} is left out: ${plainError(error)}\n`);

@@ -1,5 +1,6 @@
 import { gibToBytes } from '#domain/geometry.ts';
 import type { SnapshotId } from '#domain/ids.ts';
+import { type OutpostId, outpostIdOf } from '#domain/outpost.ts';
 import { isInArchive } from '#domain/snapshot-tier.ts';
 import type { SnapshotState } from '#domain/snapshot.ts';
 import type { Sequence } from '#meta/meta-store.ts';
@@ -14,7 +15,12 @@ export async function storedSnapshots(
   ports: ControlPorts,
   after: Sequence,
 ): Promise<{
-  readonly snapshots: readonly { readonly id: SnapshotId; readonly sizeBytes: number }[];
+  readonly snapshots: readonly {
+    readonly id: SnapshotId;
+    readonly sizeBytes: number;
+    /** In whose store it is; null: in the region's. */
+    readonly outpost: OutpostId | null;
+  }[];
   readonly next: Sequence | null;
 }> {
   const rows = await ports.meta.read((tx) => tx.snapshots.inState(STORED, { after, countMax: COUNT_PER_PAGE }));
@@ -24,7 +30,11 @@ export async function storedSnapshots(
       .map(({ record }) => record)
       // In the archive there is no manifest.
       .filter(({ tier }) => !isInArchive(tier))
-      .map(({ id, volumeSizeGib }) => ({ id, sizeBytes: gibToBytes(volumeSizeGib) })),
+      .map(({ id, volumeSizeGib, outpost }) => ({
+        id,
+        sizeBytes: gibToBytes(volumeSizeGib),
+        outpost: outpost === null ? null : outpostIdOf(outpost),
+      })),
     next: last === undefined || rows.length < COUNT_PER_PAGE ? null : last.sequence,
   };
 }
