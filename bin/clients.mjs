@@ -12,6 +12,16 @@ const PACKAGES = {
   nbdkit: 'command -v nbdkit',
   'qemu-utils': 'command -v qemu-img',
   fio: 'command -v fio',
+  // Machines, and the images that they boot.
+  'qemu-system-x86': 'command -v qemu-system-x86_64',
+  'debian-archive-keyring': 'test -e /usr/share/keyrings/debian-archive-keyring.gpg',
+  dosfstools: 'PATH=$PATH:/sbin command -v mkfs.fat',
+  fakeroot: 'command -v fakeroot',
+  gdisk: 'PATH=$PATH:/sbin command -v sgdisk',
+  mmdebstrap: 'command -v mmdebstrap',
+  mtools: 'command -v mcopy',
+  syslinux: 'command -v syslinux',
+  'syslinux-common': 'test -e /usr/lib/syslinux/mbr/gptmbr.bin',
   e2fsprogs: 'command -v mke2fs',
   openssl: 'command -v openssl',
 };

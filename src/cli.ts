@@ -47,6 +47,8 @@ usage: npx varve COMMAND [options]     (in the directory of Varve; "npm install 
                        make a disk of an image: raw, qcow2 or vmdk
   export NAME|ID FILE|-
                        write a disk, volume or snapshot as an image: raw, qcow2 or vmdk
+  blueprint build|import|list|remove
+                       what instances are made from: system disks of Debian packages, or images
   snapshots            list all snapshots with their exact sizes in the store
       --json             in bytes
   volumes              list all volumes, and how much of what they were made from is here
@@ -149,6 +151,10 @@ async function importCommand(words: readonly string[]): Promise<void> {
   await (await import('./cli/import.ts')).importCommand(words);
 }
 
+async function blueprintCommand(words: readonly string[]): Promise<void> {
+  await (await import('./cli/blueprint.ts')).blueprintCommand(words);
+}
+
 async function exportCommand(words: readonly string[]): Promise<void> {
   await (await import('./cli/export.ts')).exportCommand(words);
 }
@@ -186,6 +192,7 @@ const HELP = new Map<string, () => Promise<string>>([
   ['connect', async () => (await import('./cli/connect.ts')).CONNECT_USAGE],
   ['rescue', async () => (await import('./cli/rescue.ts')).RESCUE_USAGE],
   ['import', async () => (await import('./cli/import.ts')).IMPORT_USAGE],
+  ['blueprint', async () => (await import('./cli/blueprint.ts')).BLUEPRINT_USAGE],
   ['export', async () => (await import('./cli/export.ts')).EXPORT_USAGE],
   ['snapshots', async () => (await import('./cli/snapshots.ts')).SNAPSHOTS_USAGE],
   ['volumes', async () => (await import('./cli/volumes.ts')).VOLUMES_USAGE],
@@ -204,6 +211,7 @@ const COMMANDS = new Map<string, (words: readonly string[]) => Promise<void>>([
   ['rescue', rescueCommand],
   ['import', importCommand],
   ['export', exportCommand],
+  ['blueprint', blueprintCommand],
   ['snapshots', snapshotsCommand],
   ['volumes', volumesCommand],
   ['verify', verifyCommand],

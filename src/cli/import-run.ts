@@ -50,8 +50,8 @@ interface Image {
   readonly sizeBytes: number | null;
 }
 
-/** Makes a disk, fills it, and removes it again when that fails. */
-export async function runImport(wish: ImportWish): Promise<void> {
+/** Makes a disk, fills it, and removes it again when that fails. Says on standard output what it made; answers the id of the snapshot, where one was wished. */
+export async function runImport(wish: ImportWish): Promise<string | null> {
   using interrupt = new Interrupt();
   const { signal } = interrupt;
   const image = await openImage(wish, signal);
@@ -71,13 +71,13 @@ export async function runImport(wish: ImportWish): Promise<void> {
   const sent = writtenBytes === null ? '' : ` (${formatBytes(writtenBytes)} sent, the rest is zeros)`;
   const made = `${service.noun} ${disk.id}, ${sizeGib} GiB`;
   process.stdout.write(`${wish.name}: ${made}, from a ${image.format} image${size}${sent}\n`);
-  if (wish.snapshotName === null) return;
-  process.stdout.write(
-    `${wish.snapshotName}: snapshot ${await takeSnapshot(service, disk, wish.snapshotName, signal)}\n`,
-  );
-  if (!wish.removesDisk) return;
+  if (wish.snapshotName === null) return null;
+  const snapshot = await takeSnapshot(service, disk, wish.snapshotName, signal);
+  process.stdout.write(`${wish.snapshotName}: snapshot ${snapshot}\n`);
+  if (!wish.removesDisk) return snapshot;
   await removeDisk(service, disk);
   process.stdout.write(`${wish.name}: removed; its snapshot stays\n`);
+  return snapshot;
 }
 
 async function takeSnapshot(service: DiskService, disk: NewDisk, name: string, signal: AbortSignal): Promise<string> {

@@ -12,6 +12,7 @@ import { storedSnapshots } from '#control/stored-snapshots.ts';
 import type { TaskReport } from '#control/tasks/task.ts';
 import { DomainError, type Failure } from '#domain/errors.ts';
 import { GIB_BYTES } from '#domain/geometry.ts';
+import { answerBlueprints } from './blueprints.ts';
 
 /** How an address is written is the data plane's affair; the composition gives it. */
 export type NbdUri = (exportName: string, socketPath: string) => string;
@@ -41,6 +42,7 @@ interface Reply {
  * - `GET /audit` → how far each series of the audit log has come (`AuditHeads`); all of it is in the files
  * - `GET /clock` → how the wall clock stands to the time that passed (`TimeState`)
  * - `POST /clock` → the same, once the wall clock was declared right
+ * - `GET /blueprints` → `{ blueprints }`; `POST /blueprints?snapshot=ID&id=…` → the blueprint; `DELETE /blueprints?id=ID` → the blueprint that was
  * - `GET /status` → what the composition tells of the whole server
  * - `POST /accounts` → `{ AccountId, AccessKeyId, SecretAccessKey }`
  *
@@ -90,6 +92,7 @@ async function answer(
       return { status: 200, body: { uri, readOnly: address.readOnly } };
     }
     if (url.pathname === '/grants') return await answerGrants(ports, request.method ?? '', url.searchParams);
+    if (url.pathname === '/blueprints') return await answerBlueprints(ports, request.method ?? '', url.searchParams);
     if (verb === 'GET /snapshots') return await answerSnapshots(ports, Number(url.searchParams.get('after') ?? 0));
     if (verb === 'GET /volumes') return await answerVolumes(ports, Number(url.searchParams.get('after') ?? 0));
     if (verb === 'GET /stored') return await answerStored(ports, Number(url.searchParams.get('after') ?? 0));
