@@ -35,6 +35,7 @@ import { RecentTroubles } from './cli/recent-troubles.ts';
 import { readTlsFiles } from './cli/tls-files.ts';
 import { version } from './cli/version.ts';
 import { statusOf } from './server-status.ts';
+import { machinePlace, openHypervisor } from './compose-machines.ts';
 import type { Config } from './config.ts';
 
 export interface Composition {
@@ -87,10 +88,13 @@ export async function compose(
   );
   const { vault, auditKey } = await openKeys(config, meta);
   const { account } = await rootAccount({ meta, clock: systemClock, random: systemRandom });
+  const hypervisor = scope.use(await openHypervisor({ log }));
   const control = scope.use(
     makeControl({
       meta,
       host: supervisor.host,
+      hypervisor,
+      machinePlace: machinePlace(config),
       clock: systemClock,
       time: await openSteadyTime(meta, systemClock, systemUptime),
       random: systemRandom,

@@ -4,12 +4,13 @@ import type { Log } from '#base/log.ts';
 import type { Random } from '#base/random.ts';
 import type { SteadyTime } from '#base/steady-time.ts';
 import type { Outpost } from '#domain/outpost.ts';
+import type { Hypervisor } from '#machine/hypervisor.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
 import type { VolumeHost } from '#volume/host.ts';
 import { Intents } from './intents.ts';
 import type { KeyVault } from './kms/vault.ts';
 import { limits, type Limits, type LimitSettings } from './limits.ts';
-import type { ControlPorts, TaskName } from './ports.ts';
+import type { ControlPorts, MachinePlace, TaskName } from './ports.ts';
 import { collectChunks } from './tasks/collect-chunks.ts';
 import { TaskDriver } from './tasks/driver.ts';
 import { emptyBin } from './tasks/empty-bin.ts';
@@ -19,6 +20,7 @@ import { finishIntents } from './tasks/finish-intents.ts';
 import { openVolumes } from './tasks/open-volumes.ts';
 import { prune } from './tasks/prune.ts';
 import { TendKeys } from './tasks/tend-keys.ts';
+import { ReconcileInstances } from './tasks/reconcile-instances.ts';
 import { tendTiers } from './tasks/tend-tiers.ts';
 import { tendFastRestores } from './tasks/tend-fast-restores.ts';
 import { runPolicies } from './tasks/run-policies.ts';
@@ -30,6 +32,8 @@ import { WriteGates } from './write-gate.ts';
 export interface ControlParts {
   readonly meta: MetaStore;
   readonly host: VolumeHost;
+  readonly hypervisor: Hypervisor;
+  readonly machinePlace: MachinePlace;
   readonly clock: Clock;
   /** On the same clock. */
   readonly time: SteadyTime;
@@ -76,6 +80,7 @@ export function makeControl(parts: ControlParts): Control {
   };
   const { clock, log } = parts;
   const driver = new TaskDriver(tasksOf(ports), { clock, log });
+  parts.hypervisor.watch(() => driver.wake('reconcile-instances'));
   return {
     ports,
     start: async () => {
@@ -87,7 +92,13 @@ export function makeControl(parts: ControlParts): Control {
     run: (task) => driver.run(task),
     tasks: () => driver.states(),
     hostRestarted: () => {
-      for (const name of ['open-volumes', 'upload-snapshots', 'finish-deletions', 'tend-fast-restores'] as const)
+      for (const name of [
+        'open-volumes',
+        'upload-snapshots',
+        'finish-deletions',
+        'tend-fast-restores',
+        'reconcile-instances',
+      ] as const)
         driver.wake(name);
     },
     [Symbol.asyncDispose]: () => driver[Symbol.asyncDispose](),
@@ -109,5 +120,6 @@ function tasksOf(ports: ControlPorts): readonly Task[] {
     tendFastRestores(ports),
     emptyBin(ports),
     tendTiers(ports),
+    new ReconcileInstances(ports),
   ];
 }

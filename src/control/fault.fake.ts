@@ -1,3 +1,4 @@
+import type { Hypervisor } from '#machine/hypervisor.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
 import { type VolumeHost, VolumeHostError, type VolumeHostErrorKind } from '#volume/host.ts';
 
@@ -64,6 +65,25 @@ export function faultyHost(host: VolumeHost, faults: Faults): VolumeHost {
     writeBlock: (...all) => faults.around('writeBlock', () => host.writeBlock(...all)),
     collect: (volumes, signal) => faults.around('collect', () => host.collect(volumes, signal)),
     [Symbol.asyncDispose]: () => host[Symbol.asyncDispose](),
+  };
+}
+
+export function faultyHypervisor(hypervisor: Hypervisor, faults: Faults): Hypervisor {
+  return {
+    capabilities: () => faults.around('capabilities', () => hypervisor.capabilities()),
+    start: (spec) => faults.around('start', () => hypervisor.start(spec)),
+    stop: (...all) => faults.around('stop', () => hypervisor.stop(...all)),
+    reboot: (...all) => faults.around('reboot', () => hypervisor.reboot(...all)),
+    list: () => faults.around('list', () => hypervisor.list()),
+    attach: (...all) => faults.around('attach', () => hypervisor.attach(...all)),
+    detach: (...all) => faults.around('detach', () => hypervisor.detach(...all)),
+    quiesce: (...all) => faults.around('quiesce', () => hypervisor.quiesce(...all)),
+    console: (...all) => faults.around('console', () => hypervisor.console(...all)),
+    usage: (id) => faults.around('usage', () => hypervisor.usage(id)),
+    forward: (...all) => faults.around('forward', () => hypervisor.forward(...all)),
+    forget: (id) => faults.around('forget', () => hypervisor.forget(id)),
+    watch: (onChange) => hypervisor.watch(onChange),
+    [Symbol.asyncDispose]: () => hypervisor[Symbol.asyncDispose](),
   };
 }
 

@@ -4,6 +4,7 @@ import type { Random } from '#base/random.ts';
 import type { SteadyTime } from '#base/steady-time.ts';
 import type { AccountId } from '#domain/ids.ts';
 import type { Outpost } from '#domain/outpost.ts';
+import type { Hypervisor } from '#machine/hypervisor.ts';
 import type { MetaStore } from '#meta/meta-store.ts';
 import type { VolumeHost } from '#volume/host.ts';
 import type { Intents } from './intents.ts';
@@ -24,12 +25,23 @@ export type TaskName =
   | 'tend-fast-restores'
   | 'empty-bin'
   | 'tend-tiers'
+  | 'reconcile-instances'
   | 'watch-clock';
+
+/** Where machines run. */
+export interface MachinePlace {
+  /** The address of this computer at which ports lead to machines. */
+  readonly address: string;
+  /** Names this boot of the computer: another one has other processes. Null: it is not known here. */
+  readonly boot: string | null;
+}
 
 /** What use cases stand on. `makeControl` makes it. */
 export interface ControlPorts {
   readonly meta: MetaStore;
   readonly host: VolumeHost;
+  readonly hypervisor: Hypervisor;
+  readonly machinePlace: MachinePlace;
   readonly clock: Clock;
   /** By this, and not by the clock alone, what destroys something decides that its time is over. */
   readonly time: SteadyTime;

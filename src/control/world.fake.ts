@@ -1,13 +1,15 @@
+import { assert } from '#base/assert.ts';
 import { silentLog } from '#base/log.ts';
 import { SeededRandom } from '#base/random.ts';
 import { SteadyTime } from '#base/steady-time.ts';
 import { VirtualClock } from '#base/virtual-clock.ts';
 import { regionName } from '#domain/ids.ts';
 import type { Scope } from '#domain/volume.ts';
+import { FakeHypervisor, FakeMachines } from '#machine/hypervisor.fake.ts';
 import { KyselyStore } from '#meta/kysely-store.ts';
 import { createAccount } from './access.ts';
 import { type Control, makeControl } from './control.ts';
-import { Faults, faultyHost, faultyMeta } from './fault.fake.ts';
+import { Faults, faultyHost, faultyHypervisor, faultyMeta } from './fault.fake.ts';
 import { KeyVault } from './kms/vault.ts';
 import { limits, type Limits } from './limits.ts';
 import { MemoryHost } from './memory-host.fake.ts';
@@ -20,7 +22,10 @@ export class World implements AsyncDisposable {
   readonly clock = new VirtualClock();
   readonly random: SeededRandom;
   readonly host = new MemoryHost();
+  readonly machines = new FakeMachines();
   readonly faults = new Faults();
+  #boot = 1;
+  #hypervisor: FakeHypervisor | null = null;
   readonly #limits: Limits;
   readonly #meta: KyselyStore;
   #control: Control;
@@ -40,6 +45,12 @@ export class World implements AsyncDisposable {
     return this.#control;
   }
 
+  /** Of the control process that runs now. */
+  get hypervisor(): FakeHypervisor {
+    assert(this.#hypervisor !== null, 'a control process has a hypervisor');
+    return this.#hypervisor;
+  }
+
   get ports(): ControlPorts {
     return this.#control.ports;
   }
@@ -56,9 +67,23 @@ export class World implements AsyncDisposable {
     this.#control = this.#make(await openSteadyTime(this.#meta, this.clock, this.clock));
   }
 
+  /** The computer starts anew: nothing runs any more. */
+  async reboot(): Promise<void> {
+    this.#boot += 1;
+    this.machines.byId.clear();
+    this.host.restart();
+    await this.restartControl();
+  }
+
   /** Every reconciler, again and again, until nothing is left to do; time passes for what waits. */
   async settle(): Promise<void> {
-    const names: readonly TaskName[] = ['finish-intents', 'open-volumes', 'upload-snapshots', 'finish-deletions'];
+    const names: readonly TaskName[] = [
+      'finish-intents',
+      'open-volumes',
+      'upload-snapshots',
+      'reconcile-instances',
+      'finish-deletions',
+    ];
     for (let round = 0; round < 4; round += 1) {
       for (const name of names) await this.#control.run(name);
       await this.clock.advance(5000);
@@ -72,9 +97,12 @@ export class World implements AsyncDisposable {
   }
 
   #make(time: SteadyTime): Control {
+    this.#hypervisor = new FakeHypervisor({ clock: this.clock, machines: this.machines });
     return makeControl({
       meta: faultyMeta(this.#meta, this.faults),
       host: faultyHost(this.host, this.faults),
+      hypervisor: faultyHypervisor(this.#hypervisor, this.faults),
+      machinePlace: { address: '127.0.0.1', boot: `boot-${this.#boot}` },
       clock: this.clock,
       time,
       random: this.random,

@@ -9,6 +9,7 @@ import { silentLog } from '#base/log.ts';
 import { VirtualClock } from '#base/virtual-clock.ts';
 import { regionName } from '#domain/ids.ts';
 import { DAY_MS } from '#domain/kms/limits.ts';
+import { FakeHypervisor } from '#machine/hypervisor.fake.ts';
 import { KyselyStore } from '#meta/kysely-store.ts';
 import { createAccount } from '#control/access.ts';
 import { makeControl } from '#control/control.ts';
@@ -37,7 +38,8 @@ for (const seed of [1, 2]) {
     const vault = new KeyVault({ root: random.bytes(32), random });
     const time = new SteadyTime(clock, clock, null);
     const parts = { meta, clock, time, random, vault, host: new MemoryHost(), log: silentLog, limits: limits() };
-    await using control = makeControl({ ...parts, tokenKey: random.bytes(32) });
+    const machines = { hypervisor: new FakeHypervisor({ clock }), machinePlace: { address: '127.0.0.1', boot: null } };
+    await using control = makeControl({ ...parts, ...machines, tokenKey: random.bytes(32) });
     const { account } = await createAccount(control.ports, {});
     const call = {
       ports: control.ports,

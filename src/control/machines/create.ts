@@ -1,0 +1,298 @@
+import { assert } from '#base/assert.ts';
+import { findBundle, type Bundle } from '#domain/bundle.ts';
+import type { Encryption } from '#domain/encryption.ts';
+import { refuse } from '#domain/errors.ts';
+import {
+  newInstanceId,
+  newReservationId,
+  newVolumeId,
+  parseInstanceId,
+  type RegionName,
+  type ReservationId,
+  type SnapshotId,
+} from '#domain/ids.ts';
+import { type AddressType, type Instance, type OpenPorts, SYSTEM_DEVICE } from '#domain/instance.ts';
+import { checkName } from '#domain/name.ts';
+import type { Operation } from '#domain/operation.ts';
+import { findZone } from '#domain/region.ts';
+import { TAG_RULES, type Tag, tagsOf } from '#domain/tags.ts';
+import { LIGHTSAIL_VOLUME_TYPE } from '#domain/volume-type.ts';
+import type { Face, Scope } from '#domain/volume.ts';
+import type { ReadTx, Tx } from '#meta/meta-store.ts';
+import { findTokenResult, recordToken, type TokenUse } from '#control/idempotency.ts';
+import type { Caller } from '#control/kms/access.ts';
+import { operationsOf, startOperations } from '#control/operations.ts';
+import type { ControlPorts } from '#control/ports.ts';
+import { type CreateVolume, encryptionFor, insertVolume } from '#control/volumes.ts';
+import { addAttachment } from './attachments.ts';
+import { accessKeyOf, keyPairNamed } from './key-pairs.ts';
+import { INSTANCES } from './records.ts';
+import { freeSshPort } from './ssh-ports.ts';
+
+/*
+ * Machines are made in one transaction: their records as `pending`, their volumes as `creating`, names, token, operations.
+ * From then on they are the reconciler's (bring.ts), which makes the volumes, starts the machines and ends the operations;
+ * a crash at any point leaves what it takes up again.
+ */
+
+/** How many one request may make. */
+const INSTANCE_COUNT_MAX = 20;
+const USER_DATA_BYTES_MAX = 16 * 1024;
+
+/** What a machine's system volume is made of: a blueprint's snapshot, or a machine's. */
+export interface MachineSource {
+  readonly snapshot: SnapshotId;
+  /** Where the snapshot is. */
+  readonly region: RegionName;
+  /** What clients read as the blueprint of the machine. */
+  readonly blueprint: string;
+  readonly blueprintName: string;
+  readonly userName: string;
+  /** The least power of a bundle. */
+  readonly minimumPower: number;
+}
+
+/** A disk that is made with a machine, of a snapshot. */
+export interface NewDisk {
+  readonly name: string | null;
+  readonly origin: SnapshotId;
+  readonly sizeGib: number;
+  readonly device: string;
+  readonly deleteOnTermination: boolean;
+}
+
+export interface NewMachine {
+  /** Lightsail's name; null in EC2. */
+  readonly name: string | null;
+  readonly disks: readonly NewDisk[];
+}
+
+export interface CreateInstances {
+  readonly face: Face;
+  readonly machines: readonly NewMachine[];
+  readonly zone: string;
+  readonly bundle: string;
+  readonly source: MachineSource;
+  /** Bytes in base64; null: none. */
+  readonly userData: string | null;
+  /** Null: the default one, in Lightsail; none in EC2. */
+  readonly keyPair: string | null;
+  readonly addressType: AddressType;
+  readonly tags: readonly Tag[];
+  readonly caller?: Caller;
+  readonly token: string | null;
+  /** Lightsail's operation type to record for each; null: none. */
+  readonly operation: string | null;
+}
+
+export interface InstancesCreated {
+  readonly instances: readonly Instance[];
+  /** One for each, in their order: Started. They succeed when the machine runs. */
+  readonly operations: readonly Operation[];
+}
+
+/** Lightsail opens this one, and port 80, of a new machine; what else is forwarded is said by its open ports. */
+const OPEN_AT_FIRST: readonly OpenPorts[] = [
+  { protocol: 'tcp', fromPort: 22, toPort: 22, cidrs: ['0.0.0.0/0'], ipv6Cidrs: ['::/0'] },
+];
+
+/**
+ * Refuses: no-machines, not-found (snapshot, key pair, or what the token made is gone), wrong-state (snapshot), zone-not-found,
+ * invalid-value (names, bundle, user data, tags), name-taken, limit, token-mismatch.
+ */
+export async function createInstances(
+  ports: ControlPorts,
+  scope: Scope,
+  request: CreateInstances,
+): Promise<InstancesCreated> {
+  // First: what they were made of may be gone since.
+  const again = await ports.meta.read((tx) => findAgain(tx, scope, request));
+  if (again !== null) return again;
+  await refuseWithoutMachines(ports);
+  const bundle = checkRequest(request);
+  // Outside of the transaction: a default key pair may have to be made, and a KMS key asked.
+  const accessKey = await accessKeyOf(ports, scope);
+  const plans = new Map<SnapshotId, Encryption | null>();
+  for (const origin of originsOf(request)) {
+    plans.set(origin, await encryptionFor(ports, scope, volumeRequest(request, bundle, origin)));
+  }
+  const made = await ports.meta.transact(async (tx) => {
+    const first = await findAgain(tx, scope, request);
+    if (first !== null) return first;
+    return await record(ports, tx, scope, request, bundle, accessKey, plans);
+  });
+  ports.wake('reconcile-instances');
+  ports.wake('upload-snapshots'); // Of what another account shares a copy is stored first.
+  return made;
+}
+
+/** Refuses: no-machines. */
+export async function refuseWithoutMachines({ hypervisor }: Pick<ControlPorts, 'hypervisor'>): Promise<void> {
+  const { accelerator, note, missing } = await hypervisor.capabilities();
+  if (accelerator !== null) return;
+  const words = missing.length === 0 ? 'QEMU cannot run here' : `install ${missing.join(' ')}`;
+  refuse({ kind: 'no-machines', reason: note ?? words });
+}
+
+function checkRequest({ machines, bundle: id, source, userData, face }: CreateInstances): Bundle {
+  if (machines.length === 0) refuse({ kind: 'missing', field: 'instanceNames' });
+  if (machines.length > INSTANCE_COUNT_MAX) refuse({ kind: 'limit', limit: 'resources', max: INSTANCE_COUNT_MAX });
+  for (const { name } of machines) if (name !== null) checkName(name, 'instanceNames');
+  const bundle = findBundle(id);
+  if (bundle === null) {
+    const reason = `there is no bundle ${id}; GetBundles lists them`;
+    refuse({ kind: 'invalid-value', field: face === 'ec2' ? 'instance type' : 'bundleId', reason });
+  }
+  if (bundle.power < source.minimumPower) {
+    const reason = `${source.blueprint} needs a bundle with a power of ${source.minimumPower} at least, and ${id} has ${bundle.power}`;
+    refuse({ kind: 'invalid-value', field: 'bundleId', reason });
+  }
+  if (userData !== null && Buffer.from(userData, 'base64').length > USER_DATA_BYTES_MAX) {
+    refuse({ kind: 'invalid-value', field: 'userData', reason: `it has ${USER_DATA_BYTES_MAX} bytes at most` });
+  }
+  return bundle;
+}
+
+function originsOf({ source, machines }: CreateInstances): ReadonlySet<SnapshotId> {
+  return new Set([source.snapshot, ...machines.flatMap(({ disks }) => disks.map(({ origin }) => origin))]);
+}
+
+/** What a volume of the machines is asked to be; `disk` null: the system volume. */
+function volumeRequest(
+  request: CreateInstances,
+  bundle: Bundle,
+  origin: SnapshotId,
+  disk: NewDisk | null = null,
+): Omit<CreateVolume, 'token' | 'operation'> {
+  return {
+    face: request.face,
+    name: disk?.name ?? null,
+    zone: request.zone,
+    sizeGib: disk?.sizeGib ?? bundle.diskGib,
+    type: request.face === 'lightsail' ? LIGHTSAIL_VOLUME_TYPE : 'gp3',
+    iops: null,
+    throughputMibps: null,
+    multiAttach: false,
+    origin,
+    originRegion: request.source.region,
+    tags: disk === null ? [] : request.tags,
+    ...(request.caller === undefined ? {} : { caller: request.caller }),
+  };
+}
+
+async function record(
+  ports: ControlPorts,
+  tx: Tx,
+  scope: Scope,
+  request: CreateInstances,
+  bundle: Bundle,
+  accessKey: string,
+  encryptions: ReadonlyMap<SnapshotId, Encryption | null>,
+): Promise<InstancesCreated> {
+  const { source, face, operation } = request;
+  if (findZone(scope.region, request.zone) === null) refuse({ kind: 'zone-not-found', zone: request.zone });
+  const tags = tagsOf(TAG_RULES[face], request.tags, ports.limitsOf(scope.account).tagCountMax);
+  const keyPair = request.keyPair === null ? null : await keyPairNamed(tx, scope, request.keyPair);
+  await refuseSmaller(tx, source, bundle);
+  const reservation = newReservationId(ports.random);
+  const nowMs = ports.clock.nowMs();
+  const instances: Instance[] = [];
+  const operations: Operation[] = [];
+  for (const machine of request.machines) {
+    const id = newInstanceId(ports.random);
+    if (machine.name !== null && !(await tx.names.claim(scope, machine.name, id))) {
+      refuse({ kind: 'name-taken', name: machine.name });
+    }
+    let instance: Instance = {
+      ...scope,
+      id,
+      reservation,
+      face,
+      name: machine.name,
+      zone: request.zone,
+      blueprint: source.blueprint,
+      blueprintName: source.blueprintName,
+      origin: source.snapshot,
+      bundle: bundle.id,
+      cpuCount: bundle.cpuCount,
+      memoryMib: bundle.memoryMib,
+      state: 'pending',
+      wanted: 'running',
+      stopsAtOnce: false,
+      rebootWanted: false,
+      stateReason: null,
+      createdAtMs: nowMs,
+      launchedAtMs: null,
+      launchedBoot: null,
+      attachments: [],
+      userData: request.userData,
+      keyPair: keyPair?.name ?? null,
+      // Lightsail's access details and browser reach every machine, whatever its key pair: by the region's own key.
+      publicKeys: [...(keyPair === null ? [] : [keyPair.publicKey]), ...(face === 'lightsail' ? [accessKey] : [])],
+      userName: source.userName,
+      sshPort: await freeSshPort(tx),
+      addressType: request.addressType,
+      openPorts: OPEN_AT_FIRST,
+      tags,
+    };
+    await tx.documents.insert(INSTANCES, scope, instance);
+    for (const disk of [null, ...machine.disks]) {
+      const origin = disk?.origin ?? source.snapshot;
+      const encryption = encryptions.get(origin);
+      assert(encryption !== undefined, 'the encryption of every volume was decided before');
+      const wish = volumeRequest(request, bundle, origin, disk);
+      const volume = await insertVolume(ports, tx, scope, newVolumeId(ports.random), wish, encryption);
+      instance = await addAttachment(tx, instance, volume, {
+        device: disk?.device ?? SYSTEM_DEVICE,
+        state: 'attaching',
+        attachedAtMs: nowMs,
+        deleteOnTermination: disk?.deleteOnTermination ?? true,
+      });
+    }
+    instances.push(instance);
+    if (operation === null) continue;
+    const draft = {
+      type: operation,
+      resourceName: machine.name ?? id,
+      resourceType: 'Instance',
+      zone: request.zone,
+    } as const;
+    operations.push(...(await startOperations(ports, tx, scope, id, [{ ...draft, details: null }])));
+  }
+  const [first] = instances;
+  assert(first !== undefined, 'a request makes one machine at least');
+  await recordToken(tx, scope, useOf(request), first.id, nowMs);
+  return { instances, operations };
+}
+
+/** Refuses: invalid-value. In words of the bundle, which is what the client chose; of the rest the volume's own rules speak. */
+async function refuseSmaller(tx: ReadTx, { snapshot: id }: MachineSource, bundle: Bundle): Promise<void> {
+  const snapshot = await tx.snapshots.find(id);
+  if (snapshot === null || snapshot.volumeSizeGib <= bundle.diskGib) return;
+  const reason = `the disk of ${bundle.id} has ${bundle.diskGib} GB, and the snapshot has ${snapshot.volumeSizeGib}; choose a larger bundle`;
+  refuse({ kind: 'invalid-value', field: 'bundleId', reason });
+}
+
+function useOf({ token, operation: _operation, caller: _caller, ...request }: CreateInstances): TokenUse {
+  return { purpose: 'create-instances', token, request };
+}
+
+/** What the token made before; null: nothing. Refuses: token-mismatch, not-found. */
+async function findAgain(tx: ReadTx, scope: Scope, request: CreateInstances): Promise<InstancesCreated | null> {
+  const again = await findTokenResult(tx, scope, useOf(request));
+  if (again === null) return null;
+  const id = parseInstanceId(again);
+  assert(id !== null, 'the token of machines names one of them');
+  const first = await tx.documents.find(INSTANCES, scope, id);
+  if (first === null) refuse({ kind: 'not-found', resource: 'instance', id: request.machines[0]?.name ?? id });
+  const instances = await ofReservation(tx, scope, first.reservation);
+  const operations: Operation[] = [];
+  for (const one of instances) operations.push(...(await operationsOf(tx, one.id, request.operation)));
+  return { instances, operations };
+}
+
+/** Machines that one request made, and that are still there. */
+async function ofReservation(tx: ReadTx, scope: Scope, reservation: ReservationId): Promise<readonly Instance[]> {
+  const rows = await tx.documents.list(INSTANCES, scope, reservation, { after: 0, countMax: INSTANCE_COUNT_MAX });
+  return rows.map(({ record: found }) => found);
+}

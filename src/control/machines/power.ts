@@ -1,0 +1,152 @@
+import { refuse } from '#domain/errors.ts';
+import { type InstanceId, parseInstanceId, type ResourceId } from '#domain/ids.ts';
+import type { Instance } from '#domain/instance.ts';
+import type { Operation } from '#domain/operation.ts';
+import type { Scope } from '#domain/volume.ts';
+import type { Tx } from '#meta/meta-store.ts';
+import { type Deleted, deleteOnce, type DeleteRequest } from '#control/delete-once.ts';
+import { recordToken, type TokenUse } from '#control/idempotency.ts';
+import type { Ref } from '#control/lookup.ts';
+import { endOperations, type OperationDraft, recordDone, startOperations } from '#control/operations.ts';
+import type { ControlPorts } from '#control/ports.ts';
+import { refuseWithoutMachines } from './create.ts';
+import { INSTANCES, instanceIn, instanceOf } from './records.ts';
+
+/*
+ * What becomes of a machine is recorded, and the operation with it; the reconciler does it (bring.ts) and ends the operation.
+ * A request for what is so already succeeds at once.
+ */
+
+export interface PowerChanged {
+  readonly instance: Instance;
+  /** The state that it had. */
+  readonly before: Instance['state'];
+  readonly operations: readonly Operation[];
+}
+
+/** Refuses: not-found, wrong-state (it is stopping, or being deleted), no-machines. */
+export async function startInstance(
+  ports: ControlPorts,
+  scope: Scope,
+  ref: Ref<InstanceId>,
+  operation: string | null,
+): Promise<PowerChanged> {
+  await refuseWithoutMachines(ports);
+  return await changePower(ports, scope, ref, operation, (instance) => {
+    if (instance.state === 'running' || instance.state === 'pending') return null;
+    refuseUnless(instance, 'stopped');
+    return { ...instance, state: 'pending', wanted: 'running', stateReason: null };
+  });
+}
+
+/** Asks the guest to shut down, and ends it when it has not after a while, or, with `force`, at once. Refuses: not-found, wrong-state (it is starting, or being deleted). */
+export async function stopInstance(
+  ports: ControlPorts,
+  scope: Scope,
+  ref: Ref<InstanceId>,
+  options: { readonly force: boolean; readonly operation: string | null },
+): Promise<PowerChanged> {
+  const { force } = options;
+  const changed = await changePower(ports, scope, ref, options.operation, (instance) => {
+    if (instance.state === 'stopped') return null;
+    if (instance.state === 'stopping') return { ...instance, stopsAtOnce: instance.stopsAtOnce || force };
+    refuseUnless(instance, 'running');
+    return { ...instance, state: 'stopping', wanted: 'stopped', stopsAtOnce: force };
+  });
+  // Whoever waits for the guest to shut down meanwhile finds it gone.
+  if (force && changed.before === 'stopping') await ports.hypervisor.stop(changed.instance.id, { graceMs: 0 });
+  return changed;
+}
+
+/** Refuses: not-found, wrong-state (it does not run). */
+export async function rebootInstance(
+  ports: ControlPorts,
+  scope: Scope,
+  ref: Ref<InstanceId>,
+  operation: string | null,
+): Promise<PowerChanged> {
+  return await changePower(ports, scope, ref, operation, (instance) => {
+    refuseUnless(instance, 'running');
+    return { ...instance, rebootWanted: true };
+  });
+}
+
+/**
+ * Its system volume goes with it; disks are detached, and stay. The name is free when the operation has ended. Refuses:
+ * not-found, token-mismatch.
+ */
+export async function deleteInstance(
+  ports: ControlPorts,
+  scope: Scope,
+  ref: Ref<InstanceId>,
+  { token, operation }: DeleteRequest,
+): Promise<Deleted> {
+  const use: TokenUse = { purpose: 'delete-instance', token, request: { instance: ref, operation } };
+  const deleted = await deleteOnce(ports, scope, {
+    use,
+    operation,
+    find: async (tx) => (await instanceOf(tx, scope, ref)).id,
+    isId: isInstanceId,
+    retire: async (id) =>
+      await ports.meta.transact(async (tx) => {
+        const instance = await instanceIn(tx, scope, id);
+        await recordToken(tx, scope, use, id, ports.clock.nowMs());
+        if (instance.state !== 'shutting-down') {
+          const errorDetails = 'the instance was deleted';
+          await endOperations(ports, tx, id, { status: 'Failed', errorCode: 'Deleted', errorDetails });
+          const changed: Instance = { ...instance, state: 'shutting-down', wanted: 'terminated', rebootWanted: false };
+          await tx.documents.update(INSTANCES, scope, changed);
+        }
+        if (operation === null) return { operations: [] };
+        return { operations: await startOperations(ports, tx, scope, id, [draftOf(instance, operation)]) };
+      }),
+  });
+  ports.wake('reconcile-instances');
+  return deleted;
+}
+
+function isInstanceId(id: ResourceId): id is InstanceId {
+  return parseInstanceId(id) !== null;
+}
+
+/** `plan` answers the machine as it is wanted; null: it is so already. */
+async function changePower(
+  ports: ControlPorts,
+  scope: Scope,
+  ref: Ref<InstanceId>,
+  operation: string | null,
+  plan: (instance: Instance) => Instance | null,
+): Promise<PowerChanged> {
+  const changed = await ports.meta.transact(async (tx) => {
+    const instance = await instanceOf(tx, scope, ref);
+    const planned = plan(instance);
+    if (planned !== null) await tx.documents.update(INSTANCES, scope, planned);
+    const operations = await recordPower(ports, tx, scope, instance, operation, planned !== null);
+    return { instance: planned ?? instance, before: instance.state, operations };
+  });
+  ports.wake('reconcile-instances');
+  return changed;
+}
+
+async function recordPower(
+  ports: ControlPorts,
+  tx: Tx,
+  scope: Scope,
+  instance: Instance,
+  operation: string | null,
+  isToDo: boolean,
+): Promise<readonly Operation[]> {
+  if (operation === null) return [];
+  const draft = draftOf(instance, operation);
+  return isToDo
+    ? await startOperations(ports, tx, scope, instance.id, [draft])
+    : await recordDone(ports, tx, scope, instance.id, draft);
+}
+
+function draftOf({ id, name, zone }: Instance, type: string): OperationDraft {
+  return { type, resourceName: name ?? id, resourceType: 'Instance', zone, details: null };
+}
+
+function refuseUnless({ id, name, state }: Instance, wanted: Instance['state']): void {
+  if (state !== wanted) refuse({ kind: 'wrong-state', resource: 'instance', id: name ?? id, state });
+}
