@@ -221,7 +221,13 @@ export class FakeHypervisor implements Hypervisor {
       heldMs = this.#clock.monotonicMs() - begunMs;
     };
     void this.#clock.sleep(options.timeoutMs, done.signal).then(thaw, () => {}); // Let go before: nothing is left to do.
-    return { consistency: 'filesystem', note: null, heldMs: () => heldMs, [Symbol.asyncDispose]: async () => thaw() };
+    return {
+      consistency: 'filesystem',
+      note: null,
+      isHeld: () => !done.signal.aborted,
+      heldMs: () => heldMs,
+      [Symbol.asyncDispose]: async () => thaw(),
+    };
   }
 
   async console(id: InstanceId, bytesMax: number): Promise<Buffer> {
@@ -295,5 +301,11 @@ function hostSide({ protocol, hostAddress, hostPort }: PortForward): string {
 
 /** A guest that nothing holds. */
 function letGo(consistency: Quiesced['consistency'], note: string | null): Quiesced {
-  return { consistency, note, heldMs: () => 0, [Symbol.asyncDispose]: async () => {} };
+  return {
+    consistency,
+    note,
+    isHeld: () => consistency === 'filesystem',
+    heldMs: () => 0,
+    [Symbol.asyncDispose]: async () => {},
+  };
 }

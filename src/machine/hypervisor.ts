@@ -124,6 +124,8 @@ export interface Quiesced extends AsyncDisposable {
   readonly consistency: 'filesystem' | 'crash';
   /** Why no more than `crash` was reached; null. */
   readonly note: string | null;
+  /** The guest is held now. A cut that ended while this is still true is of frozen file systems; one that ended later is not. */
+  readonly isHeld: () => boolean;
   /** So long the guest's writes were held, in milliseconds; true after it was disposed of. */
   readonly heldMs: () => number;
 }
