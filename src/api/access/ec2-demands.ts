@@ -165,7 +165,7 @@ export function volumeKeys(volume: Volume): readonly Key[] {
 }
 
 export function snapshotKeys(snapshot: Snapshot): readonly Key[] {
-  const { tags, id, account, volume, volumeSizeGib, encryption, startedAtMs } = snapshot;
+  const { tags, id, account, volume, volumeSizeGib, encryption, startedAtMs, outpost } = snapshot;
   return [
     ...resourceTagKeys(tags),
     ['ec2:snapshotid', [id]],
@@ -174,6 +174,7 @@ export function snapshotKeys(snapshot: Snapshot): readonly Key[] {
     ['ec2:volumesize', [String(volumeSizeGib)]],
     ['ec2:encrypted', [String(encryption !== null)]],
     ['ec2:snapshottime', [new Date(startedAtMs).toISOString()]],
+    ...optional('ec2:outpostarn', outpost),
   ];
 }
 
@@ -194,7 +195,12 @@ function madeKeys(type: string, { scope, input }: Asked, facts: readonly Fact[])
     const [parent] = parents;
     const volume = facts.find((fact) => fact.kind === 'volume');
     const size = volume?.kind === 'volume' ? volume.volume.sizeGib : null;
-    return [...tags, ...optional('ec2:parentvolume', parent ?? null), ...optional('ec2:volumesize', size)];
+    return [
+      ...tags,
+      ...optional('ec2:parentvolume', parent ?? null),
+      ...optional('ec2:volumesize', size),
+      ...placeKeys(input, facts),
+    ];
   }
   if (type !== 'volume') return tags;
   const origin = facts.find((fact) => fact.kind === 'snapshot');
@@ -213,6 +219,17 @@ function madeKeys(type: string, { scope, input }: Asked, facts: readonly Fact[])
     ...optional('ec2:availabilityzone', textOf(input['AvailabilityZone'])),
     ...optional('ec2:kmskeyid', textOf(input['KmsKeyId'])),
     ...optional('ec2:parentsnapshot', originId === null ? null : arnOf(scope, 'snapshot', originId)),
+  ];
+}
+
+/** Where a snapshot is to be stored, and where that is which it is made of; nothing: in the region. */
+function placeKeys(input: Input, facts: readonly Fact[]): readonly Key[] {
+  const volume = facts.find((fact) => fact.kind === 'volume');
+  const snapshot = facts.find((fact) => fact.kind === 'snapshot');
+  const source = volume?.kind === 'volume' ? volume.volume : snapshot?.kind === 'snapshot' ? snapshot.snapshot : null;
+  return [
+    ...optional('ec2:outpostarn', textOf(input['OutpostArn']) ?? textOf(input['DestinationOutpostArn'])),
+    ...optional('ec2:sourceoutpostarn', source?.outpost ?? null),
   ];
 }
 
