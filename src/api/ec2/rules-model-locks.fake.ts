@@ -115,19 +115,20 @@ export function tieringStatus(tier: ModelTier | null): string | null {
   }
 }
 
-/** Where it is once what was under way is done, or its days are over. */
-export function tierAfter(tier: ModelTier, nowMs: number): ModelTier {
+/** Where it is once what was under way is done, or its days are over. It does not leave the store while it is copied. */
+export function tierAfter(tier: ModelTier, nowMs: number, isCopied: boolean): ModelTier {
   const { days } = tier;
   const archived: ModelTier = { phase: 'archived', days: null, backAtMs: null, wasArchived: true };
   const restored: ModelTier = { phase: 'restored', days: null, backAtMs: null, wasArchived: false };
   switch (tier.phase) {
     case 'archiving':
-      return archived;
+      return isCopied ? tier : archived;
     case 'restoring':
       return days === null ? restored : { ...tier, phase: 'lent', backAtMs: nowMs + days * DAY_MS };
     case 'lent':
       if (days === null) return restored;
-      return tier.backAtMs !== null && tier.backAtMs <= nowMs ? archived : tier;
+      if (tier.backAtMs === null || tier.backAtMs > nowMs) return tier;
+      return isCopied ? { ...archived, phase: 'archiving' } : archived;
     case 'archived':
     case 'restored':
       return tier;

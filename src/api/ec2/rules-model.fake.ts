@@ -248,15 +248,15 @@ export class RulesModel {
     return keptMs === null ? null : { enteredAtMs: nowMs, leavesAtMs: nowMs + keptMs };
   }
 
-  /** What is pending ends: well, or, where the store is `damaged`, not; in a store that is `full` it waits, unless it is lost. */
+  /**
+   * What is pending ends: well, or, where the store is `damaged`, not; in a store that is `full` it waits. What is copied is
+   * there until its copies are done.
+   */
   upload(nowMs: number, store: 'sound' | 'damaged' | 'full'): void {
-    // As it was before: a copy does not become readable for another copy on the way.
-    const there = new Set([...this.snapshots.values()].filter(({ tier }) => !isArchived(tier)));
+    if (store === 'full') return;
     for (const snapshot of this.snapshots.values()) {
       if (snapshot.state !== 'pending') continue;
-      const isLost = snapshot.copyOf !== null && !there.has(snapshot.copyOf);
-      if (store === 'full' && !isLost) continue;
-      if (store === 'damaged' || isLost) {
+      if (store === 'damaged') {
         // It protects nothing any more.
         Object.assign(snapshot, { state: 'error', lock: null });
         continue;
@@ -268,9 +268,16 @@ export class RulesModel {
     }
     for (const volume of this.volumes.values()) {
       if (volume.state !== 'creating' || volume.origin === null) continue;
-      const isLost = !there.has(volume.origin);
-      if (store !== 'full' || isLost) volume.state = store === 'damaged' || isLost ? 'error' : 'available';
+      volume.state = store === 'damaged' ? 'error' : 'available';
     }
+  }
+
+  /** For a copy, or for a volume of another account. */
+  #isCopied(snapshot: ModelSnapshot): boolean {
+    const copies = [...this.snapshots.values()].some(({ state, copyOf }) => state === 'pending' && copyOf === snapshot);
+    return (
+      copies || [...this.volumes.values()].some(({ state, origin }) => state === 'creating' && origin === snapshot)
+    );
   }
 
   /** What the server does by itself as time passes. */
@@ -281,7 +288,7 @@ export class RulesModel {
     for (const snapshot of this.snapshots.values()) {
       if (snapshot.bin !== null) continue;
       if (snapshot.state === 'recovering') snapshot.state = 'completed';
-      if (snapshot.tier !== null) snapshot.tier = tierAfter(snapshot.tier, nowMs);
+      if (snapshot.tier !== null) snapshot.tier = tierAfter(snapshot.tier, nowMs, this.#isCopied(snapshot));
     }
   }
 
