@@ -8,8 +8,10 @@ import type { NbdSink, NbdTransport } from './nbd-transport.ts';
 
 /** Shorter pauses of a TCP connection are not worth the milliseconds that it takes to ask the kernel. */
 const TCP_PAUSE_MS_MIN = 100;
-/** How long bytes that the kernel does not take are offered again each turn of the loop, before the stream waits for room. */
-const OFFER_MS = 0.2;
+/** How long bytes that the kernel does not take are offered again, before the stream waits for room: a client that has not made any by then may be waiting for the processor. */
+const OFFER_MS = 0.06;
+/** Between two offers, while the kernel takes nothing: being refused costs half of that. */
+const OFFER_GAP_MS = 0.01;
 
 /** What Node keeps under an accepted socket. Not documented, so every use of it is here, and `detachHandle` looks before. */
 interface SocketHandle {
@@ -39,6 +41,7 @@ export class NbdSocket implements NbdTransport {
   #keptGone = 0;
   #offers = false;
   #progressMs = 0;
+  #refusedMs = 0;
   readonly #clock: Clock;
   /** Sends that the stream has not finished. While there are any, all goes through the stream, in order. */
   #queued = 0;
@@ -131,6 +134,7 @@ export class NbdSocket implements NbdTransport {
 
   /** Writes what it can of what was kept. */
   #drain(): void {
+    if (this.#clock.monotonicMs() - this.#refusedMs < OFFER_GAP_MS) return;
     while (this.#kept.length > 0) {
       const oldest = present(this.#kept[0], 'something is kept');
       const written = this.#writeNow(oldest);
@@ -168,7 +172,10 @@ export class NbdSocket implements NbdTransport {
     try {
       return writeSync(fd, bytes);
     } catch (error) {
-      if (isErrno(error, 'EAGAIN')) return 0;
+      if (isErrno(error, 'EAGAIN')) {
+        this.#refusedMs = this.#clock.monotonicMs();
+        return 0;
+      }
       this.#socket.destroy();
       return -1;
     } finally {
