@@ -77,7 +77,7 @@ function volumeIdOf(snapshot: Snapshot): string {
   return snapshot.direct ? COPIED_VOLUME_ID : snapshot.volume;
 }
 
-/** Every filter of EC2's DescribeSnapshots. */
+/** Every filter of EC2's DescribeSnapshots, and `outpost-arn`, which it has for other resources. */
 export const snapshotFilters: FilterTable<Snapshot> = {
   named: new Map<string, FilterTexts<Snapshot>>([
     ['description', (snapshot) => [snapshot.description]],

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { present } from '#base/assert.ts';
 import { parseAccountId, parseSnapshotId, parseVolumeId, regionName } from '#domain/ids.ts';
+import { TEST_OUTPOSTS } from '#control/outposts.fake.ts';
 import { NO_SNAPSHOT_DETAILS, type Snapshot } from '#domain/snapshot.ts';
 import { NO_VOLUME_DETAILS, type Volume } from '#domain/volume.ts';
 import { parseFilters } from './filters.ts';
@@ -32,6 +33,8 @@ const volume: Volume = {
   ...NO_VOLUME_DETAILS,
   tags: { Name: 'root', Env: 'prod' },
 };
+
+const [{ arn: outpost }] = TEST_OUTPOSTS;
 
 const snapshot: Snapshot = {
   ...scope,
@@ -141,7 +144,7 @@ test('a volume without iops or throughput shows none, and CreateVolume shows no 
 });
 
 test('every filter of DescribeVolumes takes what the view shows', () => {
-  const copied: Volume = { ...volume, sourceVolume: volumeId };
+  const copied: Volume = { ...volume, sourceVolume: volumeId, outpost };
   const fitting: Record<string, string> = {
     'availability-zone': 'us-east-1?',
     'availability-zone-id': 'use1-az1',
@@ -150,6 +153,7 @@ test('every filter of DescribeVolumes takes what the view shows', () => {
     'fast-restored': 'false',
     'multi-attach-enabled': 'false',
     'operator.managed': 'false',
+    'outpost-arn': outpost,
     size: '8',
     'snapshot-id': '',
     'source-volume-id': volumeId,
@@ -173,10 +177,11 @@ test('every filter of DescribeVolumes takes what the view shows', () => {
 });
 
 test('every filter of DescribeSnapshots takes what the view shows', () => {
-  const tagged = { ...snapshot, tags: { Name: 'daily' } };
+  const tagged = { ...snapshot, tags: { Name: 'daily' }, outpost };
   const fitting: Record<string, string> = {
     description: 'This is my * snapshot.',
     encrypted: 'false',
+    'outpost-arn': outpost,
     'owner-id': '012345678910',
     progress: '37%',
     'snapshot-id': snapshotId,

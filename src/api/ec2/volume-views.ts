@@ -54,7 +54,7 @@ export function zoneIdOf(volume: Volume): string | null {
 const NONE: readonly string[] = [];
 const FALSE: readonly string[] = ['false'];
 
-/** Every filter of EC2's DescribeVolumes. */
+/** Every filter of EC2's DescribeVolumes, and `outpost-arn`, which it has for other resources. */
 export const volumeFilters: FilterTable<Volume> = {
   named: new Map<string, FilterTexts<Volume>>([
     ['attachment.attach-time', () => NONE],
