@@ -23,6 +23,7 @@ import { TendKeys } from './tasks/tend-keys.ts';
 import { ReconcileInstances } from './tasks/reconcile-instances.ts';
 import { tendTiers } from './tasks/tend-tiers.ts';
 import { tendFastRestores } from './tasks/tend-fast-restores.ts';
+import { runAddOns } from './tasks/run-add-ons.ts';
 import { runPolicies } from './tasks/run-policies.ts';
 import type { Task, TaskReport, TaskState } from './tasks/task.ts';
 import { UploadSnapshots } from './tasks/upload-snapshots.ts';
@@ -121,5 +122,6 @@ function tasksOf(ports: ControlPorts): readonly Task[] {
     emptyBin(ports),
     tendTiers(ports),
     new ReconcileInstances(ports),
+    runAddOns(ports),
   ];
 }

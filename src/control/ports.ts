@@ -26,6 +26,7 @@ export type TaskName =
   | 'empty-bin'
   | 'tend-tiers'
   | 'reconcile-instances'
+  | 'run-add-ons'
   | 'watch-clock';
 
 /** Where machines run. */

@@ -95,7 +95,8 @@ function mergedTags(volume: Volume, tags: readonly Tag[]): readonly Tag[] {
   return [...own.map(([key, value]) => ({ key, value })), ...tags];
 }
 
-async function cutSet(
+/** One cut of all these volumes: the epoch that each ends. */
+export async function cutSet(
   ports: ControlPorts,
   volumes: readonly Volume[],
   cut: CutId,
@@ -117,7 +118,7 @@ async function cutSet(
 }
 
 /** As the one that works on all of these. They are new, so nobody waits for another. */
-async function runAll<R>(ports: ControlPorts, ids: readonly SnapshotId[], work: () => Promise<R>): Promise<R> {
+export async function runAll<R>(ports: ControlPorts, ids: readonly SnapshotId[], work: () => Promise<R>): Promise<R> {
   const [first, ...rest] = ids;
   return first === undefined ? await work() : await ports.intents.run(first, () => runAll(ports, rest, work));
 }

@@ -47,6 +47,10 @@ export interface CreateSnapshot {
   readonly name: string | null;
   readonly volume: Ref<VolumeId>;
   readonly description: string;
+  /** The day of an automatic one; missing: somebody asked for it. */
+  readonly autoDate?: string;
+  /** Whose system volume it is, where that was asked for by the machine's name. */
+  readonly fromInstance?: NonNullable<Snapshot['fromInstance']>;
   readonly tags: readonly Tag[];
   /** ARN of the Outpost in whose store it is to be; null or missing: it goes to the region's. */
   readonly outpost?: string | null;
@@ -131,7 +135,9 @@ async function recordSnapshot(
   }
   const volume = await volumeOf(tx, scope, request.volume);
   if (request.name !== null) checkName(request.name, 'name');
-  const snapshot = await planSnapshot(ports, tx, volume, { ...request, id, cut: cutIdOf(id) });
+  const planned = await planSnapshot(ports, tx, volume, { ...request, id, cut: cutIdOf(id) });
+  const { autoDate = null, fromInstance = null } = request;
+  const snapshot: Snapshot = { ...planned, autoDate, fromInstance };
   if (request.name !== null && !(await tx.names.claim(scope, request.name, id))) {
     refuse({ kind: 'name-taken', name: request.name });
   }
@@ -228,7 +234,7 @@ export async function checkSnapshotCount(tx: Tx, scope: Scope, countMax: number)
   if ((await tx.snapshots.count(scope)) >= countMax) refuse({ kind: 'limit', limit: 'snapshots', max: countMax });
 }
 
-/** Two, in this order: the snapshot's, which is in no zone, and its disk's. Both end with the snapshot. */
+/** Two, in this order: the snapshot's, which is in no zone, and its disk's or machine's. Both end with the snapshot. */
 async function recordSnapshotOperations(
   ports: ControlPorts,
   tx: Tx,
@@ -238,10 +244,12 @@ async function recordSnapshotOperations(
 ): Promise<readonly Operation[]> {
   if (type === null) return [];
   const snapshotName = snapshot.name ?? snapshot.id;
-  const volumeName = volume.name ?? volume.id;
+  const { fromInstance } = snapshot;
+  const sourceName = fromInstance?.name ?? volume.name ?? volume.id;
+  const sourceType = fromInstance === null ? 'Disk' : 'Instance';
   return await startOperations(ports, tx, snapshot, snapshot.id, [
-    { type, resourceName: snapshotName, resourceType: 'DiskSnapshot', zone: 'all', details: volumeName },
-    { type, resourceName: volumeName, resourceType: 'Disk', zone: volume.zone, details: snapshotName },
+    { type, resourceName: snapshotName, resourceType: 'DiskSnapshot', zone: 'all', details: sourceName },
+    { type, resourceName: sourceName, resourceType: sourceType, zone: volume.zone, details: snapshotName },
   ]);
 }
 

@@ -1,6 +1,7 @@
 import { present } from '#base/assert.ts';
 import { isHostError, onOpenVolume } from './host-failure.ts';
 import { releaseCut, retireDraft, uploadIntent } from './deletion.ts';
+import { partEnded } from './machines/instance-snapshot-records.ts';
 import { endOperations } from './operations.ts';
 import { isKeyDestroyed, withDataKey } from './open-volume.ts';
 import type { ControlPorts } from './ports.ts';
@@ -182,6 +183,7 @@ async function complete(ports: ControlPorts, snapshot: Snapshot, result: UploadR
       released: current.direct,
     });
     await endOperations(ports, tx, snapshot.id, { status: 'Succeeded' });
+    await partEnded(ports, tx, current);
     await retireDraft(tx, current);
   });
   ports.log.info('snapshot.completed', { snapshot: snapshot.id, ...result });
@@ -215,6 +217,7 @@ export async function failSnapshot(ports: ControlPorts, snapshot: Snapshot, stat
       errorCode: 'SnapshotFailed',
       errorDetails: stateMessage,
     });
+    await partEnded(ports, tx, current);
     await retireDraft(tx, current);
   });
   if (snapshot.isStaging) ports.wake('finish-intents');

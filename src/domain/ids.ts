@@ -9,12 +9,14 @@ export type VolumeId = Branded<'VolumeId'>;
 export type SnapshotId = Branded<'SnapshotId'>;
 /** `i-` and 8 or 17 hexadecimal digits. */
 export type InstanceId = Branded<'InstanceId'>;
+/** `isnap-` and 17 hexadecimal digits. */
+export type InstanceSnapshotId = Branded<'InstanceSnapshotId'>;
 /** `key-` and 17 hexadecimal digits. */
 export type KeyPairId = Branded<'KeyPairId'>;
 /** `r-` and 17 hexadecimal digits: machines that one request made. */
 export type ReservationId = Branded<'ReservationId'>;
 /** What has an id of its own, a place in the names of Lightsail, and operations. */
-export type ResourceId = VolumeId | SnapshotId | InstanceId | KeyPairId;
+export type ResourceId = VolumeId | SnapshotId | InstanceId | InstanceSnapshotId | KeyPairId;
 /** Unique in an account and region. */
 export type KeyPairName = Branded<'KeyPairName'>;
 /** Twelve decimal digits, leading zeros kept. */
@@ -66,6 +68,10 @@ export function newSnapshotId(random: Random): SnapshotId {
 
 export function newInstanceId(random: Random): InstanceId {
   return `i-0${random.bytes(8).toString('hex')}` as InstanceId;
+}
+
+export function newInstanceSnapshotId(random: Random): InstanceSnapshotId {
+  return `isnap-0${random.bytes(8).toString('hex')}` as InstanceSnapshotId;
 }
 
 export function newKeyPairId(random: Random): KeyPairId {

@@ -1,5 +1,15 @@
 import type { Encryption } from './encryption.ts';
-import type { AccountId, CutId, Epoch, Lineage, RegionName, SnapshotId, VolumeId } from './ids.ts';
+import type {
+  AccountId,
+  CutId,
+  Epoch,
+  InstanceId,
+  InstanceSnapshotId,
+  Lineage,
+  RegionName,
+  SnapshotId,
+  VolumeId,
+} from './ids.ts';
 import type { OutpostArn } from './outpost.ts';
 import type { Binned } from './recycle-bin.ts';
 import { isInArchive, type SnapshotTier } from './snapshot-tier.ts';
@@ -30,6 +40,12 @@ export interface SnapshotDetails {
   readonly completionDurationMinutes: number | null;
   /** Made by the server, for a volume that is to be made of it, and gone with that: no client sees it. */
   readonly isStaging: boolean;
+  /** The snapshot of a machine that it belongs to: it is in no list of Lightsail's, and goes with that. Null: of none. */
+  readonly partOf: InstanceSnapshotId | null;
+  /** Of an automatic one of a disk: the day in UTC. Null: somebody asked for it. */
+  readonly autoDate: string | null;
+  /** The machine whose system volume it is of, as it was named then; null: of none. */
+  readonly fromInstance: { readonly id: InstanceId; readonly name: string } | null;
   /** Null: nobody ever locked it. */
   readonly lock: SnapshotLock | null;
   /** Null: it never was in the archive. */
@@ -47,6 +63,9 @@ export const NO_SNAPSHOT_DETAILS: SnapshotDetails = {
   copiedFrom: null,
   completionDurationMinutes: null,
   isStaging: false,
+  partOf: null,
+  autoDate: null,
+  fromInstance: null,
   lock: null,
   tier: null,
   bin: null,
@@ -97,6 +116,11 @@ export interface Snapshot extends Scope, SnapshotDetails {
 /** Whether an account may make volumes and copies of it: its own, or because it is shared. */
 export function mayUse(snapshot: Pick<Snapshot, 'account' | 'sharedWith'>, account: AccountId): boolean {
   return snapshot.account === account || snapshot.sharedWith.includes(account) || snapshot.sharedWith.includes('all');
+}
+
+/** Whether Lightsail's lists of disk snapshots have it: not a part of a machine's, and not an automatic one. */
+export function isListedByName({ partOf, autoDate }: Pick<Snapshot, 'partOf' | 'autoDate'>): boolean {
+  return partOf === null && autoDate === null;
 }
 
 /** What clients see: EC2 and EBS direct call the first `pending`. */

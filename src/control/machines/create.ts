@@ -24,6 +24,7 @@ import type { Caller } from '#control/kms/access.ts';
 import { operationsOf, startOperations } from '#control/operations.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { type CreateVolume, encryptionFor, insertVolume } from '#control/volumes.ts';
+import { type AddOnRequest, setAddOn } from './add-ons.ts';
 import { addAttachment } from './attachments.ts';
 import { accessKeyOf, keyPairNamed } from './key-pairs.ts';
 import { INSTANCES } from './records.ts';
@@ -78,6 +79,8 @@ export interface CreateInstances {
   /** Null: the default one, in Lightsail; none in EC2. */
   readonly keyPair: string | null;
   readonly addressType: AddressType;
+  /** Enabled with the machines; missing: none. */
+  readonly addOns?: readonly AddOnRequest[];
   readonly tags: readonly Tag[];
   readonly caller?: Caller;
   readonly token: string | null;
@@ -248,6 +251,9 @@ async function record(
         attachedAtMs: nowMs,
         deleteOnTermination: disk?.deleteOnTermination ?? true,
       });
+    }
+    for (const addOn of request.addOns ?? []) {
+      await setAddOn(ports, tx, { type: 'Instance', name: machine.name ?? id, record: instance }, addOn);
     }
     instances.push(instance);
     if (operation === null) continue;

@@ -1,5 +1,7 @@
 import type { ControlPorts } from '#control/ports.ts';
 import { giveUpSnapshot, giveUpVolume } from '#control/deletion.ts';
+import { INSTANCE_SNAPSHOTS } from '#control/machines/instance-snapshot-records.ts';
+import { giveUpInstanceSnapshot } from '#control/machines/instance-snapshots.ts';
 import { finishStaged } from '#control/staged-volumes.ts';
 import { eachRow } from './each-row.ts';
 import { Tally, type Task } from './task.ts';
@@ -38,6 +40,13 @@ export function finishIntents(ports: ControlPorts): Task {
         if (attachment !== null) continue;
         ports.log.info('intent.undo', { volume: id });
         await giveUpVolume(ports, id);
+        tally.done();
+      }
+      const machines = eachRow((page) => ports.meta.read((tx) => tx.documents.all(INSTANCE_SNAPSHOTS, page)), signal);
+      for await (const { record } of machines) {
+        if (record.state !== 'cutting' || ports.intents.has(record.id)) continue;
+        ports.log.info('intent.undo', { snapshot: record.id });
+        await giveUpInstanceSnapshot(ports, record);
         tally.done();
       }
       return tally.report();

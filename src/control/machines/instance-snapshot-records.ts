@@ -1,0 +1,141 @@
+import { refuse } from '#domain/errors.ts';
+import type { InstanceId, InstanceSnapshotId, ResourceId } from '#domain/ids.ts';
+import { type InstanceSnapshot, stateOfParts } from '#domain/instance-snapshot.ts';
+import { type Snapshot, visibleState } from '#domain/snapshot.ts';
+import type { Scope } from '#domain/volume.ts';
+import { isIn, type Ref } from '#control/lookup.ts';
+import { endOperations } from '#control/operations.ts';
+import { readPage } from '#control/pages.ts';
+import type { ControlPorts } from '#control/ports.ts';
+import type { DocumentKind } from '#meta/document-table.ts';
+import type { ReadTx, Tx } from '#meta/meta-store.ts';
+
+/** Listed by the machine. */
+export const INSTANCE_SNAPSHOTS: DocumentKind<InstanceSnapshot> = {
+  name: 'instance-snapshot',
+  idOf: ({ id }) => id,
+  ownerOf: ({ instance }) => instance,
+};
+
+export function isInstanceSnapshotId(id: ResourceId): id is InstanceSnapshotId {
+  return id.startsWith('isnap-');
+}
+
+/** Automatic ones, too. Null when the client does not see it. */
+export async function instanceSnapshotSeen(
+  tx: ReadTx,
+  scope: Scope,
+  id: InstanceSnapshotId,
+): Promise<InstanceSnapshot | null> {
+  const found = await tx.documents.find(INSTANCE_SNAPSHOTS, scope, id);
+  return found !== null && isIn(scope, found) && found.state !== 'cutting' ? found : null;
+}
+
+/** Refuses: not-found, also when the name is another kind of resource's. */
+export async function instanceSnapshotOf(
+  tx: ReadTx,
+  scope: Scope,
+  ref: Ref<InstanceSnapshotId>,
+): Promise<InstanceSnapshot> {
+  const holder = typeof ref === 'string' ? ref : await tx.names.find(scope, ref.name);
+  const found = holder === null || !isInstanceSnapshotId(holder) ? null : await instanceSnapshotSeen(tx, scope, holder);
+  return found ?? refuse({ kind: 'not-found', resource: 'snapshot', id: typeof ref === 'string' ? ref : ref.name });
+}
+
+/** An instance snapshot with what its parts say of it now. */
+export interface InstanceSnapshotSeen {
+  readonly record: InstanceSnapshot;
+  /** Whole per cent of all its volumes. */
+  readonly progressPercent: number;
+}
+
+/** Refuses: not-found. */
+export async function findInstanceSnapshot(
+  ports: ControlPorts,
+  scope: Scope,
+  ref: Ref<InstanceSnapshotId>,
+): Promise<InstanceSnapshotSeen> {
+  return await ports.meta.read(async (tx) => await withProgress(tx, await instanceSnapshotOf(tx, scope, ref)));
+}
+
+/** Those that somebody asked for, in the order of creation. Refuses: page-token-invalid. */
+export async function listInstanceSnapshots(
+  ports: ControlPorts,
+  scope: Scope,
+  request: { readonly after: string | null; readonly countMax: number },
+): Promise<{ readonly snapshots: readonly InstanceSnapshotSeen[]; readonly next: string | null }> {
+  const match = ({ state, autoDate }: InstanceSnapshot): boolean => state !== 'cutting' && autoDate === null;
+  const page = await readPage<InstanceSnapshot>(ports, scope, 'instance-snapshots', { ...request, match }, (part) =>
+    ports.meta.read((tx) => tx.documents.list(INSTANCE_SNAPSHOTS, scope, null, part)),
+  );
+  return { snapshots: await eachWithProgress(ports, page.records), next: page.next };
+}
+
+/** A machine has seven of them at most. */
+const AUTO_COUNT_READ = 1000;
+
+/** The automatic ones of a machine, the newest day first. */
+export async function autoSnapshotsOf(
+  ports: ControlPorts,
+  scope: Scope,
+  instance: InstanceId,
+): Promise<readonly InstanceSnapshotSeen[]> {
+  const rows = await ports.meta.read((tx) =>
+    tx.documents.list(INSTANCE_SNAPSHOTS, scope, instance, { after: 0, countMax: AUTO_COUNT_READ }),
+  );
+  const found = rows
+    .map(({ record }) => record)
+    .filter(({ autoDate, state }) => autoDate !== null && state !== 'cutting')
+    .toSorted((a, b) => b.createdAtMs - a.createdAtMs);
+  return await eachWithProgress(ports, found);
+}
+
+async function eachWithProgress(
+  ports: ControlPorts,
+  records: readonly InstanceSnapshot[],
+): Promise<readonly InstanceSnapshotSeen[]> {
+  return await ports.meta.read(async (tx) => {
+    const seen: InstanceSnapshotSeen[] = [];
+    for (const record of records) seen.push(await withProgress(tx, record));
+    return seen;
+  });
+}
+
+async function withProgress(tx: ReadTx, record: InstanceSnapshot): Promise<InstanceSnapshotSeen> {
+  if (record.state === 'available') return { record, progressPercent: 100 };
+  const parts = await partsOf(tx, record);
+  const sizeGib = parts.reduce((sum, { volumeSizeGib }) => sum + volumeSizeGib, 0);
+  const doneGib = parts.reduce((sum, part) => sum + (part.volumeSizeGib * part.progressPercent) / 100, 0);
+  return { record, progressPercent: sizeGib === 0 ? 0 : Math.floor((100 * doneGib) / sizeGib) };
+}
+
+/** The snapshots of its volumes, its system volume's first; those that are gone are left out. */
+export async function partsOf(tx: ReadTx, { parts }: InstanceSnapshot): Promise<readonly Snapshot[]> {
+  const found: Snapshot[] = [];
+  for (const { snapshot } of parts) {
+    const record = await tx.snapshots.find(snapshot);
+    if (record !== null) found.push(record);
+  }
+  return found;
+}
+
+/** To be called in the transaction in which a snapshot ends: the whole that it belongs to may end with it. */
+export async function partEnded(ports: ControlPorts, tx: Tx, part: Snapshot): Promise<void> {
+  if (part.partOf === null) return;
+  const whole = await tx.documents.find(INSTANCE_SNAPSHOTS, part, part.partOf);
+  if (whole?.state !== 'pending') return;
+  const parts = await partsOf(tx, whole);
+  const states = parts
+    .map((one) => visibleState(one))
+    .map((state) => (state === 'completed' ? state : (state ?? 'error')));
+  const state = stateOfParts(states.map((one) => (one === 'recovering' ? 'completed' : one)));
+  if (state === 'pending') return;
+  await tx.documents.update(INSTANCE_SNAPSHOTS, whole, { ...whole, state });
+  if (state === 'available') {
+    await endOperations(ports, tx, whole.id, { status: 'Succeeded' });
+    return;
+  }
+  const errorDetails =
+    parts.find(({ stateMessage }) => stateMessage !== null)?.stateMessage ?? 'a volume was not stored';
+  await endOperations(ports, tx, whole.id, { status: 'Failed', errorCode: 'SnapshotFailed', errorDetails });
+}
