@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 
@@ -23,6 +24,8 @@ import { NbdGrants } from '#volume/nbd-grants.ts';
 import { LocalVolumeHost } from '#volume/local-host.ts';
 import { VolumeKeys } from '#volume/volume-key.ts';
 import { warmBytesMaxOf } from '#volume/warm-snapshots.ts';
+
+import { openOutpostStore } from './outpost-store.ts';
 
 /** Threads that seal at once: one a processor. They give way to those that serve NBD. */
 const SEAL_THREADS_MAX = 8;
@@ -64,11 +67,9 @@ export async function composeHost(
   const sites = new Map<OutpostId, ObjectStore>();
   for (const { id, directory, s3: location } of outposts) {
     const site = location === null ? null : await openBucket(location);
-    const opened = scope.use(
-      site ?? (await FsStore.open(present(directory, 'an Outpost without a bucket has a directory'))),
-    );
     if (site !== null) buckets.push(site);
-    sites.set(id, opened);
+    const isKnown = existsSync(join(dataDirectory, 'outposts', id));
+    sites.set(id, scope.use(site ?? (await openOutpostStore({ id, directory: pathOf(directory), isKnown }))));
   }
   const masterKey = await openMasterKey(options.masterKey ?? MASTER_KEY_DEFAULT, {
     dataDirectory,
@@ -122,6 +123,10 @@ export async function composeHost(
     for (const each of buckets) each.hurry();
   });
   return host;
+}
+
+function pathOf(directory: string | null): string {
+  return present(directory, 'an Outpost without a bucket has a directory');
 }
 
 /** What is fetched ahead of need is beside the volumes. */

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { systemClock } from './clock.ts';
 import { SeededRandom } from './random.ts';
 import { SteadyTime, type TimeMark } from './steady-time.ts';
+import { systemUptime } from './uptime.ts';
 import { VirtualClock } from './virtual-clock.ts';
 
 const MINUTE_MS = 60_000;
@@ -179,3 +181,12 @@ for (const seed of [1, 2, 3, 4, 5]) {
     }
   });
 }
+
+test('the uptime of this machine goes on as the monotonic clock does, and says which start it counts from', () => {
+  const beforeMs = systemClock.monotonicMs();
+  const sinceMs = systemUptime.uptimeMs();
+  while (systemClock.monotonicMs() - beforeMs < 50) systemUptime.uptimeMs();
+  const passedMs = systemUptime.uptimeMs() - sinceMs;
+  assert(passedMs >= 20 && sinceMs > 0, `${passedMs} ms`);
+  if (process.platform === 'linux') assert.match(systemUptime.bootId ?? '', /^[0-9a-f-]{36}$/);
+});

@@ -23,7 +23,7 @@ import {
 import { chunkAddress, hashSegment, SEGMENT_BYTES } from './chunk-digests.ts';
 import { DATA_KEY_BYTES, keyNeeded } from './data-key-ring.ts';
 import { DamageError } from './errors.ts';
-import { CODEC_MAX, decodePayload, encodePayload, isPayloadLength } from './payload.ts';
+import { CODEC_MAX, decodePayload, encodePayload, isCompressed, isPayloadLength } from './payload.ts';
 
 /**
  * Sealing: content → address → compressed → encrypted record (docs/formats/pack.md, "Record"). Pure functions of their
@@ -306,9 +306,16 @@ export function checkRecord(keys: AccountKeys, record: Buffer): RecordHeader {
 
 /** What is in the record, its tag verified: the plaintext (its address not verified), or of a delta the blocks. In memory of its own. Throws DamageError. */
 export function openRecord(keys: AccountKeys, record: Buffer, header: RecordHeader): Buffer {
-  const content = decodePayload(header.codec, decryptRecord(keys, record, header), header.contentBytes);
+  const payload = decryptRecord(keys, record, header);
+  const content = decodePayload(header.codec, payload, header.contentBytes);
+  if (isCompressed(header.codec)) freeOwn(payload);
   checkContent(header, content);
   return content;
+}
+
+/** Gives back at once, and not when it is collected, what nobody uses any more. */
+function freeOwn({ buffer, length }: Buffer): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === length) buffer.transfer(0);
 }
 
 /** The plaintext with this address of a record that is no delta; both the tag and the address are verified. Throws DamageError. */

@@ -200,8 +200,8 @@ export async function retireSnapshot(
 ): Promise<Deleted> {
   const begun = await ports.meta.transact(async (tx) => {
     const snapshot = await snapshotIn(tx, scope, id);
+    refuseLocked(snapshot, ports.time.earliestMs());
     if (snapshot.partOf !== null) refuse({ kind: 'in-use', resource: 'snapshot', id, by: snapshot.partOf });
-    refuseLocked(snapshot, ports.clock.nowMs());
     const isWhole = snapshot.state === 'completed' || snapshot.state === 'recovering';
     const bin = isWhole ? await binOf(ports, tx, snapshot, 'EBS_SNAPSHOT') : null;
     if (bin !== null) {
@@ -247,9 +247,11 @@ export async function retireSnapshot(
   }
 }
 
-/** Brings a `deleting` snapshot to its end: manifest, cut, record. Answers the operations that ended by it. */
+/** Brings a `deleting` snapshot to its end, unless it is being copied: manifest, cut, record. Answers the operations that ended by it. */
 export async function finishSnapshot(ports: ControlPorts, snapshot: Snapshot): Promise<readonly Operation[]> {
   const { id } = snapshot;
+  // What was to be copied before it was deleted is copied; the end of the copy wakes `finish-deletions`.
+  if (await ports.meta.read((tx) => tx.snapshots.isCopied(id))) return [];
   // Whoever moves it may be about to put something; the task `finish-deletions` comes back.
   if (ports.intents.has(tierIntent(id))) throw new Error('the snapshot is on its way into the archive or out of it');
   if (hasArchive(snapshot.tier)) await ports.host.deleteArchive(id);

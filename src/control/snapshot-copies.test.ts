@@ -9,6 +9,7 @@ import { assertConsistent } from './consistency.fake.ts';
 import { changedBlocks } from './direct.ts';
 import { refusal, snapshotRequest, volumeRequest } from './request.fake.ts';
 import { copySnapshot, type CopySnapshot } from './snapshot-copies.ts';
+import { archiveSnapshot } from './snapshot-tiers.ts';
 import { createSnapshot, deleteSnapshot, findSnapshot } from './snapshots.ts';
 import { createVolume, deleteVolume } from './volumes.ts';
 import { World } from './world.fake.ts';
@@ -192,7 +193,7 @@ test('a copy goes on after a restart; one whose source is gone ends in error and
   assert.equal((await findSnapshot(world.ports, scope, copy.id)).state, 'completed');
   assert.equal((await findSnapshot(world.ports, scope, late.id)).state, 'completed');
   const orphan = await copySnapshot(world.ports, scope, copyRequest(source));
-  await deleteSnapshot(world.ports, scope, source.id, DELETE);
+  world.host.snapshots.delete(source.id);
   await world.settle();
   const failed = await findSnapshot(world.ports, scope, orphan.id);
   assert.equal(failed.state, 'error');
@@ -210,4 +211,57 @@ test('what the server copies for a volume of another account is no copy of the c
   const copy = await copySnapshot(world.ports, other, copyRequest(source));
   assert.equal(copy.state, 'pending');
   await assert.rejects(copySnapshot(world.ports, other, copyRequest(source)), refusal({ kind: 'limit' }));
+});
+
+test('a source that is deleted is gone for clients, and stays until its copies are done, also over a restart', async () => {
+  await using world = await World.make();
+  const scope = await world.account();
+  const other = await world.account();
+  const source = await completedSnapshot(world, scope);
+  await share(world, source.id, [other.account]);
+  world.host.failUploads(new VolumeHostError('no-space', 'full'));
+  const copy = await copySnapshot(world.ports, scope, copyRequest(source));
+  const theirs = await copySnapshot(world.ports, other, copyRequest(source));
+  await deleteSnapshot(world.ports, scope, source.id, DELETE);
+  await assert.rejects(findSnapshot(world.ports, scope, source.id), refusal({ kind: 'not-found' }));
+  await assert.rejects(copySnapshot(world.ports, scope, copyRequest(source)), refusal({ kind: 'not-found' }));
+  await world.control.run('finish-deletions');
+  assert.ok(world.host.snapshots.has(source.id));
+  world.host.failUploads(null);
+  await world.restartControl();
+  await world.settle();
+  assert.equal((await findSnapshot(world.ports, scope, copy.id)).state, 'completed');
+  assert.equal((await findSnapshot(world.ports, other, theirs.id)).state, 'completed');
+  assert.deepEqual([...world.host.snapshots.keys()].toSorted(), [copy.id, theirs.id].toSorted());
+  assert.equal(await world.ports.meta.read((tx) => tx.snapshots.find(source.id)), null);
+  await assertConsistent(world, scope, [], 'at the end');
+});
+
+test('a deleted source goes when its last pending copy is deleted', async () => {
+  await using world = await World.make();
+  const scope = await world.account();
+  const source = await completedSnapshot(world, scope);
+  const copy = await copySnapshot(world.ports, scope, copyRequest(source));
+  await deleteSnapshot(world.ports, scope, source.id, DELETE);
+  assert.ok(world.host.snapshots.has(source.id));
+  await deleteSnapshot(world.ports, scope, copy.id, DELETE);
+  await world.settle();
+  assert.deepEqual([...world.host.snapshots.keys()], []);
+  await assertConsistent(world, scope, [], 'at the end');
+});
+
+test('a source that is archived meanwhile stays where it is until its copies are done', async () => {
+  await using world = await World.make();
+  const scope = await world.account();
+  const source = await completedSnapshot(world, scope);
+  world.host.failUploads(new VolumeHostError('no-space', 'full'));
+  const copy = await copySnapshot(world.ports, scope, copyRequest(source));
+  await archiveSnapshot(world.ports, scope, source.id);
+  await world.control.run('tend-tiers');
+  assert.ok(world.host.snapshots.has(source.id));
+  world.host.failUploads(null);
+  await world.settle();
+  assert.equal((await findSnapshot(world.ports, scope, copy.id)).state, 'completed');
+  await world.control.run('tend-tiers');
+  assert.equal((await findSnapshot(world.ports, scope, source.id)).tier?.state, 'archived');
 });

@@ -19,7 +19,8 @@ import { checkSnapshotCount } from './snapshots.ts';
 /*
  * A copy is a snapshot that is pending from the first transaction on: there is no cut, so nothing can be half begun. The
  * task `upload-snapshots` has the host copy what the source holds. Within an account the chunks are shared, also between
- * regions; for another account they are sealed anew. Deleting a pending copy ends it.
+ * regions; for another account they are sealed anew. Deleting a pending copy ends it. A source that is deleted or archived
+ * meanwhile is gone at once for clients, and its bytes stay where they are until its copies are done.
  */
 
 export interface CopySnapshot {

@@ -38,10 +38,11 @@ export interface ReadTx {
     | 'count'
     | 'countPending'
     | 'countCopies'
+    | 'isCopied'
     | 'countDirect'
     | 'named'
   >;
-  readonly names: Pick<NameTable, 'find'>;
+  readonly names: Pick<NameTable, 'find' | 'list'>;
   readonly operations: Pick<OperationTable, 'find' | 'list' | 'ofSubject' | 'openOf'>;
   readonly tokens: Pick<TokenTable, 'find'>;
   readonly blocks: Pick<BlockTable, 'count' | 'list'>;
@@ -171,6 +172,8 @@ export interface SnapshotTable {
   countPending(scope: Scope): Promise<number>;
   /** Pending copies. */
   countCopies(scope: Scope): Promise<number>;
+  /** Whether a pending copy of it, of any account, needs it still. */
+  isCopied(id: SnapshotId): Promise<boolean>;
   /** Unsealed direct ones. */
   countDirect(scope: Scope): Promise<number>;
   insert(snapshot: Snapshot): Promise<void>;
@@ -183,6 +186,8 @@ export interface SnapshotTable {
 /** Lightsail's names: one holder in an account and region, whatever its kind. */
 export interface NameTable {
   find(scope: Scope, name: string): Promise<ResourceId | null>;
+  /** In the order in which they were taken. */
+  list(scope: Scope, page: Page): Promise<readonly Row<string>[]>;
   /** False when somebody has it. */
   claim(scope: Scope, name: string, holder: ResourceId): Promise<boolean>;
   /** Nothing happens when another holds it. */

@@ -116,6 +116,17 @@ export function snapshotTable(db: Kysely<Tables>): SnapshotTable {
       return row.count;
     },
 
+    isCopied: async (id) => {
+      const row = await db
+        .selectFrom('snapshots')
+        .select('id')
+        .where('state', '=', 'pending')
+        .where(sql`json_extract(details, '$.copiedFrom.snapshot')`, '=', id)
+        .limit(1)
+        .executeTakeFirst();
+      return row !== undefined;
+    },
+
     countDirect: async (scope) => {
       const row = await counted()
         .where('state', 'in', ['cutting', 'pending'])

@@ -100,9 +100,10 @@ export class NbdBuffers {
     if (bytes.buffer.byteLength === REPLY_BYTES && this.#replies.length < REPLIES_FREE_MAX) {
       this.#replies.push(Buffer.from(bytes.buffer));
     }
-    if (bytes.buffer.byteLength === REPLY_LARGE_BYTES && this.#repliesLarge.length < REPLIES_LARGE_FREE_MAX) {
-      this.#repliesLarge.push(Buffer.from(bytes.buffer));
-    }
+    if (bytes.buffer.byteLength !== REPLY_LARGE_BYTES) return;
+    if (this.#repliesLarge.length < REPLIES_LARGE_FREE_MAX) this.#repliesLarge.push(Buffer.from(bytes.buffer));
+    // Now: a reader that waits for an origin has megabytes of them, and left to the collector it does little else than to look for them.
+    else if (bytes.buffer instanceof ArrayBuffer) bytes.buffer.transfer(0);
   }
 
   /** A segment with room for `count` bytes, at most SEGMENT_LARGE_BYTES. */

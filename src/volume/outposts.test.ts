@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
@@ -39,15 +39,18 @@ class Sites {
     s3: null,
   }));
 
-  async open(outposts: readonly OutpostStore[] = this.stores): Promise<{ host: VolumeHost } & AsyncDisposable> {
+  async open(
+    outposts: readonly OutpostStore[] = this.stores,
+    bytesPerSecond = 0,
+  ): Promise<{ readonly host: VolumeHost } & AsyncDisposable> {
     await using scope = new AsyncDisposableStack();
     mkdirSync(this.data, { recursive: true });
     const { socketDirectory } = openRunDirectory(this.data);
     const host = await composeHost(
       {
         ...{ dataDirectory: this.data, socketDirectory, nbdTcp: null, outposts },
-        // What is not read stays where it is.
-        hydration: { bytesPerSecond: 0 },
+        // By default what is not read stays where it is.
+        hydration: { bytesPerSecond },
         ...{ clock: systemClock, random: systemRandom, log: silentLog },
       },
       scope,
@@ -198,4 +201,48 @@ test('after a restart all is where it was; an Outpost that is not configured is 
   const target = await openVolume(host);
   await rejectsAs('internal', snapshotOf(host, target.volume, { outpost }));
   assert.deepEqual(sites.region, []);
+});
+
+test('a volume that has all of its origin needs the store no more', async () => {
+  const sites = new Sites();
+  let volume: VolumeId;
+  let bytes: Buffer;
+  {
+    await using opened = await sites.open(sites.stores, 1024 ** 3);
+    const { host } = opened;
+    const source = await openVolume(host);
+    bytes = await write(host, source.volume, 3);
+    const { snapshot } = await snapshotOf(host, source.volume, { outpost });
+    ({ volume } = await openVolume(host, { origin: snapshot }));
+    while ((await host.status([volume]))[0]?.hydration?.detached !== true) await systemClock.sleep(10);
+    await host.deleteSnapshot(snapshot);
+    await host.collect([volume], never);
+    assert.equal(sites.packs(join(sites.root, outpost)), 0);
+  }
+  await using opened = await sites.open([]);
+  await opened.host.open(volume, 1);
+  const { snapshot } = await snapshotOf(opened.host, volume);
+  assert.deepEqual((await contentOf(opened.host, snapshot))[3], bytes);
+});
+
+test('where the disk of an Outpost is not mounted, or another one is, nothing is opened and nothing stored', async () => {
+  const sites = new Sites();
+  {
+    await using opened = await sites.open();
+    const { volume } = await openVolume(opened.host);
+    await snapshotOf(opened.host, volume, { outpost });
+  }
+  const [here, there] = [join(sites.root, outpost), join(sites.root, other)];
+  renameSync(here, join(sites.root, 'away'));
+  await assert.rejects(sites.open(), { message: /is not in .*: perhaps the disk is not mounted/ });
+  mkdirSync(here);
+  await assert.rejects(sites.open(), { message: /perhaps the disk is not mounted/ });
+  assert.deepEqual(readdirSync(here), []);
+  rmSync(here, { recursive: true });
+  renameSync(there, here);
+  await assert.rejects(sites.open(), { message: /is the store of another Outpost/ });
+  renameSync(here, there);
+  renameSync(join(sites.root, 'away'), here);
+  await using opened = await sites.open();
+  assert.equal((await opened.host.storeSize()).snapshotCount, 1);
 });

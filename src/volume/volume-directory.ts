@@ -9,7 +9,7 @@ import { encodeFirstCheckpoint } from './checkpoint.ts';
 import { VolumeHostError } from './host.ts';
 import { encodeFirstLog, type LogIdentity, MapLog } from './map-log.ts';
 import { decodeVolumeRecord, encodeVolumeRecord, type VolumeRecord } from './volume-file.ts';
-import { errorCode, readWhole, replaceFile, type VolumeFile, type VolumeFiles } from './volume-files.ts';
+import { errorCode, readWhole, replaceFile, type VolumeFile, type VolumeFiles, writeSynced } from './volume-files.ts';
 import { VolumeMap, type VolumeMapShape } from './volume-map.ts';
 
 const FIRST = 1;
@@ -114,21 +114,39 @@ export async function createVolumeDirectory(files: VolumeFiles, path: string, re
   assert(record.sizeBytes > 0 && record.sizeBytes % CHUNK_BYTES === 0, 'a volume has a whole number of chunks');
   const there = await readVolumeRecord(files, path);
   if (there === null) await fillVolumeDirectory(files, path, record);
-  else assert(there.volume === record.volume, 'a directory belongs to one volume');
-  // Also when it was there: the crash that ended the first attempt may have come before these.
-  await files.syncDirectory(path);
-  await files.syncDirectory(dirname(path));
+  else {
+    assert(there.volume === record.volume, 'a directory belongs to one volume');
+    // The crash that ended the first attempt may have come before these.
+    await files.syncDirectory(path);
+    await files.syncDirectory(dirname(path));
+  }
 }
 
+/** Whoever restores a snapshot waits for this, and each sync is a turn of the disk: what needs no order is synced at once. */
 async function fillVolumeDirectory(files: VolumeFiles, path: string, record: VolumeRecord): Promise<void> {
   const directory = new VolumeDirectory(files, path, record.volume);
   await files.makeDirectory(path);
   const map = new VolumeMap(mapShape(record));
   files.open(directory.dataPath, 'replace').close();
-  // The log begins outside any boot: nothing in it is uncommitted.
-  await replaceFile(files, directory.logPath(FIRST), encodeFirstLog(directory.identity(FIRST), 'none'));
-  await replaceFile(files, directory.mapPath(FIRST), encodeFirstCheckpoint(map, directory.identity(FIRST)));
-  await writeVolumeRecord(files, path, record);
+  const temporary = `${recordPath(path)}.tmp`;
+  await allDone([
+    // The log begins outside any boot: nothing in it is uncommitted.
+    writeSynced(files, directory.logPath(FIRST), encodeFirstLog(directory.identity(FIRST), 'none')),
+    writeSynced(files, directory.mapPath(FIRST), encodeFirstCheckpoint(map, directory.identity(FIRST))),
+    writeSynced(files, temporary, encodeVolumeRecord(record)),
+    files.syncDirectory(dirname(path)),
+  ]);
+  // The names of all that it needs, before the name that says that it is there.
+  await directory.sync();
+  await files.rename(temporary, recordPath(path));
+  await directory.sync();
+}
+
+/** Resolves when each has; rejects with the first error, and only when none is under way any more. */
+async function allDone(parts: readonly Promise<void>[]): Promise<void> {
+  const settled = await Promise.allSettled(parts);
+  const failed = settled.find((one) => one.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
 }
 
 /** Null when there is no volume. Throws VolumeHostError `damaged`. */

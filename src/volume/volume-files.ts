@@ -127,15 +127,20 @@ export function readWhole(file: VolumeFile, target: Uint8Array, position: number
 /** Puts a small file in place whole: a reader, also after a crash, sees the old bytes or the new. Durable when it resolves. */
 export async function replaceFile(files: VolumeFiles, path: string, bytes: Uint8Array): Promise<void> {
   const temporary = `${path}.tmp`;
-  const file = files.open(temporary, 'replace');
+  await writeSynced(files, temporary, bytes);
+  await files.rename(temporary, path);
+  await files.syncDirectory(dirname(path));
+}
+
+/** Makes a file with these bytes, or empties the one that is there first. Its bytes are durable when it resolves; its name is once the directory is synced. */
+export async function writeSynced(files: VolumeFiles, path: string, bytes: Uint8Array): Promise<void> {
+  const file = files.open(path, 'replace');
   try {
     writeWhole(file, bytes, 0);
     await file.sync();
   } finally {
     file.close();
   }
-  await files.rename(temporary, path);
-  await files.syncDirectory(dirname(path));
 }
 
 /** What the client of a device is told of a system error. */

@@ -1,5 +1,6 @@
 import { DEFAULT_CREATE_DAYS, type LifecyclePolicy, type Schedule } from '#domain/lifecycle/policy.ts';
 import { DomainError } from '#domain/errors.ts';
+import type { OutpostArn } from '#domain/outpost.ts';
 import type { Tag } from '#domain/tags.ts';
 import type { Scope, Tags, Volume } from '#domain/volume.ts';
 import { eachRow } from '#control/tasks/each-row.ts';
@@ -81,7 +82,8 @@ async function createOne(ports: ControlPorts, due: Due, volume: Volume): Promise
   const made = { ...scope, id: '*', tags: {} } as const;
   const keys = requestedTags([...asked]);
   leave.require('ec2:CreateSnapshot', volume);
-  leave.require('ec2:CreateSnapshot', made, keys);
+  const outpost = schedule.createRule?.location === 'OUTPOST_LOCAL' ? volume.outpost : null;
+  leave.require('ec2:CreateSnapshot', made, [...keys, ...placeKeys(volume, outpost)]);
   leave.require('ec2:CreateTags', made, [...keys, ['ec2:createaction', ['CreateSnapshot']]]);
   const { snapshot } = await createSnapshot(ports, scope, {
     face: 'ec2',
@@ -89,7 +91,7 @@ async function createOne(ports: ControlPorts, due: Due, volume: Volume): Promise
     volume: volume.id,
     description: `Created for policy: ${policy.id} schedule: ${name}`,
     tags: [...asked].map(([key, value]) => ({ key, value })),
-    outpost: schedule.createRule?.location === 'OUTPOST_LOCAL' ? volume.outpost : null,
+    outpost,
     token: `lifecycle ${policy.id} ${index} ${dueMs} ${volume.id}`,
     operation: null,
   });
@@ -108,4 +110,13 @@ async function createOne(ports: ControlPorts, due: Due, volume: Volume): Promise
       dueMs,
     });
   });
+}
+
+/** As a request for it would have them: where it is to be, and where its volume is. */
+function placeKeys(volume: Volume, outpost: OutpostArn | null): readonly (readonly [string, readonly string[]])[] {
+  const keys = [
+    ['ec2:outpostarn', outpost],
+    ['ec2:sourceoutpostarn', volume.outpost],
+  ] as const;
+  return keys.flatMap(([key, arn]) => (arn === null ? [] : [[key, [arn]] as const]));
 }

@@ -4,6 +4,7 @@ import { DomainError } from '#domain/errors.ts';
 import type { PolicyDetails, Schedule } from '#domain/lifecycle/policy.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
 import { deleteSnapshot } from '#control/snapshots.ts';
+import { acceptClock } from '#control/steady-time.ts';
 import { deleteVolume } from '#control/volumes.ts';
 import * as policies from './policies.ts';
 import { details, hourly, Setting } from './setting.fake.ts';
@@ -202,4 +203,29 @@ test('details that no run could follow are refused', async () => {
     'invalid-value',
     'exclusive',
   ]);
+});
+
+test('whatever the clock does, snapshots are made in even intervals, and none is too old that is not', async () => {
+  await using setting = await Setting.make();
+  const { clock, ports } = setting.world;
+  await setting.volume({ backup: 'yes' });
+  const schedule: Schedule = { ...hourly, retainRule: { interval: 1, intervalUnit: 'DAYS' } };
+  await setting.policy({ details: { ...details, schedules: [schedule] } });
+  let hours = 0;
+  for (const jumpMs of [0, 3650 * DAY_MS, -3650 * DAY_MS, -7300 * DAY_MS, 7300 * DAY_MS]) {
+    clock.jump(jumpMs);
+    for (let passed = 0; passed < 3; passed += 1) {
+      await setting.pass(HOUR_MS);
+      await setting.pass(0);
+      hours += 1;
+      assert.equal((await setting.snapshots()).length, hours, `after a jump of ${jumpMs / DAY_MS} days`);
+    }
+  }
+  // It was ahead when the policy was made, and is put right: nobody waits until that time comes again.
+  clock.jump(-365 * DAY_MS);
+  await acceptClock(ports);
+  await setting.pass(HOUR_MS);
+  await setting.pass(HOUR_MS);
+  const { length } = await setting.snapshots();
+  assert(length > hours, `${length} snapshots`);
 });

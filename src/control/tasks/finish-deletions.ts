@@ -29,8 +29,9 @@ export function finishDeletions(ports: ControlPorts): Task {
 
   const deleteSnapshot = async (id: SnapshotId): Promise<boolean> => {
     const snapshot = await ports.meta.read((tx) => tx.snapshots.find(id));
-    if (snapshot?.state === 'deleting') await finishSnapshot(ports, snapshot);
-    return true;
+    if (snapshot?.state !== 'deleting') return true;
+    await finishSnapshot(ports, snapshot);
+    return (await ports.meta.read((tx) => tx.snapshots.find(id))) === null;
   };
 
   return {

@@ -50,6 +50,7 @@ async function tend(
   const { id } = snapshot;
   switch (tier.state) {
     case 'archiving':
+      if (await isCopied(ports, id)) return false;
       await withDataKey(ports, snapshot, (dataKey) => ports.host.archiveSnapshot(id, signal, dataKey));
       await leaveStore(ports, id, tier);
       return true;
@@ -78,12 +79,18 @@ async function tend(
   }
 }
 
+async function isCopied(ports: ControlPorts, id: SnapshotId): Promise<boolean> {
+  return await ports.meta.read((tx) => tx.snapshots.isCopied(id));
+}
+
 /** The archive is whole: from the first record on nobody uses the snapshot, so its manifest can go. */
 async function leaveStore(ports: ControlPorts, id: SnapshotId, tier: SnapshotTier): Promise<void> {
   const archivedAtMs = tier.archivedAtMs ?? ports.clock.nowMs();
   const plain = { archivedAtMs, restoreDays: null, restoreExpiresAtMs: null, trouble: null };
   const leaving: SnapshotTier = { ...tier, ...plain, state: 'archiving' };
   if (!(await setTier(ports, id, tier, leaving))) return;
+  // A copy that began before reads it to its end; no other begins.
+  if (await isCopied(ports, id)) return;
   await ports.host.deleteSnapshot(id);
   await setTier(ports, id, leaving, { ...leaving, state: 'archived' });
   ports.wake('collect-chunks');
