@@ -1,21 +1,25 @@
 import { assert } from '#base/assert.ts';
 import { Turns } from '#base/turns.ts';
-import type { SnapshotId, VolumeId } from '#domain/ids.ts';
+import { refuse } from '#domain/errors.ts';
+import { type InstanceId, parseInstanceId, type ResourceId, type SnapshotId, type VolumeId } from '#domain/ids.ts';
 import type { Operation } from '#domain/operation.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
 import { TAG_RULES, type Tag, type TagRemoval, tagsOf, withoutTags, withTags } from '#domain/tags.ts';
 import type { Face, Scope, Tags, Volume } from '#domain/volume.ts';
 import type { ListFilter, Page, ReadTx, Row, Sequence, Tx } from '#meta/meta-store.ts';
-import { eachOnce, isVolumeId, snapshotIn, snapshotSeen, volumeIn, volumeSeen } from './lookup.ts';
+import { eachOnce, isSnapshotId, isVolumeId, snapshotIn, snapshotSeen, volumeIn, volumeSeen } from './lookup.ts';
 import { type OperationDraft, recordDone } from './operations.ts';
+import { KEY_PAIRS } from './machines/key-pairs.ts';
+import { INSTANCES, instanceIn } from './machines/records.ts';
 import { makePageToken, readPageToken } from './page-token.ts';
 import { slicePage } from './pages.ts';
 import type { ControlPorts } from './ports.ts';
 
+/** What EC2 lists by tags. */
 export type TaggedId = VolumeId | SnapshotId;
 
 interface ChangeTags {
-  readonly resources: readonly TaggedId[];
+  readonly resources: readonly ResourceId[];
   /** Lightsail's operation type to record (`TagResource`) for each resource; null: none. */
   readonly operation: string | null;
 }
@@ -59,13 +63,38 @@ async function changeTags(
 ): Promise<TagsChanged> {
   return await ports.meta.transact(async (tx) => {
     const operations = await eachOnce(resources, async (id) => {
-      const draft = isVolumeId(id)
-        ? await changeVolume(tx, scope, id, change)
-        : await changeSnapshot(tx, scope, id, change);
+      const draft = await changeOne(tx, scope, id, change);
       return operation === null ? [] : await recordDone(ports, tx, scope, id, { ...draft, type: operation });
     });
     return { operations: operations.flat() };
   });
+}
+
+async function changeOne(
+  tx: Tx,
+  scope: Scope,
+  id: ResourceId,
+  change: (tags: Tags) => Tags,
+): Promise<Omit<OperationDraft, 'type'>> {
+  if (isVolumeId(id)) return await changeVolume(tx, scope, id, change);
+  if (isSnapshotId(id)) return await changeSnapshot(tx, scope, id, change);
+  const instance = parseInstanceId(id);
+  if (instance !== null) return await changeInstance(tx, scope, instance, change);
+  const keyPair = await tx.documents.find(KEY_PAIRS, scope, id);
+  if (keyPair === null) refuse({ kind: 'not-found', resource: 'key-pair', id });
+  await tx.documents.update(KEY_PAIRS, scope, { ...keyPair, tags: change(keyPair.tags) });
+  return { resourceName: keyPair.name, resourceType: 'KeyPair', zone: 'all', details: null };
+}
+
+async function changeInstance(
+  tx: Tx,
+  scope: Scope,
+  id: InstanceId,
+  change: (tags: Tags) => Tags,
+): Promise<Omit<OperationDraft, 'type'>> {
+  const instance = await instanceIn(tx, scope, id);
+  await tx.documents.update(INSTANCES, scope, { ...instance, tags: change(instance.tags) });
+  return { resourceName: instance.name ?? id, resourceType: 'Instance', zone: instance.zone, details: null };
 }
 
 async function changeVolume(

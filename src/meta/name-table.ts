@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import type { ResourceId } from '#domain/ids.ts';
 import type { NameTable } from './meta-store.ts';
 import type { Tables } from './schema/tables.ts';
@@ -14,6 +14,14 @@ export function nameTable(db: Kysely<Tables>): NameTable {
         .where('name', '=', name)
         .executeTakeFirst();
       return row === undefined ? null : (row.holder as ResourceId);
+    },
+    list: async (scope, page) => {
+      // The table has no column of its own for the order: SQLite numbers its rows.
+      const { rows } = await sql<{ sequence: number; name: string }>`
+        select rowid as sequence, name from names
+        where account = ${scope.account} and region = ${scope.region} and rowid > ${page.after}
+        order by rowid limit ${page.countMax}`.execute(db);
+      return rows.map(({ sequence, name }) => ({ sequence, record: name }));
     },
     claim: async (scope, name, holder) => {
       const result = await db

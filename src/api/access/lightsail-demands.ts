@@ -1,6 +1,6 @@
 import type { Fact, Ref } from '#control/identity/facts.ts';
 import type { Scope } from '#domain/volume.ts';
-import { diskArn, diskSnapshotArn } from '#api/lightsail/arn.ts';
+import { diskArn, diskSnapshotArn, instanceArn, keyPairArn } from '#api/lightsail/arn.ts';
 import {
   type Asked,
   demandsOn,
@@ -86,6 +86,12 @@ function seenBy(scope: Scope, type: string, name: string, fact: Fact | undefined
   if (fact?.kind === 'volume') return { arn: diskArn(scope, fact.volume.id), keys: keysOf(fact.volume.tags) };
   if (fact?.kind === 'snapshot')
     return { arn: diskSnapshotArn(scope, fact.snapshot.id), keys: keysOf(fact.snapshot.tags) };
+  if (fact?.kind === 'instance') {
+    return { arn: instanceArn(scope, fact.instance.id), keys: keysOf(fact.instance.tags) };
+  }
+  if (fact?.kind === 'key-pair') {
+    return { arn: keyPairArn(scope, fact.keyPair.id), keys: keysOf(fact.keyPair.tags) };
+  }
   return { arn: arnOf(scope, type, name), keys: [] };
 }
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { SnapshotId, VolumeId } from '#domain/ids.ts';
+import type { InstanceId, KeyPairId, SnapshotId, VolumeId } from '#domain/ids.ts';
 import type { Scope } from '#domain/volume.ts';
 
 /** `arn:aws:lightsail:<region>:<account>:Disk/<uuid>`. The UUID is made from the resource's id, so it is the same for ever and needs no table. */
@@ -9,6 +9,14 @@ export function diskArn(scope: Scope, id: VolumeId): string {
 
 export function diskSnapshotArn(scope: Scope, id: SnapshotId): string {
   return arn(scope, 'DiskSnapshot', id);
+}
+
+export function instanceArn(scope: Scope, id: InstanceId): string {
+  return arn(scope, 'Instance', id);
+}
+
+export function keyPairArn(scope: Scope, id: KeyPairId): string {
+  return arn(scope, 'KeyPair', id);
 }
 
 function arn(scope: Scope, type: string, id: string): string {

@@ -1,3 +1,5 @@
+import { attachDisk as attach, detachDisk as detach } from '#control/machines/disks.ts';
+import { holdersOf } from '#control/machines/views.ts';
 import { findSnapshotByName } from '#control/snapshots.ts';
 import { createVolume, deleteVolume, findVolumeByName, listVolumes } from '#control/volumes.ts';
 import type { SnapshotId } from '#domain/ids.ts';
@@ -5,12 +7,16 @@ import { LIGHTSAIL_VOLUME_TYPE } from '#domain/volume-type.ts';
 import type { CallContext } from '#api/handler.ts';
 import type {
   AddOnRequest,
+  AttachDiskRequest,
+  AttachDiskResult,
   CreateDiskFromSnapshotRequest,
   CreateDiskFromSnapshotResult,
   CreateDiskRequest,
   CreateDiskResult,
   DeleteDiskRequest,
   DeleteDiskResult,
+  DetachDiskRequest,
+  DetachDiskResult,
   GetDiskRequest,
   GetDiskResult,
   GetDisksRequest,
@@ -60,7 +66,8 @@ async function create(
 }
 
 export async function getDisk({ ports, scope }: CallContext, input: GetDiskRequest): Promise<GetDiskResult> {
-  return { disk: diskView(await findVolumeByName(ports, scope, input.diskName)) };
+  const disk = await findVolumeByName(ports, scope, input.diskName);
+  return { disk: diskView(disk, await holdersOf(ports, [disk])) };
 }
 
 export async function getDisks({ ports, scope }: CallContext, input: GetDisksRequest): Promise<GetDisksResult> {
@@ -69,8 +76,11 @@ export async function getDisks({ ports, scope }: CallContext, input: GetDisksReq
     face: 'lightsail',
     after: pageAfter(input),
     countMax: ITEMS_MAX,
+    // System disks have no name: they are their instances'.
+    match: ({ name }) => name !== null,
   });
-  return { disks: volumes.map(diskView), ...nextPage(next) };
+  const holders = await holdersOf(ports, volumes);
+  return { disks: volumes.map((disk) => diskView(disk, holders)), ...nextPage(next) };
 }
 
 export async function deleteDisk(
@@ -78,6 +88,29 @@ export async function deleteDisk(
   input: DeleteDiskRequest,
 ): Promise<DeleteDiskResult> {
   const { operations } = await deleteVolume(ports, scope, { name: input.diskName }, { token, operation });
+  return { operations: operations.map(operationView) };
+}
+
+/** The disk's operation, and then the instance's. */
+export async function attachDisk(
+  { ports, scope, operation }: CallContext,
+  input: AttachDiskRequest,
+): Promise<AttachDiskResult> {
+  const { operations } = await attach(ports, scope, {
+    instance: { name: input.instanceName },
+    volume: { name: input.diskName },
+    device: input.diskPath,
+    deleteOnTermination: false,
+    operation,
+  });
+  return { operations: operations.map(operationView) };
+}
+
+export async function detachDisk(
+  { ports, scope, operation }: CallContext,
+  input: DetachDiskRequest,
+): Promise<DetachDiskResult> {
+  const { operations } = await detach(ports, scope, { volume: { name: input.diskName }, operation });
   return { operations: operations.map(operationView) };
 }
 

@@ -66,7 +66,7 @@ export function mapFailure(failure: Failure): AwsError {
       return operationFailure(
         'InUse',
         `The ${RESOURCES[failure.resource]} ${failure.id} is in use by ${failure.by}.`,
-        'Disconnect its clients first.',
+        'Detach it, or disconnect its clients, first.',
       );
     case 'limit':
       return operationFailure(

@@ -1,7 +1,27 @@
 import { defineFace, type Face } from '#api/handler.ts';
 import { createDiskSnapshot, deleteDiskSnapshot, getDiskSnapshot, getDiskSnapshots } from './disk-snapshots.ts';
-import { createDisk, createDiskFromSnapshot, deleteDisk, getDisk, getDisks } from './disks.ts';
+import { getActiveNames, getBlueprints, getBundles } from './catalogue.ts';
+import { attachDisk, createDisk, createDiskFromSnapshot, deleteDisk, detachDisk, getDisk, getDisks } from './disks.ts';
 import { mapFailure } from './errors.ts';
+import {
+  createInstances,
+  deleteInstance,
+  getInstance,
+  getInstanceAccessDetails,
+  getInstances,
+  getInstanceState,
+  rebootInstance,
+  startInstance,
+  stopInstance,
+} from './instances.ts';
+import {
+  createKeyPair,
+  deleteKeyPair,
+  downloadDefaultKeyPair,
+  getKeyPair,
+  getKeyPairs,
+  importKeyPair,
+} from './key-pairs.ts';
 import { getOperation, getOperations, getOperationsForResource } from './operations.ts';
 import { admitRegion, getRegions } from './regions.ts';
 import { tagResource, untagResource } from './tags.ts';
@@ -13,10 +33,30 @@ export const lightsailFace: Face = defineFace({
   mapFailure,
   handlers: {
     GetRegions: getRegions,
+    GetBundles: getBundles,
+    GetBlueprints: getBlueprints,
+    GetActiveNames: getActiveNames,
+    CreateInstances: createInstances,
+    GetInstance: getInstance,
+    GetInstances: getInstances,
+    GetInstanceState: getInstanceState,
+    GetInstanceAccessDetails: getInstanceAccessDetails,
+    StartInstance: startInstance,
+    StopInstance: stopInstance,
+    RebootInstance: rebootInstance,
+    DeleteInstance: deleteInstance,
+    CreateKeyPair: createKeyPair,
+    ImportKeyPair: importKeyPair,
+    GetKeyPair: getKeyPair,
+    GetKeyPairs: getKeyPairs,
+    DeleteKeyPair: deleteKeyPair,
+    DownloadDefaultKeyPair: downloadDefaultKeyPair,
     CreateDisk: createDisk,
     CreateDiskFromSnapshot: createDiskFromSnapshot,
     GetDisk: getDisk,
     GetDisks: getDisks,
+    AttachDisk: attachDisk,
+    DetachDisk: detachDisk,
     DeleteDisk: deleteDisk,
     CreateDiskSnapshot: createDiskSnapshot,
     GetDiskSnapshot: getDiskSnapshot,

@@ -1,8 +1,10 @@
+import { findKeyPair } from '#control/machines/key-pairs.ts';
+import { findInstance } from '#control/machines/records.ts';
 import { findSnapshotByName } from '#control/snapshots.ts';
 import { removeTags, setTags } from '#control/tags.ts';
 import { findVolumeByName } from '#control/volumes.ts';
 import { DomainError, refuse } from '#domain/errors.ts';
-import type { SnapshotId, VolumeId } from '#domain/ids.ts';
+import type { ResourceId } from '#domain/ids.ts';
 import type { Tag } from '#domain/tags.ts';
 import type { CallContext } from '#api/handler.ts';
 import type {
@@ -12,7 +14,7 @@ import type {
   UntagResourceRequest,
   UntagResourceResult,
 } from '#wire/aws/models/lightsail.ts';
-import { diskArn, diskSnapshotArn } from './arn.ts';
+import { diskArn, diskSnapshotArn, instanceArn, keyPairArn } from './arn.ts';
 import { refuseInvalid } from './errors.ts';
 import { operationView } from './views.ts';
 
@@ -48,13 +50,17 @@ export function parseTags(tags: readonly TagShape[] | undefined): readonly Tag[]
 }
 
 interface Resource {
-  readonly id: VolumeId | SnapshotId;
+  readonly id: ResourceId;
   readonly arn: string;
 }
 
-/** What has the name, a disk or a snapshot; an ARN, if given, must be its own. */
+/** What has the name, whatever it is; an ARN, if given, must be its own. */
 async function findResource(context: CallContext, name: string, arn: string | undefined): Promise<Resource> {
-  const resource = (await findDisk(context, name)) ?? (await findDiskSnapshot(context, name));
+  const resource =
+    (await findDisk(context, name)) ??
+    (await findDiskSnapshot(context, name)) ??
+    (await findMachine(context, name)) ??
+    (await findKeys(context, name));
   if (resource === null) refuse({ kind: 'not-found', resource: 'resource', id: name });
   if (arn !== undefined && arn !== resource.arn) {
     refuseInvalid(`The resourceArn is not that of ${name}.`, 'Leave resourceArn out, or give the one of the resource.');
@@ -70,6 +76,16 @@ async function findDisk({ ports, scope }: CallContext, name: string): Promise<Re
 async function findDiskSnapshot({ ports, scope }: CallContext, name: string): Promise<Resource | null> {
   const snapshot = await orNull(findSnapshotByName(ports, scope, name));
   return snapshot && { id: snapshot.id, arn: diskSnapshotArn(scope, snapshot.id) };
+}
+
+async function findMachine({ ports, scope }: CallContext, name: string): Promise<Resource | null> {
+  const instance = await orNull(findInstance(ports, scope, { name }));
+  return instance && { id: instance.id, arn: instanceArn(scope, instance.id) };
+}
+
+async function findKeys({ ports, scope }: CallContext, name: string): Promise<Resource | null> {
+  const keyPair = await orNull(findKeyPair(ports, scope, name));
+  return keyPair && { id: keyPair.id, arn: keyPairArn(scope, keyPair.id) };
 }
 
 async function orNull<T>(found: Promise<T>): Promise<T | null> {

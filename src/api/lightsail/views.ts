@@ -1,3 +1,5 @@
+import type { InstanceId } from '#domain/ids.ts';
+import { SYSTEM_DEVICE } from '#domain/instance.ts';
 import type { Operation } from '#domain/operation.ts';
 import type { Region, Zone } from '#domain/region.ts';
 import { type Snapshot, visibleState } from '#domain/snapshot.ts';
@@ -17,9 +19,11 @@ import type {
 import { diskArn, diskSnapshotArn } from './arn.ts';
 
 /** What belongs to a whole region and to none of its zones. */
-const ALL_ZONES = 'all';
+export const ALL_ZONES = 'all';
 
-export function diskView(disk: Volume): Disk {
+/** `holders`: what the machines that have disks are called. */
+export function diskView(disk: Volume, holders: ReadonlyMap<InstanceId, string> = new Map()): Disk {
+  const { attachment } = disk;
   return {
     ...(disk.name === null ? {} : { name: disk.name }),
     arn: diskArn(disk, disk.id),
@@ -29,10 +33,17 @@ export function diskView(disk: Volume): Disk {
     resourceType: 'Disk',
     tags: tagViews(disk.tags),
     sizeInGb: disk.sizeGib,
-    isSystemDisk: false,
+    isSystemDisk: attachment?.device === SYSTEM_DEVICE,
     iops: disk.iops ?? diskIops(disk.sizeGib),
-    state: DISK_STATES[disk.state],
-    isAttached: false,
+    ...(attachment === null
+      ? { state: DISK_STATES[disk.state], isAttached: false }
+      : {
+          state: disk.state === 'available' ? 'in-use' : DISK_STATES[disk.state],
+          isAttached: true,
+          path: attachment.device,
+          attachedTo: holders.get(attachment.instance) ?? attachment.instance,
+          attachmentState: attachment.state,
+        }),
   };
 }
 
@@ -111,7 +122,7 @@ function zoneView(zone: Zone): AvailabilityZone {
   return { zoneName: zone.name, state: 'available' };
 }
 
-function location(scope: Scope, availabilityZone: string): ResourceLocation {
+export function location(scope: Scope, availabilityZone: string): ResourceLocation {
   return { availabilityZone, regionName: shownRegion(scope.region) };
 }
 
@@ -121,6 +132,6 @@ function shownRegion(name: string): RegionName {
 }
 
 /** A key-only tag has no value, as it was given. */
-function tagViews(tags: Tags): Tag[] {
+export function tagViews(tags: Tags): Tag[] {
   return Object.entries(tags).map(([key, value]) => (value === '' ? { key } : { key, value }));
 }

@@ -1,11 +1,14 @@
 import {
   type AccountId,
+  parseInstanceId,
   parseSnapshotId,
   parseVolumeId,
   type RegionName,
   type SnapshotId,
   type VolumeId,
 } from '#domain/ids.ts';
+import type { Instance } from '#domain/instance.ts';
+import type { KeyPair } from '#domain/key-pair.ts';
 import type { Policy } from '#domain/policy/document.ts';
 import type { RetainedType } from '#domain/retention-rule.ts';
 import { type Snapshot, visibleState } from '#domain/snapshot.ts';
@@ -14,6 +17,8 @@ import type { Scope, Volume } from '#domain/volume.ts';
 import type { ReadTx } from '#meta/meta-store.ts';
 import { lifecyclePolicies } from '#control/lifecycle/policies.ts';
 import { isIn, isUsableBy } from '#control/lookup.ts';
+import { KEY_PAIRS } from '#control/machines/key-pairs.ts';
+import { INSTANCES } from '#control/machines/records.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { retentionRules } from '#control/retention-rules.ts';
 import { findManaged } from './managed.ts';
@@ -39,6 +44,8 @@ export type Ref =
 export type Fact =
   | { readonly kind: 'volume'; readonly volume: Volume }
   | { readonly kind: 'snapshot'; readonly snapshot: Snapshot }
+  | { readonly kind: 'instance'; readonly instance: Instance }
+  | { readonly kind: 'key-pair'; readonly keyPair: KeyPair }
   | { readonly kind: 'tagged'; readonly tags: readonly Tag[] }
   | { readonly kind: 'retention-rule'; readonly type: RetainedType; readonly tags: readonly Tag[] }
   | {
@@ -126,7 +133,12 @@ async function namedFact(tx: ReadTx, scope: Scope, name: string): Promise<Fact> 
   const volume = parseVolumeId(holder);
   if (volume !== null) return await volumeFact(tx, scope, volume);
   const snapshot = parseSnapshotId(holder);
-  return snapshot === null ? NOTHING : await snapshotFact(tx, scope, snapshot);
+  if (snapshot !== null) return await snapshotFact(tx, scope, snapshot);
+  const id = parseInstanceId(holder);
+  const instance = id === null ? null : await tx.documents.find(INSTANCES, scope, id);
+  if (instance !== null) return { kind: 'instance', instance };
+  const keyPair = await tx.documents.find(KEY_PAIRS, scope, holder);
+  return keyPair === null ? NOTHING : { kind: 'key-pair', keyPair };
 }
 
 /** Also of what lies in the recycle bin, for who wants it back. */

@@ -1,0 +1,166 @@
+import { type Blueprint as DomainBlueprint } from '#domain/blueprint.ts';
+import { type Bundle as DomainBundle, findBundle } from '#domain/bundle.ts';
+import type { VolumeId } from '#domain/ids.ts';
+import {
+  type Attachment,
+  type Instance as DomainInstance,
+  INSTANCE_STATE_CODE,
+  type OpenPorts,
+  SYSTEM_DEVICE,
+} from '#domain/instance.ts';
+import type { KeyPair as DomainKeyPair } from '#domain/key-pair.ts';
+import type { Scope, Volume } from '#domain/volume.ts';
+import { DEFAULT_KEY_PAIR_NAME, type OpenDefaultKeyPair } from '#control/machines/key-pairs.ts';
+import type {
+  Blueprint,
+  Bundle,
+  Disk,
+  Instance,
+  InstancePortInfo,
+  InstanceState,
+  KeyPair,
+} from '#wire/aws/models/lightsail.ts';
+import { instanceArn, keyPairArn } from './arn.ts';
+import { ALL_ZONES, diskIops, location, tagViews } from './views.ts';
+
+const MIB_PER_GB = 1024;
+
+export function bundleView(bundle: DomainBundle): Bundle {
+  return {
+    bundleId: bundle.id,
+    name: bundle.name,
+    instanceType: bundle.id.slice(0, bundle.id.indexOf('_')),
+    isActive: bundle.isActive,
+    price: bundle.priceUsd,
+    cpuCount: bundle.cpuCount,
+    ramSizeInGb: bundle.memoryMib / MIB_PER_GB,
+    diskSizeInGb: bundle.diskGib,
+    transferPerMonthInGb: bundle.transferGb,
+    power: bundle.power,
+    supportedPlatforms: [...bundle.platforms],
+    publicIpv4AddressCount: 1,
+  };
+}
+
+export function blueprintView(blueprint: DomainBlueprint): Blueprint {
+  return {
+    blueprintId: blueprint.id,
+    name: blueprint.name,
+    group: blueprint.group,
+    type: blueprint.type,
+    description: blueprint.description,
+    isActive: blueprint.isActive,
+    minPower: blueprint.minimumPower,
+    version: blueprint.version,
+    versionCode: '1',
+    platform: blueprint.platform,
+  };
+}
+
+/** `address`: of this computer, where ports lead to machines. */
+export function instanceView(
+  instance: DomainInstance,
+  volumes: ReadonlyMap<VolumeId, Volume>,
+  address: string,
+): Instance {
+  const bundle = findBundle(instance.bundle);
+  const runs = instance.state === 'running';
+  return {
+    ...(instance.name === null ? {} : { name: instance.name }),
+    arn: instanceArn(instance, instance.id),
+    supportCode: `${instance.account}/${instance.id}`,
+    createdAt: new Date(instance.createdAtMs),
+    location: location(instance, instance.zone),
+    resourceType: 'Instance',
+    tags: tagViews(instance.tags),
+    blueprintId: instance.blueprint,
+    blueprintName: instance.blueprintName,
+    bundleId: instance.bundle,
+    addOns: [],
+    isStaticIp: false,
+    ...(runs ? { publicIpAddress: address, privateIpAddress: GUEST_ADDRESS } : {}),
+    ipv6Addresses: [],
+    ipAddressType: instance.addressType,
+    hardware: {
+      cpuCount: instance.cpuCount,
+      ramSizeInGb: instance.memoryMib / MIB_PER_GB,
+      disks: instance.attachments.map((one) => attachedView(instance, one, volumes.get(one.volume) ?? null)),
+    },
+    networking: {
+      ...(bundle === null ? {} : { monthlyTransfer: { gbPerMonthAllocated: bundle.transferGb } }),
+      ports: instance.openPorts.map(portView),
+    },
+    state: stateView(instance),
+    username: instance.userName,
+    sshKeyName: instance.keyPair ?? DEFAULT_KEY_PAIR_NAME,
+    // Machines are not told of themselves over HTTP, but by their seed.
+    metadataOptions: {
+      state: 'applied',
+      httpTokens: 'optional',
+      httpEndpoint: 'disabled',
+      httpPutResponseHopLimit: 1,
+      httpProtocolIpv6: 'disabled',
+    },
+  };
+}
+
+/** What QEMU's user-mode network gives to the one guest that it has (QEMU's manual, network emulation). */
+const GUEST_ADDRESS = '10.0.2.15';
+
+export function stateView({ state }: DomainInstance): InstanceState {
+  return { code: INSTANCE_STATE_CODE[state], name: state };
+}
+
+/** A disk as its machine shows it. */
+function attachedView(instance: DomainInstance, attachment: Attachment, volume: Volume | null): Disk {
+  return {
+    ...(volume === null || volume.name === null ? {} : { name: volume.name }),
+    createdAt: new Date(volume?.createdAtMs ?? attachment.attachedAtMs),
+    ...(volume === null ? {} : { sizeInGb: volume.sizeGib, iops: volume.iops ?? diskIops(volume.sizeGib) }),
+    isSystemDisk: attachment.device === SYSTEM_DEVICE,
+    path: attachment.device,
+    attachedTo: instance.name ?? instance.id,
+    attachmentState: attachment.state,
+  };
+}
+
+function portView({ protocol, fromPort, toPort, cidrs, ipv6Cidrs }: OpenPorts): InstancePortInfo {
+  return {
+    fromPort,
+    toPort,
+    protocol,
+    accessFrom: 'Anywhere (::/0 and 0.0.0.0/0)',
+    accessType: 'Public',
+    commonName: '',
+    accessDirection: 'inbound',
+    cidrs: [...cidrs],
+    ipv6Cidrs: [...ipv6Cidrs],
+    cidrListAliases: [],
+  };
+}
+
+export function keyPairView(keyPair: DomainKeyPair): KeyPair {
+  return {
+    name: keyPair.name,
+    arn: keyPairArn(keyPair, keyPair.id),
+    supportCode: `${keyPair.account}/${keyPair.id}`,
+    createdAt: new Date(keyPair.createdAtMs),
+    location: location(keyPair, ALL_ZONES),
+    resourceType: 'KeyPair',
+    tags: tagViews(keyPair.tags),
+    fingerprint: keyPair.fingerprint,
+  };
+}
+
+export function defaultKeyPairView(scope: Scope, keyPair: Omit<OpenDefaultKeyPair, 'privateKey'>): KeyPair {
+  return {
+    name: DEFAULT_KEY_PAIR_NAME,
+    arn: keyPairArn(scope, keyPair.id),
+    supportCode: `${scope.account}/${keyPair.id}`,
+    createdAt: new Date(keyPair.createdAtMs),
+    location: location(scope, ALL_ZONES),
+    resourceType: 'KeyPair',
+    tags: [],
+    fingerprint: keyPair.fingerprint,
+  };
+}
