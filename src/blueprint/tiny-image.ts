@@ -58,16 +58,15 @@ const ROOT_MODULES = [
   'vfat',
 ];
 
-/** Also of what root gets: mitigations protect users of one guest from each other, and there are none here. */
+/** See docs/blueprints.md for each word. */
 const COMMAND_LINE =
   'console=tty0 console=ttyS0,115200 quiet loglevel=3 mitigations=off nokaslr random.trust_cpu=on panic=5';
 
 const BOOT_MIB = 16;
 const ROOT_MIB = 64;
 
-/** Of the seed's meta-data and more: what the system expects in /etc. */
+/** What the system expects in /etc. */
 const ETC: Readonly<Record<string, string>> = {
-  'etc/passwd': 'root:x:0:0:root:/root:/bin/sh\nadmin:x:1000:1000:admin:/home/admin:/bin/sh\n',
   'etc/group': 'root:x:0:\ntty:x:5:\ndisk:x:6:\nadmin:x:1000:\n',
   'etc/shadow': 'root:*:19000:0:99999:7:::\nadmin:*:19000:0:99999:7:::\n',
   'etc/shells': '/bin/sh\n',
@@ -212,6 +211,7 @@ async function makeRoot(tree: string, root: string, kernel: Kernel): Promise<voi
     if (!taken.has(applet)) await symlink('busybox', join(root, 'usr/bin', applet));
   }
   await place(join(tree, 'etc/mke2fs.conf'), root, 'etc/mke2fs.conf', 0o644);
+  await write(root, 'etc/passwd', await guestFile('passwd'), 0o644);
   for (const [name, text] of Object.entries(ETC)) {
     const mode = name === 'etc/shadow' ? 0o600 : name.startsWith('etc/acpi/') ? 0o755 : 0o644;
     await write(root, name, Buffer.from(text), mode);
