@@ -23,17 +23,15 @@ test('one snapshot a day, within 45 minutes of the hour, whatever the resource',
   const minutes = new Set<number>();
   for (let n = 0; n < 40; n += 1) {
     const id = newInstanceId(random);
-    let addOn = { hour: 6, enabledAtMs: noon, lastDate: null as string | null };
     const made: string[] = [];
     for (let at = noon; at < noon + 72 * HOUR_MS; at += MINUTE_MS) {
-      const date = autoSnapshotDue(addOn, id, at);
+      const date = autoSnapshotDue({ hour: 6, enabledAtMs: noon, lastDate: made.at(-1) ?? null }, id, at);
       if (date === null) continue;
       assert.equal(date, dateOf(at));
       const minute = (at - Math.floor(at / (24 * HOUR_MS)) * 24 * HOUR_MS) / MINUTE_MS - 6 * 60;
       assert.ok(minute >= 0 && minute < 45, `${minute} minutes after the hour`);
       minutes.add(minute);
       made.push(date);
-      addOn = { ...addOn, lastDate: date };
     }
     assert.deepEqual(made, ['2026-11-22', '2026-11-23', '2026-11-24']);
   }

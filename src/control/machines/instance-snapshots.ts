@@ -86,7 +86,7 @@ async function cutMachine(
   id: InstanceSnapshotId,
   request: CreateInstanceSnapshot,
 ): Promise<InstanceSnapshotCreated | FoundAgain<InstanceSnapshotId>> {
-  const { token, operation, ...rest } = request;
+  const { token, operation: _operation, ...rest } = request;
   const use: TokenUse = { purpose: 'create-instance-snapshot', token, request: rest };
   const again = await ports.meta.read((tx) => findTokenResult(tx, scope, use));
   if (again !== null)
