@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { encodeRequest } from '#api/encode-request.fake.ts';
+import { createInstances } from '#control/machines/create.ts';
+import { machinesRequest } from '#control/machines/machine.fixture.ts';
+import { parseSnapshotId, regionName } from '#domain/ids.ts';
 import { SeededRandom } from '#base/random.ts';
 import { loadModel, structureOf } from '#wire/aws/model.ts';
 import type { ServiceName } from '#wire/aws/operations.ts';
@@ -20,6 +23,8 @@ interface Place {
   readonly volume: string;
   readonly snapshot: string;
   readonly disk: string;
+  readonly instance: string;
+  readonly keyPair: string;
   readonly role: string;
   readonly key: string;
   readonly ciphertext: Uint8Array;
@@ -40,6 +45,8 @@ function named(place: Place): Readonly<Record<string, unknown>> {
     SourceRegion: 'us-east-1',
     Resources: [place.volume, place.snapshot],
     diskName: place.disk,
+    instanceName: place.instance,
+    keyPairName: place.keyPair,
     resourceName: place.disk,
     RoleArn: place.role,
     RoleName: 'keeper',
@@ -102,6 +109,12 @@ async function placeOf(scene: AccessScene, owner: Member): Promise<Place> {
   const cut = await client.form('ec2', { Action: 'CreateSnapshot', Version: '2016-11-15', VolumeId: volume });
   const snapshot = /<snapshotId>([^<]+)</.exec(cut.text)?.[1] ?? '';
   await client.json('CreateDisk', { diskName: 'disk-1', availabilityZone: 'us-east-1a', sizeInGb: 8 });
+  await client.json('CreateKeyPair', { keyPairName: 'key-pair-1' });
+  await scene.world.settle();
+  const scope = { account: owner.account, region: regionName('us-east-1') };
+  const system = parseSnapshotId(snapshot);
+  assert.ok(system !== null);
+  await createInstances(scene.world.ports, scope, machinesRequest(scope, system, ['instance-1']));
   await scene.user(owner.account, 'victim', null);
   const trust = { Effect: 'Allow', Action: 'sts:AssumeRole', Principal: { AWS: owner.account } };
   await client.form('iam', {
@@ -127,6 +140,8 @@ async function placeOf(scene: AccessScene, owner: Member): Promise<Place> {
     volume,
     snapshot,
     disk: 'disk-1',
+    instance: 'instance-1',
+    keyPair: 'key-pair-1',
     role: `arn:aws:iam::${owner.account}:role/keeper`,
     key: metadata.KeyId,
     ciphertext: Buffer.from(ciphertext, 'base64'),
