@@ -31,7 +31,7 @@ export async function answerDurably(
 ): Promise<Answer> {
   const known = await findKeptReply(ports, scope, key);
   const body = known === null ? null : openBody(ports, known);
-  if (known !== null && body !== null && ports.clock.nowMs() - known.atMs < KEEP_MS) {
+  if (known !== null && body !== null && ports.time.earliestMs() - known.atMs < KEEP_MS) {
     const { status, headers } = known;
     return answerOf({ status, headers, body }, known.requestId, null);
   }
@@ -40,7 +40,7 @@ export async function answerDurably(
   if (status >= 300) return answer;
   const kept = {
     id: key,
-    atMs: ports.clock.nowMs(),
+    atMs: ports.time.latestMs(),
     requestId,
     status,
     headers,

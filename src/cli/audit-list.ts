@@ -9,11 +9,13 @@ import { dataDirectoryOf } from '#src/config.ts';
 import { printable } from './table.ts';
 import type { Words } from './words.ts';
 
+/** What is kept of a line until all are in order: there may be a million of them. */
 interface Line {
   readonly time: string;
   readonly text: string;
-  readonly fields: Readonly<Record<string, unknown>>;
 }
+
+type Fields = Readonly<Record<string, unknown>>;
 
 /** Throws ConfigError for a wrong command line. */
 export async function auditList(words: Words): Promise<void> {
@@ -23,10 +25,11 @@ export async function auditList(words: Words): Promise<void> {
     SERIES_NAMES.map((name) => linesOf(join(directory, AUDIT_SERIES[name].name), isWanted)),
   );
   const lines = lists.flat().toSorted((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0));
-  for (const line of lines) process.stdout.write(`${words.flag('json') ? line.text : inWords(line)}\n`);
+  for (const line of lines)
+    process.stdout.write(`${words.flag('json') ? line.text : inWords(line.time, parse(line.text) ?? {})}\n`);
 }
 
-async function linesOf(path: string, isWanted: (line: Line) => boolean): Promise<readonly Line[]> {
+async function linesOf(path: string, isWanted: (time: string, fields: Fields) => boolean): Promise<readonly Line[]> {
   const lines: Line[] = [];
   for (const file of (await seriesFiles(path)).toReversed()) {
     const text = await readFile(file, 'utf8').catch((error: unknown) => {
@@ -34,15 +37,16 @@ async function linesOf(path: string, isWanted: (line: Line) => boolean): Promise
       throw error;
     });
     for (const each of text.split('\n')) {
-      const line = parse(each);
-      if (line !== null && isWanted(line)) lines.push(line);
+      const fields = parse(each);
+      const time = fields?.['time'];
+      if (fields !== null && typeof time === 'string' && isWanted(time, fields)) lines.push({ time, text: each });
     }
   }
   return lines;
 }
 
 /** Null: it broke off, or is about the log itself. */
-function parse(text: string): Line | null {
+function parse(text: string): Fields | null {
   if (!text.startsWith('{')) return null;
   let value: unknown;
   try {
@@ -51,20 +55,17 @@ function parse(text: string): Line | null {
     return null;
   }
   if (typeof value !== 'object' || value === null) return null;
-  const fields: Readonly<Record<string, unknown>> = { ...value };
-  const { time } = fields;
-  if (typeof time !== 'string' || !('requestId' in fields || 'more' in fields)) return null;
-  return { time, text, fields };
+  return 'requestId' in value || 'more' in value ? { ...value } : null;
 }
 
-function filterOf(words: Words): (line: Line) => boolean {
+function filterOf(words: Words): (time: string, fields: Fields) => boolean {
   const since = timeOf(words, 'since');
   const until = timeOf(words, 'until');
   const who = words.text('who');
   const resource = words.text('resource');
   const operation = operationOf(words.text('operation'));
   const isRefused = words.flag('refused');
-  return ({ time, fields }) => {
+  return (time, fields) => {
     if (since !== null && time < since) return false;
     if (until !== null && time >= until) return false;
     if (isRefused && fields['errorCode'] === null) return false;
@@ -100,7 +101,7 @@ function isoMs(text: string): number {
   return /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?Z)?$/.test(text) ? Date.parse(text) : Number.NaN;
 }
 
-function inWords({ time, fields }: Line): string {
+function inWords(time: string, fields: Fields): string {
   const who = textOf(fields['principal'] ?? fields['accessKeyId'] ?? fields['sourceAddress'] ?? '-');
   if (typeof fields['more'] === 'number') {
     return printable(

@@ -45,7 +45,7 @@ export async function retireVolume(
     refuseAttached(volume);
     const bin = volume.state === 'available' ? await binOf(ports, tx, volume, 'EBS_VOLUME') : null;
     await tx.volumes.update({ ...volume, state: bin === null ? 'deleting' : 'recoverable', bin });
-    await recordToken(tx, scope, use, id, ports.clock.nowMs());
+    await recordToken(tx, scope, use, id, ports.time.latestMs());
     if (bin !== null) return null;
     const operations = await startOperations(
       ports,
@@ -206,12 +206,12 @@ export async function retireSnapshot(
     const bin = isWhole ? await binOf(ports, tx, snapshot, 'EBS_SNAPSHOT') : null;
     if (bin !== null) {
       await tx.snapshots.update({ ...snapshot, state: 'recoverable', bin });
-      await recordToken(tx, scope, use, id, ports.clock.nowMs());
+      await recordToken(tx, scope, use, id, ports.time.latestMs());
       return null;
     }
     const deleting: Snapshot = { ...snapshot, state: 'deleting' };
     await tx.snapshots.update(deleting);
-    await recordToken(tx, scope, use, id, ports.clock.nowMs());
+    await recordToken(tx, scope, use, id, ports.time.latestMs());
     if (snapshot.name !== null) await tx.names.free(scope, snapshot.name, id);
     await retireDraft(tx, snapshot);
     const errorDetails = 'the snapshot was deleted before it was complete';

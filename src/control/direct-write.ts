@@ -120,7 +120,7 @@ async function recordDirect(
   }
   await checkSnapshotCount(tx, scope, snapshotCountMax);
   const draft: Volume = { ...draftOf(ports, scope, request, parent), encryption };
-  const nowMs = ports.clock.nowMs();
+  const nowMs = ports.time.latestMs();
   await tx.volumes.insert(draft);
   await tx.snapshots.insert({
     account: scope.account,

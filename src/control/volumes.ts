@@ -173,7 +173,7 @@ async function recordVolume(
   const again = await findAgain(tx, scope, request);
   if (again !== null) return again;
   const volume = await insertVolume(ports, tx, scope, id, request, encryption);
-  await recordToken(tx, scope, useOf(request), id, ports.clock.nowMs());
+  await recordToken(tx, scope, useOf(request), id, ports.time.latestMs());
   return { volume, operations: await recordCreation(ports, tx, volume, request.operation) };
 }
 
