@@ -8,6 +8,7 @@ import { silentLog } from '#base/log.ts';
 import { systemRandom } from '#base/random.ts';
 import { openRunDirectory } from '#base/run-directory.ts';
 import { scratchDirectory } from '#base/scratch-directory.fixture.ts';
+import { FakeS3Server } from '#chunk/s3-server.fake.ts';
 import { CHUNK_BYTES } from '#domain/geometry.ts';
 import type { SnapshotId, VolumeId } from '#domain/ids.ts';
 import { parseOutpostId } from '#domain/outpost.ts';
@@ -245,4 +246,27 @@ test('where the disk of an Outpost is not mounted, or another one is, nothing is
   renameSync(join(sites.root, 'away'), here);
   await using opened = await sites.open();
   assert.equal((await opened.host.storeSize()).snapshotCount, 1);
+});
+
+test('the store of an Outpost may be a bucket; while that is away, the region goes on', async (t) => {
+  const fake = await FakeS3Server.start();
+  t.after(() => fake[Symbol.asyncDispose]());
+  Object.assign(process.env, fake.environment());
+  const sites = new Sites();
+  await using opened = await sites.open([{ id: outpost, directory: null, s3: fake.location('plant/') }]);
+  const { host } = opened;
+  const { volume } = await openVolume(host);
+  const bytes = await write(host, volume, 2);
+  const { snapshot: local } = await snapshotOf(host, volume, { outpost });
+  assert.deepEqual(sites.region, []);
+  assert.deepEqual((await contentOf(host, local))[2], bytes);
+  await fake.down();
+  const { snapshot } = await snapshotOf(host, volume);
+  assert.deepEqual(sites.region, [snapshot]);
+  assert.deepEqual((await contentOf(host, snapshot))[2], bytes);
+  await host.deleteSnapshot(snapshot);
+  assert.deepEqual(sites.region, []);
+  await fake.up();
+  const next = await snapshotOf(host, volume, { outpost, base: { snapshot: local, epoch: 1 } });
+  assert.equal(next.result.changedBytes, 0);
 });

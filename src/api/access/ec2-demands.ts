@@ -208,7 +208,8 @@ function madeKeys(type: string, { scope, input }: Asked, facts: readonly Fact[])
   const source = facts.find((fact) => fact.kind === 'volume');
   const volume = source?.kind === 'volume' ? source.volume : null;
   const originId = textOf(input['SnapshotId']);
-  const isEncrypted = input['Encrypted'] === true || ((snapshot ?? volume)?.encryption ?? null) !== null;
+  const isAsked = input['Encrypted'] === true || textOf(input['OutpostArn']) !== null;
+  const isEncrypted = isAsked || ((snapshot ?? volume)?.encryption ?? null) !== null;
   return [
     ...tags,
     ['ec2:volumetype', [textOf(input['VolumeType']) ?? volume?.type ?? 'gp2']],

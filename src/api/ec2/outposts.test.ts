@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { present } from '#base/assert.ts';
 import { createSnapshots } from '#control/snapshot-sets.ts';
+import { asRoot, PLAIN_KEY, policyWith } from '#control/kms/kms-world.fake.ts';
+import { createKey, putPolicy } from '#control/kms/keys.ts';
 import { TEST_OUTPOSTS } from '#control/outposts.fake.ts';
 import { parseSnapshotId, parseVolumeId } from '#domain/ids.ts';
 import type { OutputOf } from '#wire/aws/operations.ts';
@@ -11,7 +13,7 @@ const [HERE, SECOND, ELSEWHERE, FOREIGN] = TEST_OUTPOSTS;
 const ZONE = { AvailabilityZone: 'us-east-1a', Size: 1 } as const;
 const LOCAL = { OutpostArn: HERE.arn };
 const SOURCE = { SourceRegion: 'us-east-1' } as const;
-const OTHER: CallOptions = { account: '210987654321' };
+const OTHER = { account: '210987654321' } as const satisfies CallOptions;
 
 async function volumeAt(scene: Scene, more: { readonly OutpostArn?: string; readonly SnapshotId?: string } = {}) {
   const { VolumeId } = await scene.ec2('CreateVolume', { ...ZONE, ...more });
@@ -168,4 +170,40 @@ test('what AWS has not for local snapshots is refused, and the rest works as for
   await scene.ec2('DeleteSnapshot', { SnapshotId });
   const back = await scene.ec2('RestoreSnapshotFromRecycleBin', { SnapshotId });
   assert.equal(back.OutpostArn, HERE.arn);
+});
+
+test('a local snapshot that is shared makes volumes on its Outpost for others, too, and leaves it for nobody', async () => {
+  await using scene = await Scene.open();
+  // Principals of a key policy are there.
+  for (const { account: id } of [scopeOf({}), scopeOf(OTHER)]) {
+    await scene.ports.meta.transact((tx) => tx.accounts.insert({ id, alias: null, createdAtMs: 0 }));
+  }
+  const use = { Effect: 'Allow', Principal: { AWS: OTHER.account }, Action: ['kms:ReEncrypt*'], Resource: '*' };
+  const owner = asRoot(scene.world, scopeOf({}));
+  const { id: key } = await createKey(owner, PLAIN_KEY);
+  await putPolicy(owner, key, policyWith(scopeOf({}).account, use), { mayLockOut: false });
+  const made = await scene.ec2('CreateVolume', { ...ZONE, ...LOCAL, Encrypted: true, KmsKeyId: key });
+  const SnapshotId = await snapshotAt(scene, present(made.VolumeId, 'a volume'), LOCAL);
+  await scene.ec2('ModifySnapshotAttribute', {
+    SnapshotId,
+    Attribute: 'createVolumePermission',
+    OperationType: 'add',
+    UserIds: [OTHER.account],
+  });
+  const restore = (more: object) => scene.ec2('CreateVolume', { ...ZONE, SnapshotId, ...more }, OTHER);
+  assert.match(await refusalOf(restore({})), /^InvalidParameterValue: .*on that Outpost only/);
+  const staged: (string | null)[] = [];
+  const before = new Set(scene.world.host.snapshots.keys());
+  assert.equal((await restore(LOCAL)).OutpostArn, HERE.arn);
+  await scene.world.control.run('upload-snapshots');
+  for (const id of scene.world.host.snapshots.keys()) if (!before.has(id)) staged.push(storedAt(scene, id));
+  assert.deepEqual(staged, [HERE.id]);
+  await scene.upload();
+  const { Volumes } = await scene.ec2('DescribeVolumes', {}, OTHER);
+  assert.deepEqual(
+    Volumes?.map(({ State, OutpostArn }) => [State, OutpostArn]),
+    [['available', HERE.arn]],
+  );
+  const { VolumeStatuses } = await scene.ec2('DescribeVolumeStatus', {}, OTHER);
+  assert.equal(VolumeStatuses?.[0]?.OutpostArn, HERE.arn);
 });

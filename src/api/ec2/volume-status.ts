@@ -41,6 +41,7 @@ function statusView(health: control.VolumeHealth): StatusItem {
     ...(state === 'impaired' ? trouble(health) : { Actions: [], Events: [] }),
     AvailabilityZone: volume.zone,
     ...(zoneId === null ? {} : { AvailabilityZoneId: zoneId }),
+    ...(volume.outpost === null ? {} : { OutpostArn: volume.outpost }),
     VolumeId: volume.id,
     VolumeStatus: {
       Status: STATUS[state],
