@@ -128,6 +128,7 @@ async function call(
     () => {
       deadline.abort(new Error(`${operation} took longer than ${limits.callTimeoutMs} ms`));
       ports.log.warn('a request took too long', { requestId, service: face.service, operation });
+      void noteLateEnd(parts, called, requestId, answer);
       return troubled(face.service, 'unavailable', requestId);
     },
     () => answer,
@@ -137,6 +138,26 @@ async function call(
   } finally {
     timer.abort();
   }
+}
+
+/**
+ * What was begun is not broken off in the middle: it goes on to its end, which the client learns by asking again, and the
+ * operator here. What only reads ends by its signal.
+ */
+async function noteLateEnd(
+  { ports }: ServerParts,
+  { face, operation }: Called,
+  requestId: string,
+  answer: Promise<Answer>,
+): Promise<void> {
+  const beganMs = ports.clock.monotonicMs();
+  const end = await answer.then(
+    ({ reply: { status }, code: errorCode }) => ({ status, errorCode }),
+    (error: unknown) => ({ error }),
+  );
+  const lateMs = Math.round(ports.clock.monotonicMs() - beganMs);
+  const what = { requestId, service: face.service, operation };
+  ports.log.warn('a request that took too long ended', { ...what, ...end, lateMs });
 }
 
 /** A call that may be a repetition: in memory the answer of the first is known, of some calls also in the metadata. */

@@ -526,6 +526,7 @@ test('a call that takes too long is answered "try again", goes on, and the next 
   gate.resolve();
   assert.equal((await second).status, 200);
   assert.equal(calls, 1);
+  await until(() => scene.lines.some(({ event }) => event === 'a request that took too long ended'));
 });
 
 test('more calls than may run at once are told to try again', async () => {
