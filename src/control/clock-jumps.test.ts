@@ -135,3 +135,22 @@ test('a clock that is set back gives a lock of compliance no second cool-off, an
   world.clock.jump(YEAR_MS);
   assert.deepEqual(await left({ ...scene, binned: snapshot.id }), ALL);
 });
+
+test('a call that is repeated after a jump is known, whichever way the clock went', async () => {
+  const scene = await open();
+  await using world = scene.world;
+  const { ports, clock, control } = world;
+  for (const [jumpMs, backMs] of [
+    [0, 10 * YEAR_MS],
+    [-50 * YEAR_MS, 50 * YEAR_MS],
+  ] as const) {
+    clock.jump(jumpMs);
+    const request = volumeRequest({ token: `token ${jumpMs}` });
+    const first = await createVolume(ports, scene.scope, request);
+    clock.jump(backMs);
+    await control.run('prune');
+    const again = await createVolume(ports, scene.scope, request);
+    assert.equal(again.volume.id, first.volume.id);
+    clock.jump(-jumpMs - backMs);
+  }
+});
