@@ -4,6 +4,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { CreateVolumeCommand, DeleteVolumeCommand, EC2Client } from '@aws-sdk/client-ec2';
 import { requireTools } from '../clients.ts';
 import { run } from '../run.ts';
 import { RunningServer } from '../running-server.ts';
@@ -85,4 +86,25 @@ test('what is written to an encrypted volume is in no file, and is out of reach 
   await bring(again, keyId, material);
   await qemuIo(await again.uri(volume), 'read -P 0xa7 1M 1M');
   await qemuIo(await again.uri(volume), 'read -P 0 2M 1M');
+});
+
+test('fifty encrypted volumes at once, the first ones of their region: each is made', async (t) => {
+  await using server = await RunningServer.start();
+  const { accessKeyId, secretAccessKey } = server.credentials;
+  const ec2 = new EC2Client({
+    endpoint: server.endpoint,
+    region: 'eu-west-1',
+    credentials: { accessKeyId, secretAccessKey },
+    // What is refused once is to be seen.
+    maxAttempts: 1,
+  });
+  t.after(() => ec2.destroy());
+  const made = await Promise.all(
+    Array.from({ length: 50 }, () =>
+      ec2.send(new CreateVolumeCommand({ AvailabilityZone: 'eu-west-1a', Size: 1, Encrypted: true })),
+    ),
+  );
+  const keys = new Set(made.map(({ KmsKeyId }) => KmsKeyId));
+  assert.deepEqual([keys.size, new Set(made.map(({ VolumeId }) => VolumeId)).size], [1, 50]);
+  await Promise.all(made.map(async ({ VolumeId }) => await ec2.send(new DeleteVolumeCommand({ VolumeId }))));
 });
