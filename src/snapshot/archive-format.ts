@@ -1,4 +1,5 @@
 import { createCipheriv, createDecipheriv, createHmac, timingSafeEqual } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import { DamageError } from '#chunk/errors.ts';
 import { type AccountKeys, contentCipher, derive } from '#chunk/seal.ts';
@@ -20,6 +21,8 @@ const VERSION = 1;
 const VERSION_DATA_KEY = 2;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
+/** What is encrypted in one turn of the event loop: a millisecond; a whole part would take tens. */
+const PIECE_BYTES = 1024 * 1024;
 
 export interface PartInfo {
   /** Of the object. */
@@ -81,27 +84,49 @@ export function splitPart(plain: Buffer, chunkCount: number): readonly PartChunk
 /** The longest that a part is before it is compressed. */
 export const PART_BYTES_MAX = 4 + PART_CHUNK_COUNT * (4 + CHUNK_BYTES);
 
-/** AES-256-GCM under the account's key, and before that AES-256-CTR under the key of its data key where there is one; bound to the object's name. */
-export function sealPart(keys: AccountKeys, objectKey: string, nonce: Uint8Array, compressed: Uint8Array): Buffer[] {
+/** AES-256-GCM under the account's key, and before that AES-256-CTR under the key of its data key where there is one; bound to the object's name. Others have their turn meanwhile. */
+export async function sealPart(
+  keys: AccountKeys,
+  objectKey: string,
+  nonce: Uint8Array,
+  compressed: Uint8Array,
+): Promise<Buffer[]> {
   const cipher = createCipheriv('aes-256-gcm', keys.seal, nonce).setAAD(contextOf(keys, objectKey));
-  const content = keys.content === null ? compressed : contentCipher(keys.content, nonce).update(compressed);
-  return [Buffer.from(nonce), cipher.update(content), cipher.final(), cipher.getAuthTag()];
+  const below = keys.content === null ? null : contentCipher(keys.content, nonce);
+  const sealed: Buffer[] = [Buffer.from(nonce)];
+  for (const piece of piecesOf(compressed)) {
+    sealed.push(cipher.update(below === null ? piece : below.update(piece)));
+    await nextTurn();
+  }
+  sealed.push(cipher.final(), cipher.getAuthTag());
+  return sealed;
 }
 
-/** What `sealPart` was given. Throws DamageError. */
-export function openPart(keys: AccountKeys, objectKey: string, sealed: Buffer): Buffer {
+/** What `sealPart` was given. Others have their turn meanwhile. Rejects with DamageError. */
+export async function openPart(keys: AccountKeys, objectKey: string, sealed: Buffer): Promise<Buffer> {
   if (sealed.length < NONCE_BYTES + TAG_BYTES) throw new DamageError('a part of the archive is too short');
-  const decipher = createDecipheriv('aes-256-gcm', keys.seal, sealed.subarray(0, NONCE_BYTES), {
-    authTagLength: TAG_BYTES,
-  });
+  const nonce = sealed.subarray(0, NONCE_BYTES);
+  const decipher = createDecipheriv('aes-256-gcm', keys.seal, nonce, { authTagLength: TAG_BYTES });
   decipher.setAAD(contextOf(keys, objectKey)).setAuthTag(sealed.subarray(-TAG_BYTES));
+  const below = keys.content === null ? null : contentCipher(keys.content, nonce);
+  const opened = Buffer.allocUnsafeSlow(sealed.length - NONCE_BYTES - TAG_BYTES);
+  let done = 0;
+  for (const piece of piecesOf(sealed.subarray(NONCE_BYTES, -TAG_BYTES))) {
+    const content = decipher.update(piece);
+    opened.set(below === null ? content : below.update(content), done);
+    done += piece.length;
+    await nextTurn();
+  }
   try {
-    const content = Buffer.concat([decipher.update(sealed.subarray(NONCE_BYTES, -TAG_BYTES)), decipher.final()]);
-    if (keys.content === null) return content;
-    return contentCipher(keys.content, sealed.subarray(0, NONCE_BYTES)).update(content);
+    decipher.final();
   } catch (error) {
     throw new DamageError('a part of the archive fails its authentication', { cause: error });
   }
+  return opened;
+}
+
+function* piecesOf(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let start = 0; start < bytes.length; start += PIECE_BYTES) yield bytes.subarray(start, start + PIECE_BYTES);
 }
 
 function contextOf({ content }: AccountKeys, objectKey: string): Buffer {

@@ -69,7 +69,7 @@ export async function writeArchive(
     const packed = await compress(joinPart(part), {
       params: { [constants.ZSTD_c_compressionLevel]: COMPRESSION_LEVEL },
     });
-    const sealed = sealPart(keys, objectKey, chunks.random.bytes(12), packed);
+    const sealed = await sealPart(keys, objectKey, chunks.random.bytes(12), packed);
     await putPart(chunks, objectKey, sealed);
     parts.push({ length: sealed.reduce((bytes, { length }) => bytes + length, 0), chunkCount: part.length });
     doneCount += part.length;
@@ -130,9 +130,9 @@ export async function* archivedChunks(
     throwIfAborted(signal);
     const objectKey = partObjectKey(snapshot, at);
     const sealed = await chunks.objects.get(objectKey);
-    const packed = named(objectKey, () => {
-      if (sealed === null) throw new DamageError('a part of the archive is missing');
-      return openPart(keys, objectKey, sealed);
+    if (sealed === null) throw asStoreError(objectKey, new DamageError('a part of the archive is missing'));
+    const packed = await openPart(keys, objectKey, sealed).catch((error: unknown) => {
+      throw asStoreError(objectKey, error);
     });
     const plain = await decompress(packed, { maxOutputLength: PART_BYTES_MAX });
     for (const { index, bytes } of named(objectKey, () => splitPart(plain, chunkCount))) {
