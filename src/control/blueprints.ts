@@ -59,7 +59,7 @@ export async function findBlueprintIn(tx: ReadTx, id: string): Promise<Blueprint
 /**
  * Makes a blueprint of a completed snapshot, and shares that with everybody. Refuses: not-found, wrong-state (of the
  * snapshot), name-taken (there is a blueprint of that id, and `replaces` is not said), invalid-value, in-use (the snapshot
- * is another blueprint's), not-permitted (an encrypted snapshot, or an account that shares nothing with everybody).
+ * is another blueprint's), not-permitted (an encrypted snapshot, one on an Outpost, or an account that shares nothing with everybody).
  */
 export async function registerBlueprint(ports: ControlPorts, { replaces, ...words }: NewBlueprint): Promise<Blueprint> {
   const problem = blueprintProblem(words);
@@ -127,6 +127,8 @@ async function completedSnapshot(tx: ReadTx, id: SnapshotId): Promise<Snapshot> 
   const snapshot = await snapshotBegun(tx, id);
   const state = hindrance(snapshot);
   if (state !== null) refuse({ kind: 'wrong-state', resource: 'snapshot', id, state });
+  // Instances of every region read it.
+  if (snapshot.outpost !== null) refuse({ kind: 'not-permitted', what: 'it is local to an Outpost' });
   return snapshot;
 }
 
