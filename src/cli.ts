@@ -26,6 +26,8 @@ usage: npx varve COMMAND [options]     (in the directory of Varve; "npm install 
                          the background (default 32; 0: only what is read is fetched)
       --limits FILE      what accounts may have, and how often (JSON): see docs/limits.md
       --outposts FILE    sites with chunk stores of their own (JSON): see docs/outposts.md
+      --machine-network isolated|internet|bridge:NAME
+                         what instances reach (default isolated: nothing; they are reached by ssh)
       --tls-cert FILE, --tls-key FILE
                          speak HTTPS with this certificate (PEM)
       --nbd-tcp [HOST:]PORT
@@ -64,7 +66,7 @@ Every command but rescue takes --data DIR (default ./${DATA_DEFAULT}): where the
 Environment: VARVE_DATA, VARVE_HOST, VARVE_PORT, VARVE_REGION, VARVE_NBD_TCP,
 VARVE_TLS_CERT, VARVE_TLS_KEY, VARVE_ENCRYPT_VOLUMES (1), VARVE_STORE, VARVE_S3_ENDPOINT, VARVE_S3_REGION,
 VARVE_HYDRATION_RATE, VARVE_WARM_CACHE, VARVE_LIMITS, VARVE_OUTPOSTS, VARVE_MASTER_KEY, VARVE_MASTER_KEY_FILE,
-VARVE_MASTER_KEY_COMMAND.
+VARVE_MASTER_KEY_COMMAND, VARVE_MACHINE_NETWORK.
 Exit codes: 0 done, 1 could not be done, 2 the command line is wrong.
 `;
 
@@ -84,6 +86,7 @@ const SERVE = {
   outposts: { type: 'string' },
   'master-key-file': { type: 'string' },
   'master-key-command': { type: 'string' },
+  'machine-network': { type: 'string' },
   'tls-cert': { type: 'string' },
   'tls-key': { type: 'string' },
   'replace-host': { type: 'boolean' },
@@ -107,6 +110,7 @@ async function serveCommand(rest: readonly string[]): Promise<void> {
     outposts: words.text('outposts'),
     masterKeyFile: words.text('master-key-file'),
     masterKeyCommand: words.text('master-key-command'),
+    machineNetwork: words.text('machine-network'),
     tlsCert: words.text('tls-cert'),
     tlsKey: words.text('tls-key'),
   };

@@ -1,20 +1,31 @@
 import { isIP } from 'node:net';
+import { join } from 'node:path';
 import { currentBoot } from '#base/boot.ts';
+import { systemClock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
+import { systemRandom } from '#base/random.ts';
 import type { MachinePlace } from '#control/ports.ts';
 import type { Hypervisor } from '#machine/hypervisor.ts';
-import { NoHypervisor } from '#machine/no-hypervisor.ts';
+import { QemuHypervisor } from '#machine/qemu-hypervisor.ts';
 import type { Config } from './config.ts';
 
 /** Where no machine can be run, it is said once; all else works. */
-export async function openHypervisor(options: { readonly log: Log }): Promise<Hypervisor> {
-  const hypervisor = new NoHypervisor({
-    version: null,
-    missing: ['qemu-system-x86'],
-    note: 'qemu-system-x86_64 is not used by this version of the server',
+export async function openHypervisor(
+  { dataDirectory, machineNetwork }: Config,
+  { socketDirectory, log }: { readonly socketDirectory: string; readonly log: Log },
+): Promise<Hypervisor> {
+  const hypervisor = await QemuHypervisor.open({
+    machinesDirectory: join(dataDirectory, 'machines'),
+    socketDirectory,
+    network: machineNetwork,
+    clock: systemClock,
+    random: systemRandom,
+    log,
   });
-  const { accelerator, note, missing } = await hypervisor.capabilities();
-  if (accelerator === null) options.log.info('machines cannot be run', { note, missing });
+  // Nobody waits for it: disks and snapshots are served meanwhile.
+  void hypervisor.hindrance().then((reason) => {
+    if (reason !== null) log.info('instances cannot be run', { reason });
+  });
   return hypervisor;
 }
 

@@ -88,7 +88,7 @@ export async function compose(
   );
   const { vault, auditKey } = await openKeys(config, meta);
   const { account } = await rootAccount({ meta, clock: systemClock, random: systemRandom });
-  const hypervisor = scope.use(await openHypervisor({ log }));
+  const hypervisor = scope.use(await openHypervisor(config, { socketDirectory, log }));
   const control = scope.use(
     makeControl({
       meta,

@@ -7,6 +7,7 @@ import { type LimitSettings, NO_LIMIT_SETTINGS } from '#control/limits.ts';
 import { parseLimitSettings } from '#control/limit-settings.ts';
 import type { RegionName } from '#domain/ids.ts';
 import { findRegion } from '#domain/region.ts';
+import type { NetworkMode } from '#machine/qemu-arguments.ts';
 
 import { type OutpostSettings, parseOutpostSettings } from './outpost-settings.ts';
 
@@ -43,6 +44,8 @@ export interface Config {
   readonly outposts: readonly OutpostSettings[];
   /** Where the master key is; never the key itself. */
   readonly masterKey: MasterKeySource;
+  /** What machines reach, and who reaches them. */
+  readonly machineNetwork: NetworkMode;
   /** Paths of PEM files; with them the API speaks HTTPS. */
   readonly tls: { readonly certPath: string; readonly keyPath: string } | null;
 }
@@ -62,6 +65,7 @@ export interface ConfigOptions {
   readonly outposts?: string | undefined;
   readonly masterKeyFile?: string | undefined;
   readonly masterKeyCommand?: string | undefined;
+  readonly machineNetwork?: string | undefined;
   readonly tlsCert?: string | undefined;
   readonly tlsKey?: string | undefined;
 }
@@ -91,6 +95,7 @@ export function readConfig(options: ConfigOptions, environment: Readonly<Record<
     outposts: outpostsOf(options.outposts ?? environment['VARVE_OUTPOSTS'] ?? '', dataDirectory, s3),
     encryptVolumes: options.encryptVolumes ?? isOn('VARVE_ENCRYPT_VOLUMES', environment),
     masterKey: masterKeyOf(options, environment),
+    machineNetwork: machineNetworkOf(options.machineNetwork ?? environment['VARVE_MACHINE_NETWORK'] ?? 'isolated'),
     tls: tlsOf(options.tlsCert ?? environment['VARVE_TLS_CERT'], options.tlsKey ?? environment['VARVE_TLS_KEY']),
   });
 }
@@ -168,6 +173,17 @@ function readJson<T>(option: string, text: string, parse: (json: string) => T): 
     const where = isInline ? option : `${option}: ${text}`;
     throw new ConfigError(`${where}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
+}
+
+/**
+ * A guest that is let out by QEMU's own network also reaches what listens on this computer alone, and the metadata of a cloud
+ * that it runs in: so it is not, unless whoever runs the server says so.
+ */
+function machineNetworkOf(text: string): NetworkMode {
+  if (text === 'isolated' || text === 'internet') return { mode: 'user', outbound: text === 'internet' };
+  const bridge = /^bridge:([A-Za-z0-9._-]{1,15})$/.exec(text)?.[1];
+  if (bridge !== undefined) return { mode: 'bridge', bridge };
+  throw new ConfigError(`--machine-network: "${text}" is not isolated, internet or bridge:NAME`);
 }
 
 function tlsOf(certPath: string | undefined, keyPath: string | undefined): Config['tls'] {

@@ -89,6 +89,14 @@ export class QemuHypervisor implements Hypervisor {
     return hypervisor;
   }
 
+  /** Why no machine can be run here, in a sentence; null: QEMU is installed. */
+  async hindrance(): Promise<string | null> {
+    return await this.#program.path().then(
+      () => null,
+      (error: unknown) => (error instanceof Error ? error.message : String(error)),
+    );
+  }
+
   async capabilities(): Promise<Capabilities> {
     return await this.#program.capabilities();
   }

@@ -20,22 +20,23 @@ export interface QemuProgramOptions {
   readonly clock: Clock;
 }
 
-/** QEMU as it is installed here. Looked for at once, in the background; the answer stays for the life of this process. */
+/**
+ * QEMU as it is installed here. Looked for at once, in the background; the answer stays for the life of this process. The
+ * accelerator is probed when somebody asks for it first: that boots a machine, which most servers never do.
+ */
 export class QemuProgram {
   readonly #options: QemuProgramOptions;
   readonly #found: Promise<{ readonly path: string; readonly version: string } | null>;
-  #verdict: Promise<Verdict | null>;
+  #judged: Promise<Verdict | null> | null = null;
 
   constructor(options: QemuProgramOptions) {
     this.#options = options;
     this.#found = findProgram(options.program);
-    this.#verdict = this.#found.then((found) => (found === null ? null : this.#judge(found)));
-    this.#verdict.catch(() => {}); // Whoever asks hears of it.
   }
 
   async capabilities(): Promise<Capabilities> {
     const found = await this.#found;
-    const verdict = await this.#verdict;
+    const verdict = await this.#verdict();
     if (found === null || verdict === null) {
       const note = `${this.#options.program ?? NAME} is not installed, so no instance can be run: apt-get install ${PACKAGE}`;
       return { accelerator: null, version: null, missing: [PACKAGE], note };
@@ -53,14 +54,19 @@ export class QemuProgram {
   /** Of the next machine. Throws `unavailable`. */
   async accelerator(): Promise<'kvm' | 'tcg'> {
     await this.path();
-    return (await this.#verdict)?.accelerator ?? 'tcg';
+    return (await this.#verdict())?.accelerator ?? 'tcg';
   }
 
   /** No machine is started with KVM any more. */
   async condemnKvm(note: string): Promise<void> {
     const found = await this.#found;
-    if (found !== null) this.#verdict = condemnKvm(this.#probe(found), note);
-    await this.#verdict;
+    if (found !== null) this.#judged = condemnKvm(this.#probe(found), note);
+    await this.#judged;
+  }
+
+  #verdict(): Promise<Verdict | null> {
+    this.#judged ??= this.#found.then((found) => (found === null ? null : this.#judge(found)));
+    return this.#judged;
   }
 
   async #judge(found: { readonly path: string; readonly version: string }): Promise<Verdict> {
