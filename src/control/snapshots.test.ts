@@ -385,6 +385,17 @@ test('the rate of snapshots of a volume and their number are limited when config
   await assert.rejects(snap(world, scope, volume), refusal({ kind: 'limit', limit: 'snapshots', max: 2 }));
 });
 
+test('a snapshot that is deleted at once counts for the rate', async () => {
+  await using world = await World.make({ snapshotIntervalMsMin: 15_000 });
+  const scope = await world.account();
+  const volume = await withVolume(world, scope);
+  await deleteSnapshot(world.ports, scope, await snap(world, scope, volume), { token: null, operation: null });
+  await world.clock.advance(14_000);
+  await assert.rejects(snap(world, scope, volume), refusal({ kind: 'snapshot-rate', volume }));
+  await world.clock.advance(1000);
+  await snap(world, scope, volume);
+});
+
 test('ids that are asked for must all be there', async () => {
   await using world = await World.make();
   const scope = await world.account();

@@ -208,7 +208,7 @@ export async function cutVolume(ports: ControlPorts, volume: Volume, cut: CutId)
   ).epoch;
 }
 
-/** Refuses what is too much; answers the new snapshot's parent. */
+/** Refuses what is too much, and notes that it was asked for; answers the new snapshot's parent. */
 async function checkSnapshotLimits(ports: ControlPorts, tx: Tx, volume: Volume): Promise<SnapshotId | null> {
   const { snapshotCountMax, pendingSnapshotCountMax, pendingSnapshotsPerVolumeMax, snapshotIntervalMsMin } =
     ports.limitsOf(volume.account);
@@ -216,8 +216,8 @@ async function checkSnapshotLimits(ports: ControlPorts, tx: Tx, volume: Volume):
   const pending = await tx.snapshots.ofVolume(volume.id, 'pending', null, perVolumeMax);
   const cutting = await tx.snapshots.ofVolume(volume.id, 'cutting', null, perVolumeMax);
   const completed = await tx.snapshots.ofVolume(volume.id, 'completed', null, 1);
-  const newestMs = Math.max(...[...pending, ...cutting, ...completed].map(({ startedAtMs }) => startedAtMs));
-  const sinceMs = ports.clock.nowMs() - newestMs;
+  const nowMs = ports.clock.nowMs();
+  const sinceMs = nowMs - (volume.snapshotAskedAtMs ?? -Infinity);
   // A negative time since then is a clock that was set back, not a rate.
   if (sinceMs >= 0 && sinceMs < snapshotIntervalMsMin) refuse({ kind: 'snapshot-rate', volume: volume.id });
   if (pending.length + cutting.length >= perVolumeMax) {
@@ -227,6 +227,7 @@ async function checkSnapshotLimits(ports: ControlPorts, tx: Tx, volume: Volume):
     refuse({ kind: 'limit', limit: 'pending-snapshots', max: pendingSnapshotCountMax });
   }
   await checkSnapshotCount(tx, volume, snapshotCountMax);
+  if (snapshotIntervalMsMin > 0) await tx.volumes.update({ ...volume, snapshotAskedAtMs: nowMs });
   return parentOf(volume, [...pending, ...completed]);
 }
 

@@ -57,6 +57,8 @@ export interface VolumeDetails {
   readonly modification: VolumeModification | null;
   /** When it was modified, newest last: those that count for how often it may be. */
   readonly modifiedAtMs: readonly number[];
+  /** When a snapshot of it was last asked for, whatever has become of that; null: not since its rate is limited. */
+  readonly snapshotAskedAtMs: number | null;
   /** What clients set and read; what it says happens always, since a volume whose data is in doubt is never served. */
   readonly autoEnableIo: boolean;
   /** Of a `recoverable` one. */
@@ -76,6 +78,7 @@ export const NO_VOLUME_DETAILS: VolumeDetails = {
   staging: null,
   modification: null,
   modifiedAtMs: [],
+  snapshotAskedAtMs: null,
   autoEnableIo: false,
   bin: null,
   attachment: null,
