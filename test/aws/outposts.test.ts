@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { systemClock } from '#base/clock.ts';
@@ -127,4 +127,16 @@ test('D2 D3: a volume on an Outpost; its snapshots are in the store that was ask
   const bare = ['rescue', 'list', '--store', site, '--key', join(data, 'master.key')];
   const rescued = await run(process.execPath, [join(import.meta.dirname, '..', '..', 'src', 'cli.ts'), ...bare]);
   assert.match(rescued.stdout, new RegExp(local), rescued.stderr);
+  // What is damaged there is told, and where.
+  const packs = await readdir(join(site, 'packs'), { recursive: true, withFileTypes: true });
+  for (const pack of packs.filter((entry) => entry.isFile())) await rm(join(pack.parentPath, pack.name));
+  const damaged = await server.varve(['verify', ...args, '--json']);
+  assert.equal(damaged.code, 1, damaged.stdout);
+  type Report = { readonly clean: boolean; readonly damages: readonly unknown[] };
+  const report = JSON.parse(damaged.stdout) as Report & { readonly outposts: readonly (Report & { name: string })[] };
+  assert.deepEqual(
+    [report.clean, ...report.outposts.map(({ name, clean }) => `${name}: ${clean}`)],
+    [true, 'plant-7: false'],
+  );
+  assert.match(JSON.stringify(report.outposts), new RegExp(local));
 });
