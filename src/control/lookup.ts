@@ -69,7 +69,12 @@ export async function isUsableBy(tx: ReadTx, snapshot: Snapshot, account: Scope[
 /** Refuses: wrong-state, of one that is not completed, or in the archive. */
 export function refuseUnusable(snapshot: Snapshot): void {
   const state = hindrance(snapshot);
-  if (state !== null) refuse({ kind: 'wrong-state', resource: 'snapshot', id: snapshot.id, state });
+  if (state !== null) refuseState(snapshot.id, state);
+}
+
+/** It is in a state in which that cannot be done to it. Refuses: wrong-state. */
+export function refuseState(id: SnapshotId, state: string): never {
+  refuse({ kind: 'wrong-state', resource: 'snapshot', id, state });
 }
 
 /** A resource as a client says it: by its id, or by its Lightsail name. */

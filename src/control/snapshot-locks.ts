@@ -3,7 +3,7 @@ import type { SnapshotId } from '#domain/ids.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
 import { holds, locked, type LockRequest, lockStateOf, type SnapshotLock } from '#domain/snapshot-lock.ts';
 import type { Scope } from '#domain/volume.ts';
-import { snapshotIn } from './lookup.ts';
+import { refuseState, snapshotIn } from './lookup.ts';
 import type { ControlPorts } from './ports.ts';
 
 export interface LockedSnapshot extends Snapshot {
@@ -45,10 +45,6 @@ export async function unlockSnapshot(ports: ControlPorts, scope: Scope, id: Snap
     if (state === 'compliance') refuseState(id, state);
     await tx.snapshots.update({ ...snapshot, lock: null });
   });
-}
-
-function refuseState(id: SnapshotId, state: string): never {
-  refuse({ kind: 'wrong-state', resource: 'snapshot', id, state });
 }
 
 /** The duration of a lock that was set while the snapshot was pending begins when it completes. */

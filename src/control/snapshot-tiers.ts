@@ -3,7 +3,7 @@ import type { SnapshotId } from '#domain/ids.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
 import { RESTORE_DAYS_MAX, type SnapshotTier } from '#domain/snapshot-tier.ts';
 import type { Scope } from '#domain/volume.ts';
-import { snapshotIn } from './lookup.ts';
+import { refuseState, snapshotIn } from './lookup.ts';
 import { refuseLocal } from './outposts.ts';
 import type { ControlPorts } from './ports.ts';
 
@@ -71,8 +71,4 @@ async function changeTier(
   });
   ports.wake('tend-tiers');
   return changed;
-}
-
-function refuseState(id: SnapshotId, state: string): never {
-  refuse({ kind: 'wrong-state', resource: 'snapshot', id, state });
 }

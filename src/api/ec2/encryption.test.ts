@@ -32,10 +32,10 @@ async function describe(scene: Scene, id: string, options: CallOptions = {}): Pr
 test('a volume is encrypted when it is asked for, with the key that is named or the default, and shows which', async () => {
   await using scene = await Scene.open();
   const plain = await scene.ec2('CreateVolume', ZONE);
-  assert.deepEqual([plain.Encrypted, plain.KmsKeyId], [false, undefined]);
+  assert.deepEqual([plain.Encrypted, plain.KmsKeyId, plain.SseType], [false, undefined, undefined]);
   const one = await key(scene);
   const named = await scene.ec2('CreateVolume', { ...ZONE, Encrypted: true, KmsKeyId: one.id });
-  assert.deepEqual([named.Encrypted, named.KmsKeyId], [true, keyArn(one)]);
+  assert.deepEqual([named.Encrypted, named.KmsKeyId, named.SseType], [true, keyArn(one), 'sse-kms']);
   const { KmsKeyId: managed } = await scene.ec2('CreateVolume', { ...ZONE, Encrypted: true });
   assert.match(String(managed), /^arn:aws:kms:us-east-1:012345678910:key\//);
   assert.notEqual(managed, keyArn(one));
@@ -84,7 +84,7 @@ test('what comes of an encrypted volume stays encrypted: snapshots and volumes w
   const volume = await scene.ec2('CreateVolume', { ...ZONE, Encrypted: true, KmsKeyId: one.id });
   const id = await snapshotOf(scene, volume.VolumeId);
   const snapshot = await describe(scene, id);
-  assert.deepEqual([snapshot.Encrypted, snapshot.KmsKeyId], [true, keyArn(one)]);
+  assert.deepEqual([snapshot.Encrypted, snapshot.KmsKeyId, snapshot.SseType], [true, keyArn(one), 'sse-kms']);
   assert.match(String(snapshot.DataEncryptionKeyId), /^[0-9a-f-]{36}$/);
   const restored = await scene.ec2('CreateVolume', { ...ZONE, SnapshotId: id });
   assert.deepEqual([restored.Encrypted, restored.KmsKeyId], [true, keyArn(one)]);

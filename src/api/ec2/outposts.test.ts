@@ -174,10 +174,6 @@ test('what AWS has not for local snapshots is refused, and the rest works as for
 
 test('a local snapshot that is shared makes volumes on its Outpost for others, too, and leaves it for nobody', async () => {
   await using scene = await Scene.open();
-  // Principals of a key policy are there.
-  for (const { account: id } of [scopeOf({}), scopeOf(OTHER)]) {
-    await scene.ports.meta.transact((tx) => tx.accounts.insert({ id, alias: null, createdAtMs: 0 }));
-  }
   const use = { Effect: 'Allow', Principal: { AWS: OTHER.account }, Action: ['kms:ReEncrypt*'], Resource: '*' };
   const owner = asRoot(scene.world, scopeOf({}));
   const { id: key } = await createKey(owner, PLAIN_KEY);

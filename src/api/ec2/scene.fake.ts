@@ -21,6 +21,9 @@ export interface CallOptions {
   readonly invocationId?: string;
 }
 
+/** An account beside the one that calls unless told otherwise. */
+const OTHER: CallOptions = { account: '210987654321' };
+
 /** The EC2, EBS and Recycle Bin faces over the real use cases and metadata, with a host that keeps its bytes in memory. */
 export class Scene implements AsyncDisposable {
   readonly world: World;
@@ -30,7 +33,14 @@ export class Scene implements AsyncDisposable {
   }
 
   static async open(some: Partial<Limits> = {}): Promise<Scene> {
-    return new Scene(await World.make(some));
+    const world = await World.make(some);
+    // Key policies name only accounts that are there.
+    await world.ports.meta.transact(async (tx) => {
+      for (const options of [{}, OTHER]) {
+        await tx.accounts.insert({ id: scopeOf(options).account, alias: null, createdAtMs: 0 });
+      }
+    });
+    return new Scene(world);
   }
 
   get clock(): VirtualClock {

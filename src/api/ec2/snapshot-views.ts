@@ -32,7 +32,7 @@ function commonView(snapshot: Snapshot): SnapshotView {
   return {
     Description: snapshot.description,
     Encrypted: snapshot.encryption !== null,
-    ...(snapshot.encryption === null ? {} : { KmsKeyId: snapshot.encryption.keyArn }),
+    ...(snapshot.encryption === null ? {} : { KmsKeyId: snapshot.encryption.keyArn, SseType: 'sse-kms' }),
     OwnerId: snapshot.account,
     ...(snapshot.outpost === null ? {} : { OutpostArn: snapshot.outpost }),
     SnapshotId: snapshot.id,

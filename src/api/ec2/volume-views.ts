@@ -29,7 +29,7 @@ function commonView(volume: Volume): VolumeView {
     CreateTime: new Date(volume.createdAtMs),
     Encrypted: volume.encryption !== null,
     ...(volume.fastRestored ? { FastRestored: true } : {}),
-    ...(volume.encryption === null ? {} : { KmsKeyId: volume.encryption.keyArn }),
+    ...(volume.encryption === null ? {} : { KmsKeyId: volume.encryption.keyArn, SseType: 'sse-kms' }),
     ...(volume.iops === null ? {} : { Iops: volume.iops }),
     MultiAttachEnabled: volume.multiAttach,
     ...(volume.outpost === null ? {} : { OutpostArn: volume.outpost }),
