@@ -173,3 +173,19 @@ test('what the guest does not know of a cloud-config it says, and nothing of it 
   assert.match(made.stdout, /echo 'tiny-init: cloud-config: packages is not known here'/);
   assert.doesNotMatch(made.stdout, /vim|touch/);
 });
+
+test('the letter of a disk is where it is plugged in', () => {
+  const letterOf = (path: string): string => {
+    const { status, stdout } = spawnSync('sh', [join(import.meta.dirname, 'guest/disk-letter'), path], {
+      encoding: 'utf8',
+    });
+    return status === 0 ? stdout.trim() : 'none';
+  };
+  const at = (bus: string): string => `/devices/pci0000:00/0000:00:${bus}.0/0000:${bus}:00.0/virtio3/block/vdb`;
+  assert.deepEqual(
+    [at('01'), `${at('06')}/vdb1`, at('1a'), at('1b'), '/devices/pci0000:00/0000:00:02.0/virtio0/block/vda'].map(
+      letterOf,
+    ),
+    ['a', 'f', 'z', 'none', 'none'],
+  );
+});

@@ -71,6 +71,16 @@ export const OWN_FILES: readonly OwnFile[] = [
     text: '[Service]\nExecStart=\nExecStart=/lib/systemd/systemd-networkd-wait-online --any --timeout=15\n',
     mode: '0644',
   },
+  {
+    // /dev/xvdf and /dev/sdf, by where a disk is plugged in.
+    path: '/etc/udev/rules.d/70-varve-disks.rules',
+    text: `SUBSYSTEM!="block", GOTO="end"
+KERNEL=="vd*[!0-9]", PROGRAM="/usr/lib/varve/disk-letter %p", SYMLINK+="xvd%c sd%c"
+KERNEL=="vd*[0-9]", PROGRAM="/usr/lib/varve/disk-letter %p", SYMLINK+="xvd%c%n sd%c%n"
+LABEL="end"
+`,
+    mode: '0644',
+  },
   { path: '/etc/kernel/postinst.d/zz-boot-partition', text: COPY_KERNEL, mode: '0755' },
   { path: '/etc/initramfs/post-update.d/zz-boot-partition', text: COPY_KERNEL, mode: '0755' },
 ];

@@ -5,6 +5,7 @@ import type { BuildOptions, BuiltImage } from './build.ts';
 import { EARLY_FILES, FINISH_SCRIPT, type OwnFile, OWN_FILES } from './debian-files.ts';
 import { machineSources, sourceLines, SUITE } from './debian-mirror.ts';
 import { writeDiskImage } from './disk-image.ts';
+import { guestFile } from './guest-file.ts';
 import { BlueprintError, runTool } from './tool.ts';
 
 /*
@@ -104,7 +105,7 @@ async function installDebian(
     '--setup-hook=mkdir -p "$1/var/cache/apt/archives"',
     `--setup-hook=sync-in ${quoted(packageCache)} /var/cache/apt/archives`,
     ...(await uploads('--essential-hook', EARLY_FILES, workDirectory)),
-    ...(await uploads('--customize-hook', OWN_FILES, workDirectory)),
+    ...(await uploads('--customize-hook', [...OWN_FILES, await diskLetter()], workDirectory)),
     `--customize-hook=upload ${quoted(finish)} /finish`,
     '--customize-hook=chroot "$1" sh /finish && rm "$1/finish"',
     `--customize-hook=sync-out /var/cache/apt/archives ${quoted(packageCache)}`,
@@ -124,6 +125,11 @@ async function installDebian(
     { signal, env: { TMPDIR: workDirectory } },
   );
   await rm(join(packageCache, 'partial'), { recursive: true, force: true });
+}
+
+async function diskLetter(): Promise<OwnFile> {
+  const text = (await guestFile('disk-letter')).toString();
+  return { path: '/usr/lib/varve/disk-letter', text, mode: '0755' };
 }
 
 /** Hooks that write files into the new system. */

@@ -219,6 +219,7 @@ async function makeRoot(tree: string, root: string, kernel: Kernel): Promise<voi
   for (const name of ['tiny-init', 'dhcp', 'disk-links', 'hotplug', 'cloud-config.awk']) {
     await write(root, `usr/lib/tiny/${name}`, await guestFile(name), 0o755);
   }
+  await write(root, 'usr/lib/varve/disk-letter', await guestFile('disk-letter'), 0o755);
   for (const name of ['halt', 'poweroff', 'reboot', 'shutdown']) {
     await rm(join(root, 'usr/bin', name), { force: true });
     await write(root, `usr/bin/${name}`, await guestFile('halt'), 0o755);
