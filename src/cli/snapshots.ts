@@ -18,7 +18,7 @@ Lists the snapshots of all accounts with their exact sizes in the running server
   EXCLUSIVE  what deleting it would free now
   SHARED     what it needs and something else needs too: another snapshot, or a disk restored from one
 
-  --all    also the account and the region of each
+  --all    also the account, the region and the Outpost of each
   --json   bytes, and all that is known of each
 `;
 
@@ -31,6 +31,8 @@ interface ListedSnapshot {
   readonly name: string | null;
   readonly account: string;
   readonly region: string;
+  /** ARN of the Outpost that it is on; null: it is in the region. */
+  readonly outpost: string | null;
   readonly volume: string;
   readonly volumeName: string | null;
   readonly sizeBytes: number;
@@ -82,6 +84,7 @@ function columns(all: boolean): readonly Column<ListedSnapshot>[] {
   const more: readonly Column<ListedSnapshot>[] = [
     { heading: 'ACCOUNT', cell: ({ account }) => account },
     { heading: 'REGION', cell: ({ region }) => region },
+    { heading: 'OUTPOST', cell: ({ outpost }) => outpost?.split('/')[1] ?? '-' },
   ];
   return [
     { heading: 'SNAPSHOT', cell: ({ id }) => id },

@@ -16,7 +16,7 @@ Lists the volumes (and disks) of all accounts, as the running server has them:
   RATE       with which it comes, if it comes
   STATE      and why it waits
 
-  --all    also the account, the region and the connected clients of each
+  --all    also the account, the region, the Outpost and the connected clients of each
   --json   bytes, and all that is known of each
 `;
 
@@ -34,6 +34,8 @@ interface ListedVolume {
   readonly name: string | null;
   readonly account: string;
   readonly region: string;
+  /** ARN of the Outpost that it is on; null: it is in the region. */
+  readonly outpost: string | null;
   readonly sizeBytes: number;
   readonly state: string;
   readonly clientCount: number | null;
@@ -61,6 +63,7 @@ function columns(all: boolean): readonly Column<ListedVolume>[] {
   const more: readonly Column<ListedVolume>[] = [
     { heading: 'ACCOUNT', cell: ({ account }) => account },
     { heading: 'REGION', cell: ({ region }) => region },
+    { heading: 'OUTPOST', cell: ({ outpost }) => outpost?.split('/')[1] ?? '-' },
     { heading: 'CLIENTS', cell: ({ clientCount }) => String(clientCount ?? '-'), isNumber: true },
   ];
   return [

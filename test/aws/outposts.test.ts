@@ -117,6 +117,8 @@ test('D2 D3: a volume on an Outpost; its snapshots are in the store that was ask
     assert.equal(read.code, 0, read.stdout + read.stderr);
     assert.doesNotMatch(read.stdout, /verification failed/);
   }
+  const listed = (await server.varve(['snapshots', '--all'])).stdout;
+  assert.match(listed, new RegExp(`^${local} .* us-east-1 +op-[0-9a-f]{17} `, 'm'));
   const verified = await server.varve(['verify', ...args]);
   assert.equal(verified.code, 0, verified.stdout + verified.stderr);
   assert.match(verified.stdout, /Outpost plant-7/);

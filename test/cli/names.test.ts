@@ -75,8 +75,8 @@ test('disks and snapshots are found by what people call them; what is of several
   await runOk('qemu-io', ['-f', 'raw', '-r', '-c', 'read -P 7 0 64k', out]);
 
   const table = (await server.varve(['snapshots', '--all'])).stdout;
-  assert.match(table, /^SNAPSHOT +NAME +DISK +ACCOUNT +REGION +SIZE /);
-  assert.match(table, new RegExp(`\\n${snapshot} +web-1 +\\S+ +${server.credentials.accountId} +us-east-1 +1 GiB`));
+  assert.match(table, /^SNAPSHOT +NAME +DISK +ACCOUNT +REGION +OUTPOST +SIZE /);
+  assert.match(table, new RegExp(`\\n${snapshot} +web-1 +\\S+ +${server.credentials.accountId} +us-east-1 +- +1 GiB`));
   const volumes = (await server.varve(['volumes', '--all'])).stdout;
   assert.match(volumes, new RegExp(`\\n${web} +web +${server.credentials.accountId} +us-east-1 +0 +1 GiB .* no `));
 
