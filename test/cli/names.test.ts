@@ -78,7 +78,7 @@ test('disks and snapshots are found by what people call them; what is of several
   assert.match(table, /^SNAPSHOT +NAME +DISK +ACCOUNT +REGION +OUTPOST +SIZE /);
   assert.match(table, new RegExp(`\\n${snapshot} +web-1 +\\S+ +${server.credentials.accountId} +us-east-1 +- +1 GiB`));
   const volumes = (await server.varve(['volumes', '--all'])).stdout;
-  assert.match(volumes, new RegExp(`\\n${web} +web +${server.credentials.accountId} +us-east-1 +0 +1 GiB .* no `));
+  assert.match(volumes, new RegExp(`\\n${web} +web +${server.credentials.accountId} +us-east-1 +- +0 +1 GiB .* no `));
 
   // And without any database: from the objects and the key.
   const shot = await server.awsJson<string>([
