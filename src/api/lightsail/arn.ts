@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { InstanceId, KeyPairId, SnapshotId, VolumeId } from '#domain/ids.ts';
+import type { InstanceId, InstanceSnapshotId, KeyPairId, SnapshotId, VolumeId } from '#domain/ids.ts';
 import type { Scope } from '#domain/volume.ts';
 
 /** `arn:aws:lightsail:<region>:<account>:Disk/<uuid>`. The UUID is made from the resource's id, so it is the same for ever and needs no table. */
@@ -13,6 +13,10 @@ export function diskSnapshotArn(scope: Scope, id: SnapshotId): string {
 
 export function instanceArn(scope: Scope, id: InstanceId): string {
   return arn(scope, 'Instance', id);
+}
+
+export function instanceSnapshotArn(scope: Scope, id: InstanceSnapshotId): string {
+  return arn(scope, 'InstanceSnapshot', id);
 }
 
 export function keyPairArn(scope: Scope, id: KeyPairId): string {

@@ -1,4 +1,13 @@
-import { createSnapshot, deleteSnapshot, findSnapshotByName, listSnapshots } from '#control/snapshots.ts';
+import { present } from '#base/assert.ts';
+import { findInstance } from '#control/machines/records.ts';
+import {
+  type CreateSnapshot,
+  createSnapshot,
+  deleteSnapshot,
+  findSnapshotByName,
+  listSnapshots,
+} from '#control/snapshots.ts';
+import { isListedByName } from '#domain/snapshot.ts';
 import type { CallContext } from '#api/handler.ts';
 import type {
   CreateDiskSnapshotRequest,
@@ -10,7 +19,7 @@ import type {
   GetDiskSnapshotsRequest,
   GetDiskSnapshotsResult,
 } from '#wire/aws/models/lightsail.ts';
-import { refuseInvalid, refuseNotFound } from './errors.ts';
+import { refuseInvalid } from './errors.ts';
 import { ITEMS_MAX, nextPage, pageAfter } from './paging.ts';
 import { parseTags } from './tags.ts';
 import { diskSnapshotView, operationView } from './views.ts';
@@ -23,7 +32,7 @@ export async function createDiskSnapshot(
   const { operations } = await createSnapshot(context.ports, context.scope, {
     face: 'lightsail',
     name: input.diskSnapshotName,
-    volume: { name: sourceDiskName(input) },
+    ...(await sourceOf(context, input)),
     description: '',
     tags: parseTags(input.tags),
     token: context.invocationId,
@@ -32,14 +41,21 @@ export async function createDiskSnapshot(
   return { operations: operations.map(operationView) };
 }
 
-function sourceDiskName({ diskName, instanceName }: CreateDiskSnapshotRequest): string {
+/** A disk, or the system volume of an instance, whatever state its guest is in. */
+async function sourceOf(
+  { ports, scope }: CallContext,
+  { diskName, instanceName }: CreateDiskSnapshotRequest,
+): Promise<Pick<CreateSnapshot, 'volume' | 'fromInstance'>> {
   if (diskName !== undefined && instanceName !== undefined) {
     refuseInvalid('The parameters diskName and instanceName are mutually exclusive.', 'Give one of them only.');
   }
-  // There are no instances, so there is none of that name.
-  if (instanceName !== undefined) refuseNotFound(`The Instance does not exist: ${instanceName}`);
+  if (instanceName !== undefined) {
+    const instance = await findInstance(ports, scope, { name: instanceName });
+    const system = present(instance.attachments[0], 'an instance has a system volume');
+    return { volume: system.volume, fromInstance: { id: instance.id, name: instanceName } };
+  }
   if (diskName === undefined) refuseInvalid('Either diskName or instanceName is required.', 'Add one of them.');
-  return diskName;
+  return { volume: { name: diskName } };
 }
 
 export async function getDiskSnapshot(
@@ -58,6 +74,7 @@ export async function getDiskSnapshots(
     face: 'lightsail',
     after: pageAfter(input),
     countMax: ITEMS_MAX,
+    match: isListedByName,
   });
   return { diskSnapshots: snapshots.map(diskSnapshotView), ...nextPage(next) };
 }

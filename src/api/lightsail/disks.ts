@@ -1,3 +1,4 @@
+import { type AddOnRequest, setAddOn } from '#control/machines/add-ons.ts';
 import { attachDisk as attach, detachDisk as detach } from '#control/machines/disks.ts';
 import { holdersOf } from '#control/machines/views.ts';
 import { findSnapshotByName } from '#control/snapshots.ts';
@@ -6,7 +7,7 @@ import type { SnapshotId } from '#domain/ids.ts';
 import { LIGHTSAIL_VOLUME_TYPE } from '#domain/volume-type.ts';
 import type { CallContext } from '#api/handler.ts';
 import type {
-  AddOnRequest,
+  AddOnRequest as AddOnRequestShape,
   AttachDiskRequest,
   AttachDiskResult,
   CreateDiskFromSnapshotRequest,
@@ -22,13 +23,14 @@ import type {
   GetDisksRequest,
   GetDisksResult,
 } from '#wire/aws/models/lightsail.ts';
-import { refuseInvalid, refuseNotFound, refuseUnsupported } from './errors.ts';
+import { parseAddOn } from './add-ons.ts';
+import { refuseInvalid } from './errors.ts';
 import { ITEMS_MAX, nextPage, pageAfter } from './paging.ts';
+import { chooseSource, findAuto } from './snapshot-sources.ts';
 import { parseTags } from './tags.ts';
 import { diskView, operationView } from './views.ts';
 
 export async function createDisk(context: CallContext, input: CreateDiskRequest): Promise<CreateDiskResult> {
-  checkAddOns(input.addOns);
   return await create(context, input, null);
 }
 
@@ -36,10 +38,20 @@ export async function createDiskFromSnapshot(
   context: CallContext,
   input: CreateDiskFromSnapshotRequest,
 ): Promise<CreateDiskFromSnapshotResult> {
-  checkAddOns(input.addOns);
-  const name = sourceSnapshotName(input);
-  const snapshot = await findSnapshotByName(context.ports, context.scope, name);
-  return await create(context, input, snapshot.id);
+  const source = chooseSource(
+    {
+      snapshotName: input.diskSnapshotName,
+      resourceName: input.sourceDiskName,
+      restoreDate: input.restoreDate,
+      useLatest: input.useLatestRestorableAutoSnapshot,
+    },
+    { snapshot: 'diskSnapshotName', resource: 'sourceDiskName' },
+  );
+  const { id } =
+    source.kind === 'named'
+      ? await findSnapshotByName(context.ports, context.scope, source.name)
+      : await findAuto(context, source, 'Disk');
+  return await create(context, input, id);
 }
 
 async function create(
@@ -47,7 +59,8 @@ async function create(
   input: CreateDiskRequest,
   origin: SnapshotId | null,
 ): Promise<CreateDiskResult> {
-  const { operations } = await createVolume(context.ports, context.scope, {
+  const addOns = diskAddOns(input.addOns);
+  const { volume, operations } = await createVolume(context.ports, context.scope, {
     face: 'lightsail',
     name: input.diskName,
     zone: input.availabilityZone,
@@ -62,6 +75,9 @@ async function create(
     token: context.invocationId,
     operation: context.operation,
   });
+  // What is sent again enables them again: nobody loses one because the server died in between.
+  const resource = { type: 'Disk', name: input.diskName, record: volume } as const;
+  for (const addOn of addOns) await context.ports.meta.transact((tx) => setAddOn(context.ports, tx, resource, addOn));
   return { operations: operations.map(operationView) };
 }
 
@@ -114,46 +130,10 @@ export async function detachDisk(
   return { operations: operations.map(operationView) };
 }
 
-function checkAddOns(addOns: readonly AddOnRequest[] | undefined): void {
-  if (addOns === undefined || addOns.length === 0) return;
-  refuseUnsupported(`The add-on ${addOns[0]?.addOnType} of a disk is not supported by this server.`);
-}
-
-/** A manual snapshot by its name, or an automatic one by its disk and a selector; of the latter there are none. */
-function sourceSnapshotName(input: CreateDiskFromSnapshotRequest): string {
-  const { diskSnapshotName, sourceDiskName, restoreDate, useLatestRestorableAutoSnapshot: latest } = input;
-  const selected = restoreDate !== undefined || latest === true;
-  if (diskSnapshotName !== undefined) {
-    if (sourceDiskName !== undefined || selected) {
-      refuseInvalid(
-        'The parameters diskSnapshotName and sourceDiskName, restoreDate or useLatestRestorableAutoSnapshot are mutually exclusive.',
-        'Give diskSnapshotName alone, or sourceDiskName with one of the others.',
-      );
-    }
-    return diskSnapshotName;
+/** Refuses what is no add-on of a disk, before there is a disk. */
+function diskAddOns(addOns: readonly AddOnRequestShape[] | undefined): readonly AddOnRequest[] {
+  if (addOns?.some(({ addOnType }) => addOnType === 'StopInstanceOnIdle') === true) {
+    refuseInvalid('A disk has no add-on StopInstanceOnIdle.', 'A disk has automatic snapshots only.');
   }
-  if (sourceDiskName === undefined) {
-    refuseInvalid('Either diskSnapshotName or sourceDiskName is required.', 'Add one of them.');
-  }
-  if (restoreDate !== undefined && latest === true) {
-    refuseInvalid(
-      'The parameters restoreDate and useLatestRestorableAutoSnapshot are mutually exclusive.',
-      'Give one of them only.',
-    );
-  }
-  if (!selected) {
-    refuseInvalid(
-      'With sourceDiskName, restoreDate or useLatestRestorableAutoSnapshot is required.',
-      'Add one of them.',
-    );
-  }
-  if (restoreDate !== undefined && !isDate(restoreDate)) {
-    refuseInvalid(`${restoreDate} is not a date of the form YYYY-MM-DD.`, 'Correct the date.');
-  }
-  return refuseNotFound(`The disk has no automatic snapshots: ${sourceDiskName}`);
-}
-
-function isDate(text: string): boolean {
-  const at = /^\d{4}-\d{2}-\d{2}$/.test(text) ? new Date(`${text}T00:00:00Z`) : null;
-  return at !== null && !Number.isNaN(at.getTime()) && at.toISOString().startsWith(text);
+  return (addOns ?? []).map(parseAddOn);
 }

@@ -1,8 +1,16 @@
 import { defineFace, type Face } from '#api/handler.ts';
+import { deleteAutoSnapshot, disableAddOn, enableAddOn, getAutoSnapshots } from './add-ons.ts';
 import { createDiskSnapshot, deleteDiskSnapshot, getDiskSnapshot, getDiskSnapshots } from './disk-snapshots.ts';
 import { getActiveNames, getBlueprints, getBundles } from './catalogue.ts';
 import { attachDisk, createDisk, createDiskFromSnapshot, deleteDisk, detachDisk, getDisk, getDisks } from './disks.ts';
 import { mapFailure } from './errors.ts';
+import {
+  createInstanceSnapshot,
+  deleteInstanceSnapshot,
+  getInstanceSnapshot,
+  getInstanceSnapshots,
+} from './instance-snapshots.ts';
+import { createInstancesFromSnapshot } from './instances-from-snapshot.ts';
 import {
   createInstances,
   deleteInstance,
@@ -62,6 +70,15 @@ export const lightsailFace: Face = defineFace({
     GetDiskSnapshot: getDiskSnapshot,
     GetDiskSnapshots: getDiskSnapshots,
     DeleteDiskSnapshot: deleteDiskSnapshot,
+    CreateInstanceSnapshot: createInstanceSnapshot,
+    GetInstanceSnapshot: getInstanceSnapshot,
+    GetInstanceSnapshots: getInstanceSnapshots,
+    DeleteInstanceSnapshot: deleteInstanceSnapshot,
+    CreateInstancesFromSnapshot: createInstancesFromSnapshot,
+    EnableAddOn: enableAddOn,
+    DisableAddOn: disableAddOn,
+    GetAutoSnapshots: getAutoSnapshots,
+    DeleteAutoSnapshot: deleteAutoSnapshot,
     GetOperation: getOperation,
     GetOperations: getOperations,
     GetOperationsForResource: getOperationsForResource,

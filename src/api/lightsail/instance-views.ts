@@ -57,7 +57,7 @@ export function blueprintView(blueprint: DomainBlueprint): Blueprint {
   };
 }
 
-/** `address`: of this computer, where ports lead to machines. */
+/** Without its add-ons. `address`: of this computer, where ports lead to machines. */
 export function instanceView(
   instance: DomainInstance,
   volumes: ReadonlyMap<VolumeId, Volume>,
@@ -76,7 +76,6 @@ export function instanceView(
     blueprintId: instance.blueprint,
     blueprintName: instance.blueprintName,
     bundleId: instance.bundle,
-    addOns: [],
     isStaticIp: false,
     ...(runs ? { publicIpAddress: address, privateIpAddress: GUEST_ADDRESS } : {}),
     ipv6Addresses: [],

@@ -1,4 +1,8 @@
 import { findBlueprint } from '#control/blueprints.ts';
+import { addOnsOf } from '#control/machines/add-ons.ts';
+import { eachOnce } from '#control/lookup.ts';
+import type { ControlPorts } from '#control/ports.ts';
+import type { Instance } from '#domain/instance.ts';
 import { createInstances as create } from '#control/machines/create.ts';
 import { DEFAULT_KEY_PAIR_NAME, defaultKeyPair } from '#control/machines/key-pairs.ts';
 import {
@@ -13,7 +17,6 @@ import { type Blueprint } from '#domain/blueprint.ts';
 import { refuse } from '#domain/errors.ts';
 import type { CallContext } from '#api/handler.ts';
 import type {
-  AddOnRequest,
   CreateInstancesRequest,
   CreateInstancesResult,
   DeleteInstanceRequest,
@@ -26,6 +29,7 @@ import type {
   GetInstancesResult,
   GetInstanceStateRequest,
   GetInstanceStateResult,
+  Instance as InstanceShape,
   RebootInstanceRequest,
   RebootInstanceResult,
   StartInstanceRequest,
@@ -33,6 +37,7 @@ import type {
   StopInstanceRequest,
   StopInstanceResult,
 } from '#wire/aws/models/lightsail.ts';
+import { addOnViews, parseAddOn } from './add-ons.ts';
 import { refuseInvalid, refuseUnsupported } from './errors.ts';
 import { instanceView, stateView } from './instance-views.ts';
 import { ITEMS_MAX, nextPage, pageAfter } from './paging.ts';
@@ -47,7 +52,6 @@ export async function createInstances(
   if (input.customImageName !== undefined) {
     refuseUnsupported('The parameter customImageName is not supported any more, by Lightsail neither.');
   }
-  checkInstanceAddOns(input.addOns);
   const blueprint = await blueprintOf(context, input.blueprintId);
   const snapshot = await ports.meta.read((tx) => tx.snapshots.find(blueprint.snapshot));
   if (snapshot === null) refuse({ kind: 'not-found', resource: 'blueprint', id: blueprint.id });
@@ -67,6 +71,7 @@ export async function createInstances(
     userData: userDataOf(input.userData),
     keyPair: keyPairOf(input.keyPairName),
     addressType: input.ipAddressType ?? 'dualstack',
+    addOns: (input.addOns ?? []).map(parseAddOn),
     tags: parseTags(input.tags),
     token: context.invocationId,
     operation: 'CreateInstance', // What AWS's operations of CreateInstances say.
@@ -78,12 +83,6 @@ async function blueprintOf({ ports }: CallContext, id: string): Promise<Blueprin
   const blueprint = await findBlueprint(ports, id);
   if (blueprint === null || !blueprint.isActive) refuse({ kind: 'not-found', resource: 'blueprint', id });
   return blueprint;
-}
-
-/** Add-ons are no part of a machine yet. */
-export function checkInstanceAddOns(addOns: readonly AddOnRequest[] | undefined): void {
-  if (addOns === undefined || addOns.length === 0) return;
-  refuseUnsupported(`The add-on ${addOns[0]?.addOnType} of an instance is not supported by this server.`);
 }
 
 /** Lightsail's user data is text as it is; the domain has bytes in base64. */
@@ -101,7 +100,7 @@ export async function getInstance(
   input: GetInstanceRequest,
 ): Promise<GetInstanceResult> {
   const instance = await findInstance(ports, scope, { name: input.instanceName });
-  return { instance: instanceView(instance, await volumesOf(ports, [instance]), ports.machinePlace.address) };
+  return { instance: (await instanceViews(ports, [instance]))[0] };
 }
 
 export async function getInstances(
@@ -114,11 +113,17 @@ export async function getInstances(
     after: pageAfter(input),
     countMax: ITEMS_MAX,
   });
+  return { instances: await instanceViews(ports, instances), ...nextPage(next) };
+}
+
+async function instanceViews(ports: ControlPorts, instances: readonly Instance[]): Promise<readonly InstanceShape[]> {
   const volumes = await volumesOf(ports, instances);
-  return {
-    instances: instances.map((one) => instanceView(one, volumes, ports.machinePlace.address)),
-    ...nextPage(next),
-  };
+  const addOns = await ports.meta.read((tx) => eachOnce(instances, (one) => addOnsOf(tx, one, one.id)));
+  const nowMs = ports.clock.nowMs();
+  return instances.map((one, at) => ({
+    ...instanceView(one, volumes, ports.machinePlace.address),
+    addOns: addOnViews(addOns[at] ?? null, nowMs),
+  }));
 }
 
 export async function getInstanceState(

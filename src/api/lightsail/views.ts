@@ -16,7 +16,7 @@ import type {
   ResourceLocation,
   Tag,
 } from '#wire/aws/models/lightsail.ts';
-import { diskArn, diskSnapshotArn } from './arn.ts';
+import { diskArn, diskSnapshotArn, instanceArn } from './arn.ts';
 
 /** What belongs to a whole region and to none of its zones. */
 export const ALL_ZONES = 'all';
@@ -72,10 +72,20 @@ export function diskSnapshotView(snapshot: Snapshot): DiskSnapshot {
     sizeInGb: snapshot.volumeSizeGib,
     state: snapshotState(snapshot),
     progress: `${snapshot.progressPercent}%`,
-    ...(snapshot.volumeName === null ? {} : { fromDiskName: snapshot.volumeName }),
-    fromDiskArn: diskArn(snapshot, snapshot.volume),
+    ...sourceView(snapshot),
     isFromAutoSnapshot: false,
   };
+}
+
+function sourceView(
+  snapshot: Snapshot,
+): Pick<DiskSnapshot, 'fromDiskName' | 'fromDiskArn' | 'fromInstanceName' | 'fromInstanceArn'> {
+  const { fromInstance, volume, volumeName } = snapshot;
+  if (fromInstance !== null) {
+    return { fromInstanceName: fromInstance.name, fromInstanceArn: instanceArn(snapshot, fromInstance.id) };
+  }
+  const fromDiskArn = diskArn(snapshot, volume);
+  return volumeName === null ? { fromDiskArn } : { fromDiskName: volumeName, fromDiskArn };
 }
 
 /** Lightsail's snapshots do not come into the recycle bin; another face's that does is `pending` until it is back. */
