@@ -25,6 +25,8 @@ export interface Backup extends AsyncDisposable {
   backUp(): Promise<void>;
   /** Reads all of the last backup. */
   restore(): Promise<void>;
+  /** Removes what `restore` left; not measured. */
+  tidyUp(): Promise<void>;
   repositoryBytes(): Promise<number>;
 }
 
@@ -42,6 +44,9 @@ abstract class CommandBackup implements Backup {
   abstract restore(): Promise<void>;
 
   async change(): Promise<void> {}
+
+  /** What is read goes nowhere. */
+  async tidyUp(): Promise<void> {}
 
   repositoryBytes(): Promise<number> {
     return treeBytes(join(this.directory, 'repository'));
@@ -130,6 +135,7 @@ export class VarveBackup implements Backup {
   readonly #sizeBytes: number;
   readonly #volume: { readonly volume: VolumeId; readonly socketPath: string };
   #last: Taken | null = null;
+  #restoredVolume: VolumeId | null = null;
 
   private constructor(options: {
     readonly host: LocalVolumeHost;
@@ -183,8 +189,13 @@ export class VarveBackup implements Backup {
   /** All of a volume restored from the last snapshot, through NBD. */
   async restore(): Promise<void> {
     const { volume, socketPath } = await this.#restored();
+    this.#restoredVolume = volume;
     await runOk('nbdcopy', [nbdUri('', socketPath), 'null:']);
-    await this.#drop(volume);
+  }
+
+  async tidyUp(): Promise<void> {
+    if (this.#restoredVolume !== null) await this.#drop(this.#restoredVolume);
+    this.#restoredVolume = null;
   }
 
   /** SHA-256 of the restored volume, read through NBD. */

@@ -5,6 +5,7 @@
  *   --gib G         the image, five eighths of it files of this machine's /usr (default 4)
  *   --quick         one round of 1 GiB
  *   --only NAMES    of varve,restic,borg (default all; ratios need their peers)
+ *   --restores N    instead of all that: one backup each, unchanged, and N times in turns all of it is read back
  *   --directory D   where image and repositories lie (default: the system's temporary directory)
  *
  * Each backs up the image; again after 1 % of its 4 KiB blocks, at random places, were overwritten with random bytes; and
@@ -15,7 +16,7 @@ import { createReadStream } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import module from 'node:module';
-import { tmpdir } from 'node:os';
+import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { systemClock } from '#base/clock.ts';
@@ -35,11 +36,13 @@ const { values } = parseArgs({
     gib: { type: 'string', default: '4' },
     quick: { type: 'boolean', default: false },
     only: { type: 'string', default: 'varve,restic,borg' },
+    restores: { type: 'string', default: '0' },
     directory: { type: 'string', default: tmpdir() },
   },
 });
-const rounds = values.quick ? 1 : Number(values.rounds);
 const sizeGib = values.quick ? 1 : Number(values.gib);
+const restores = Number(values.restores);
+const rounds = restores > 0 ? 0 : values.quick ? 1 : Number(values.rounds);
 const names = values.only.split(',');
 
 interface Figures {
@@ -85,6 +88,7 @@ try {
   const image = join(directory, 'current');
   const sizeBytes = sizeGib * GIB_BYTES;
   const changedBytes = Math.floor((sizeBytes / 4096) * CHANGED_SHARE) * 4096;
+  if (restores > 0) await measureRestores(pristine, sizeBytes);
   for (let round = 0; round < rounds; round += 1) {
     const changes = randomChanges(sizeBytes, CHANGED_SHARE, round + 1);
     for (const name of names) {
@@ -101,15 +105,47 @@ try {
       const thirdMs = await timed(() => tool.backUp());
       const thirdBytes = await tool.repositoryBytes();
       const restoreMs = await timed(() => tool.restore());
+      await tool.tidyUp();
       const measured = { firstMs, secondMs, thirdMs, restoreMs, firstBytes, secondBytes, thirdBytes };
       figures.get(name)?.push(measured);
       report(`round ${round + 1} ${name}`, measured);
       if (tool instanceof VarveBackup) own.push(await measureOwn(tool, image, round === 0));
     }
   }
-  summarize(changedBytes);
+  if (restores === 0) summarize(changedBytes);
 } finally {
   await rm(directory, { recursive: true });
+}
+
+/** Reading back alone: what other load costs one, it costs the others, too. */
+async function measureRestores(image: string, sizeBytes: number): Promise<void> {
+  await using scope = new AsyncDisposableStack();
+  const tools: Backup[] = [];
+  for (const name of names) {
+    const tool = scope.use(await openTool(name, image, sizeBytes));
+    await tool.backUp();
+    tools.push(tool);
+  }
+  const times = new Map<string, number[]>(names.map((name) => [name, []]));
+  const firstBytes: number[] = [];
+  for (let round = 0; round < restores; round += 1) {
+    for (const tool of tools) {
+      const ms = await timed(() => tool.restore());
+      await tool.tidyUp();
+      times.get(tool.name)?.push(ms);
+      if (tool instanceof VarveBackup) firstBytes.push(await tool.firstByteMs());
+      const [load = 0] = loadavg();
+      process.stdout.write(
+        `restore ${round + 1} ${tool.name.padEnd(6)} ${(ms / 1000).toFixed(2)} s, load ${load.toFixed(1)}\n`,
+      );
+    }
+  }
+  const seconds = Object.fromEntries([...times].map(([name, all]) => [name, median(all) / 1000]));
+  const { varve = Number.NaN, restic = Number.NaN } = seconds;
+  const first_byte_ms = Math.round(median(firstBytes));
+  process.stdout.write(
+    `${JSON.stringify({ restore_vs_restic: restic / varve, seconds, first_byte_ms, gib: sizeGib, restores })}\n`,
+  );
 }
 
 async function openTool(name: string, image: string, sizeBytes: number): Promise<Backup> {
