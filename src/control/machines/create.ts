@@ -114,7 +114,7 @@ export async function createInstances(
   await refuseWithoutMachines(ports);
   const bundle = checkRequest(request);
   // Outside of the transaction: a default key pair may have to be made, and a KMS key asked.
-  const accessKey = await accessKeyOf(ports, scope);
+  const accessKey = request.face === 'lightsail' ? await accessKeyOf(ports, scope) : null;
   const plans = new Map<SnapshotId, Encryption | null>();
   for (const origin of originsOf(request)) {
     plans.set(origin, await encryptionFor(ports, scope, volumeRequest(request, bundle, origin)));
@@ -189,7 +189,7 @@ async function record(
   scope: Scope,
   request: CreateInstances,
   bundle: Bundle,
-  accessKey: string,
+  accessKey: string | null,
   encryptions: ReadonlyMap<SnapshotId, Encryption | null>,
 ): Promise<InstancesCreated> {
   const { source, face, operation } = request;
@@ -231,7 +231,7 @@ async function record(
       userData: request.userData,
       keyPair: keyPair?.name ?? null,
       // Lightsail's access details and browser reach every machine, whatever its key pair: by the region's own key.
-      publicKeys: [...(keyPair === null ? [] : [keyPair.publicKey]), ...(face === 'lightsail' ? [accessKey] : [])],
+      publicKeys: [...(keyPair === null ? [] : [keyPair.publicKey]), ...(accessKey === null ? [] : [accessKey])],
       userName: source.userName,
       sshPort: await freeSshPort(tx),
       addressType: request.addressType,
