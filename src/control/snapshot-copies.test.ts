@@ -237,6 +237,29 @@ test('a source that is deleted is gone for clients, and stays until its copies a
   await assertConsistent(world, scope, [], 'at the end');
 });
 
+test('what clients do not see counts for no limit: a deleted source that is copied, and what is copied for a volume', async () => {
+  await using world = await World.make({ snapshotCountMax: 2 });
+  const scope = await world.account();
+  const source = await completedSnapshot(world, scope);
+  world.host.failUploads(new VolumeHostError('no-space', 'full'));
+  await copySnapshot(world.ports, scope, copyRequest(source));
+  await assert.rejects(copySnapshot(world.ports, scope, copyRequest(source)), refusal({ kind: 'limit' }));
+  const { volume } = await createVolume(world.ports, scope, volumeRequest());
+  await deleteSnapshot(world.ports, scope, source.id, DELETE);
+  await createSnapshot(world.ports, scope, snapshotRequest(volume.id));
+  await assert.rejects(createSnapshot(world.ports, scope, snapshotRequest(volume.id)), refusal({ kind: 'limit' }));
+
+  const other = await world.account();
+  world.host.failUploads(null);
+  const theirs = await completedSnapshot(world, other);
+  world.host.failUploads(new VolumeHostError('no-space', 'full'));
+  const third = await world.account();
+  await share(world, theirs.id, [third.account]);
+  await createVolume(world.ports, third, volumeRequest({ origin: theirs.id }));
+  for (const _of of [1, 2]) await copySnapshot(world.ports, third, copyRequest(theirs));
+  await assert.rejects(copySnapshot(world.ports, third, copyRequest(theirs)), refusal({ kind: 'limit' }));
+});
+
 test('a deleted source goes when its last pending copy is deleted', async () => {
   await using world = await World.make();
   const scope = await world.account();

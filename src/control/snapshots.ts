@@ -232,7 +232,12 @@ async function checkSnapshotLimits(ports: ControlPorts, tx: Tx, volume: Volume):
 }
 
 export async function checkSnapshotCount(tx: Tx, scope: Scope, countMax: number): Promise<void> {
-  if ((await tx.snapshots.count(scope)) >= countMax) refuse({ kind: 'limit', limit: 'snapshots', max: countMax });
+  const count = await tx.snapshots.count(scope);
+  if (count < countMax) return;
+  // What the server makes for a volume takes no place of a client's; it is counted only when it matters.
+  if (count - (await tx.snapshots.countStaging(scope)) >= countMax) {
+    refuse({ kind: 'limit', limit: 'snapshots', max: countMax });
+  }
 }
 
 /** Two, in this order: the snapshot's, which is in no zone, and its disk's or machine's. Both end with the snapshot. */

@@ -39,6 +39,7 @@ export interface ReadTx {
     | 'countPending'
     | 'countCopies'
     | 'isCopied'
+    | 'countStaging'
     | 'countDirect'
     | 'named'
   >;
@@ -172,6 +173,8 @@ export interface SnapshotTable {
   countPending(scope: Scope): Promise<number>;
   /** Pending copies. */
   countCopies(scope: Scope): Promise<number>;
+  /** Of those that `count` counts: pending ones that the server makes for volumes. */
+  countStaging(scope: Scope): Promise<number>;
   /** Whether a pending copy of it, of any account, needs it still. */
   isCopied(id: SnapshotId): Promise<boolean>;
   /** Unsealed direct ones. */

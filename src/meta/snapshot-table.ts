@@ -116,6 +116,16 @@ export function snapshotTable(db: Kysely<Tables>): SnapshotTable {
       return row.count;
     },
 
+    countStaging: async (scope) => {
+      const row = await counted()
+        .where('account', '=', scope.account)
+        .where('region', '=', scope.region)
+        .where('state', '=', 'pending')
+        .where(sql`instr(details, '"isStaging":true')`, '>', 0)
+        .executeTakeFirstOrThrow();
+      return row.count;
+    },
+
     isCopied: async (id) => {
       const row = await db
         .selectFrom('snapshots')
