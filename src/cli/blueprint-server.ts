@@ -1,4 +1,4 @@
-import { type Blueprint, blueprintProblem } from '#domain/blueprint.ts';
+import { type Blueprint, blueprintProblem, type BlueprintWords } from '#domain/blueprint.ts';
 import type { SnapshotId } from '#domain/ids.ts';
 import type { ConfigOptions } from '#src/config.ts';
 import { askServer } from './admin-client.ts';
@@ -6,12 +6,6 @@ import { CommandError } from './command-error.ts';
 import { runImport } from './import-run.ts';
 import type { ImageFormat } from './import-format.ts';
 import { type Column, printable, tableLines } from './table.ts';
-
-/** What is said of a new blueprint. */
-export type BlueprintWords = Pick<
-  Blueprint,
-  'id' | 'name' | 'group' | 'description' | 'version' | 'userName' | 'minimumPower'
->;
 
 export interface BlueprintImage {
   /** `-`: standard input. */
@@ -31,7 +25,7 @@ interface Where {
 /** Refuses what the server would refuse at the end, before anything long begins. Throws CommandError. */
 export async function checkBlueprint(words: BlueprintWords, { data, replaces }: Where): Promise<void> {
   const problem = blueprintProblem(words);
-  if (problem !== null) throw new CommandError(`${problem.field} "${words[problem.field as 'id']}": ${problem.reason}`);
+  if (problem !== null) throw new CommandError(`${problem.field} "${words[problem.field]}": ${problem.reason}`);
   const there = await blueprintsOf({ data });
   if (!replaces && there.some(({ id }) => id === words.id)) {
     throw new CommandError(`there is a blueprint "${words.id}" already: say --replace, or another --id`);

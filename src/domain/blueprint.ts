@@ -31,6 +31,12 @@ export interface Blueprint {
   readonly createdAtMs: number;
 }
 
+/** What whoever makes one says of it. */
+export type BlueprintWords = Pick<
+  Blueprint,
+  'id' | 'name' | 'group' | 'description' | 'version' | 'userName' | 'minimumPower'
+>;
+
 const ID = /^[a-z][a-z0-9]*(?:_[a-z0-9]+)*$/;
 const ID_LENGTH_MAX = 64;
 const TEXT_LENGTH_MAX = 255;
@@ -57,8 +63,8 @@ export function blueprintIdOf(name: string): string | null {
 
 /** What is wrong with the words of a blueprint; null: nothing. */
 export function blueprintProblem(
-  words: Pick<Blueprint, 'id' | 'name' | 'group' | 'description' | 'version' | 'userName' | 'minimumPower'>,
-): { readonly field: string; readonly reason: string } | null {
+  words: BlueprintWords,
+): { readonly field: keyof BlueprintWords; readonly reason: string } | null {
   if (!isBlueprintId(words.id)) return { field: 'id', reason: `an id has ${BLUEPRINT_ID_RULE}` };
   if (!isBlueprintId(words.group)) return { field: 'group', reason: `a group has ${BLUEPRINT_ID_RULE}` };
   if (!USER_NAME.test(words.userName)) return { field: 'userName', reason: 'it is no name of a user' };

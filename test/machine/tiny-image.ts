@@ -20,6 +20,7 @@ export const TINY_TOOLS = [
   'setpriv',
   'sgdisk',
   'syslinux',
+  ...(process.getuid?.() === 0 ? [] : ['fakeroot']),
 ];
 
 /** Where its root file system begins, in bytes. */
