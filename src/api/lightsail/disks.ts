@@ -1,9 +1,12 @@
-import { type AddOnRequest, setAddOn } from '#control/machines/add-ons.ts';
+import { type AddOnRequest, addOnsOf, setAddOn } from '#control/machines/add-ons.ts';
 import { attachDisk as attach, detachDisk as detach } from '#control/machines/disks.ts';
 import { holdersOf } from '#control/machines/views.ts';
+import { eachOnce } from '#control/lookup.ts';
+import type { ControlPorts } from '#control/ports.ts';
 import { findSnapshotByName } from '#control/snapshots.ts';
 import { createVolume, deleteVolume, findVolumeByName, listVolumes } from '#control/volumes.ts';
 import type { SnapshotId } from '#domain/ids.ts';
+import type { Volume } from '#domain/volume.ts';
 import { LIGHTSAIL_VOLUME_TYPE } from '#domain/volume-type.ts';
 import type { CallContext } from '#api/handler.ts';
 import type {
@@ -18,12 +21,13 @@ import type {
   DeleteDiskResult,
   DetachDiskRequest,
   DetachDiskResult,
+  Disk,
   GetDiskRequest,
   GetDiskResult,
   GetDisksRequest,
   GetDisksResult,
 } from '#wire/aws/models/lightsail.ts';
-import { parseAddOn } from './add-ons.ts';
+import { addOnViews, parseAddOn } from './add-ons.ts';
 import { refuseInvalid } from './errors.ts';
 import { ITEMS_MAX, nextPage, pageAfter } from './paging.ts';
 import { chooseSource, findAuto } from './snapshot-sources.ts';
@@ -83,7 +87,7 @@ async function create(
 
 export async function getDisk({ ports, scope }: CallContext, input: GetDiskRequest): Promise<GetDiskResult> {
   const disk = await findVolumeByName(ports, scope, input.diskName);
-  return { disk: diskView(disk, await holdersOf(ports, [disk])) };
+  return { disk: (await diskViews(ports, [disk]))[0] };
 }
 
 export async function getDisks({ ports, scope }: CallContext, input: GetDisksRequest): Promise<GetDisksResult> {
@@ -95,8 +99,17 @@ export async function getDisks({ ports, scope }: CallContext, input: GetDisksReq
     // System disks have no name: they are their instances'.
     match: ({ name }) => name !== null,
   });
-  const holders = await holdersOf(ports, volumes);
-  return { disks: volumes.map((disk) => diskView(disk, holders)), ...nextPage(next) };
+  return { disks: await diskViews(ports, volumes), ...nextPage(next) };
+}
+
+async function diskViews(ports: ControlPorts, disks: readonly Volume[]): Promise<readonly Disk[]> {
+  const holders = await holdersOf(ports, disks);
+  const addOns = await ports.meta.read((tx) => eachOnce(disks, (disk) => addOnsOf(tx, disk, disk.id)));
+  const nowMs = ports.clock.nowMs();
+  return disks.map((disk, at) => ({
+    ...diskView(disk, holders),
+    addOns: addOnViews(addOns[at] ?? null, nowMs),
+  }));
 }
 
 export async function deleteDisk(

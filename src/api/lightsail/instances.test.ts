@@ -1,45 +1,10 @@
 import assert from 'node:assert/strict';
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { test } from 'node:test';
-import { registerBlueprint } from '#control/blueprints.ts';
-import { systemSnapshot } from '#control/machines/machine.fixture.ts';
-import { type AccountId, regionName } from '#domain/ids.ts';
 import { parsePublicKey, publicKeyLine, sshPublicKey } from '#domain/ssh-key.ts';
 import { FAKE_WITHOUT_QEMU } from '#machine/hypervisor.fake.ts';
-import { type CallOptions, type Json, Scene } from './scene.fake.ts';
-
-const MACHINE = { availabilityZone: 'us-east-1a', blueprintId: 'tiny', bundleId: 'pico_1_0' };
-
-async function openScene(): Promise<Scene> {
-  const scene = await Scene.open();
-  const scope = { account: scene.key.account as AccountId, region: regionName('us-east-1') };
-  await registerBlueprint(scene.world.ports, {
-    id: 'tiny',
-    name: 'Tiny',
-    group: 'tiny',
-    description: 'A small one',
-    version: '1.2',
-    snapshot: await systemSnapshot(scene.world, scope),
-    minimumPower: 0,
-    userName: 'admin',
-    replaces: false,
-  });
-  return scene;
-}
-
-async function create(
-  scene: Scene,
-  names: readonly string[],
-  some: Json = {},
-  options?: CallOptions,
-): Promise<readonly Json[]> {
-  const made = await scene.ok('CreateInstances', { ...MACHINE, instanceNames: names, ...some }, options);
-  return made['operations'] as readonly Json[];
-}
-
-async function instance(scene: Scene, name: string): Promise<Json> {
-  return (await scene.ok('GetInstance', { instanceName: name }))['instance'] as Json;
-}
+import { create, instance, MACHINE, openScene } from './instances.fixture.ts';
+import { type Json, Scene } from './scene.fake.ts';
 
 async function disk(scene: Scene, name: string): Promise<Json> {
   return (await scene.ok('GetDisk', { diskName: name }))['disk'] as Json;
@@ -179,7 +144,11 @@ test('CreateInstances refuses what is wrong in its request', async () => {
     [{ availabilityZone: 'US-EAST-1A' }, 'InvalidInputException'],
     [{ keyPairName: 'none' }, 'NotFoundException'],
     [{ tags: [{ key: 'aws:x' }] }, 'InvalidInputException'],
-    [{ addOns: [{ addOnType: 'AutoSnapshot' }] }, 'OperationFailureException'],
+    [{ addOns: [{ addOnType: 'StopInstanceOnIdle' }] }, 'InvalidInputException'],
+    [
+      { addOns: [{ addOnType: 'AutoSnapshot', autoSnapshotAddOnRequest: { snapshotTimeOfDay: '06:30' } }] },
+      'InvalidInputException',
+    ],
   ];
   for (const [some, code] of wrong) {
     assert.equal(

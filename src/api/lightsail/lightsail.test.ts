@@ -403,13 +403,6 @@ test('the ways to name the snapshot of a new disk exclude each other, and there 
   }
 });
 
-test('an add-on of a disk is refused, not ignored', async () => {
-  await using scene = await Scene.open();
-  const addOns = [{ addOnType: 'AutoSnapshot', autoSnapshotAddOnRequest: { snapshotTimeOfDay: '06:00' } }];
-  assert.equal(await scene.refused('CreateDisk', { ...DISK, addOns }), 'OperationFailureException');
-  await scene.ok('CreateDisk', { ...DISK, addOns: [] });
-});
-
 test('a disk with clients connected is not deleted', async () => {
   await using scene = await Scene.open();
   await scene.ok('CreateDisk', DISK);
