@@ -1,47 +1,27 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { silentLog } from '#base/log.ts';
 import { SeededRandom } from '#base/random.ts';
-import { scratchDirectory } from '#base/scratch-directory.fixture.ts';
-import { VirtualClock } from '#base/virtual-clock.ts';
-import { TEST_MASTER_KEY } from '#chunk/chunk-store.fixture.ts';
 import { FaultStore } from '#chunk/fault-store.ts';
-import { InlineSealPool } from '#chunk/inline-seal-pool.ts';
 import { MemoryStore } from '#chunk/memory-store.ts';
 import type { ObjectStore } from '#chunk/object-store.ts';
 import type { SnapshotId } from '#domain/ids.ts';
 import { type OutpostId, parseOutpostId } from '#domain/outpost.ts';
 
-import { openSnapshotStore } from './object-snapshot-store.ts';
 import { PlacedStores, type StoreOfPlace } from './placed-stores.ts';
-import { ContentFile, contentNumber, snapshotId, testWrite } from './snapshot-store.fixture.ts';
+import { ContentFile, contentNumber, openTestStore, snapshotId, testWrite } from './snapshot-store.fixture.ts';
 
 const content = new ContentFile(200);
 const outpost = parseOutpostId('op-00000000000000001') ?? assert.fail();
 const never = new AbortController().signal;
 const noExtraRoots = (): readonly [] => [];
 
-async function openOne(objects: ObjectStore, seed: number): Promise<StoreOfPlace> {
-  const random = new SeededRandom(seed);
-  return await openSnapshotStore({
-    objects,
-    indexPath: ':memory:',
-    masterKey: TEST_MASTER_KEY,
-    random,
-    log: silentLog,
-    clock: new VirtualClock(),
-    spoolDirectory: scratchDirectory('placed'),
-    pool: new InlineSealPool({ masterKey: TEST_MASTER_KEY, random }),
-  });
-}
-
 /** A region, and an Outpost whose store goes wrong as told. */
 async function open() {
   const [region, site] = [new MemoryStore(), new MemoryStore()];
   const faults = new FaultStore(site, new SeededRandom(3));
-  const at: ReadonlyMap<OutpostId, StoreOfPlace> = new Map([[outpost, await openOne(faults, 2)]]);
-  return { region, site, faults, stores: new PlacedStores(await openOne(region, 1), at) };
+  const at: ReadonlyMap<OutpostId, StoreOfPlace> = new Map([[outpost, await openTestStore(faults)]]);
+  return { region, site, faults, stores: new PlacedStores(await openTestStore(region), at) };
 }
 
 async function write(

@@ -16,7 +16,8 @@ import type { RegionName, SnapshotId, VolumeId } from '#domain/ids.ts';
 
 import type { SnapshotLabel } from './manifest.ts';
 import { openSnapshotStore } from './object-snapshot-store.ts';
-import type { SnapshotStore, SnapshotWrite } from './snapshot-store.ts';
+import type { StoreOfPlace } from './placed-stores.ts';
+import type { SnapshotWrite } from './snapshot-store.ts';
 import type { TreeRoot } from './tree.ts';
 
 /** Content of chunks in tests: number n is a chunk of bytes that depend on n; 0 is all zeros. Null: nothing was ever written. */
@@ -119,7 +120,7 @@ export function openTestStore(
     readonly pool?: SealPool;
     readonly copies?: Pick<ObjectStore, 'getRange'>;
   } = {},
-): Promise<SnapshotStore> {
+): Promise<StoreOfPlace> {
   const random = new SeededRandom(options.seed ?? (seed += 1));
   return openSnapshotStore({
     objects,
