@@ -12,6 +12,8 @@ const PATH_TABLE_LITTLE = 18;
 const PATH_TABLE_BIG = 19;
 const DIRECTORY = 20;
 const FIRST_FILE = 21;
+/** Whoever looks for file systems on a disk reads its first 68 KiB, and busybox takes a shorter one for broken. */
+const SECTORS_MIN = 64;
 const PATH_TABLE_BYTES = 10;
 const DIRECTORY_MODE = 0o040500;
 const FILE_MODE = 0o100400;
@@ -31,9 +33,10 @@ export function encodeIso9660(label: string, files: readonly IsoFile[]): Buffer 
     nextSector += Math.ceil(content.length / SECTOR_BYTES);
     return sector;
   });
-  const image = Buffer.alloc(nextSector * SECTOR_BYTES);
+  const sectorCount = Math.max(nextSector, SECTORS_MIN);
+  const image = Buffer.alloc(sectorCount * SECTOR_BYTES);
   const put = (bytes: Uint8Array, sector: number): void => image.set(bytes, sector * SECTOR_BYTES);
-  put(volumeDescriptor(label, nextSector), 16);
+  put(volumeDescriptor(label, sectorCount), 16);
   put(Buffer.from('\xffCD001\x01', 'latin1'), 17);
   put(pathTable('little'), PATH_TABLE_LITTLE);
   put(pathTable('big'), PATH_TABLE_BIG);
