@@ -39,6 +39,9 @@ usage: npx varve COMMAND [options]     (in the directory of Varve; "npm install 
                          eval "$(npx varve env)"
   connect NAME|ID      print the NBD address of a disk, volume or snapshot
       --tcp              make a credential for it, and print its address over TCP
+  ssh NAME|ID          a shell in an instance (-- COMMAND: perform that)
+  console NAME|ID      what an instance wrote to its serial console
+      --follow           and what it writes from now on
   status               how the server is: clients, sizes, what it does, what went wrong last
   doctor               what this machine has and lacks for it
   clock [accept]       whether its clock jumped, which holds up deletions; it is right
@@ -129,6 +132,14 @@ async function connectCommand(words: readonly string[]): Promise<void> {
   await (await import('./cli/connect.ts')).connectCommand(words);
 }
 
+async function sshCommand(words: readonly string[]): Promise<void> {
+  await (await import('./cli/machines.ts')).sshCommand(words);
+}
+
+async function consoleCommand(words: readonly string[]): Promise<void> {
+  await (await import('./cli/machines.ts')).consoleCommand(words);
+}
+
 async function accountsCommand(rest: readonly string[]): Promise<void> {
   const words = new Words('accounts', rest, { ...DATA, json: { type: 'boolean' } });
   const [verb] = words.take('the only verb is "create"');
@@ -194,6 +205,8 @@ async function doctorCommand(words: readonly string[]): Promise<void> {
 /** Commands that have more to say than the common help. */
 const HELP = new Map<string, () => Promise<string>>([
   ['connect', async () => (await import('./cli/connect.ts')).CONNECT_USAGE],
+  ['ssh', async () => (await import('./cli/machines.ts')).SSH_USAGE],
+  ['console', async () => (await import('./cli/machines.ts')).CONSOLE_USAGE],
   ['rescue', async () => (await import('./cli/rescue.ts')).RESCUE_USAGE],
   ['import', async () => (await import('./cli/import.ts')).IMPORT_USAGE],
   ['blueprint', async () => (await import('./cli/blueprint.ts')).BLUEPRINT_USAGE],
@@ -211,6 +224,8 @@ const COMMANDS = new Map<string, (words: readonly string[]) => Promise<void>>([
   ['serve', serveCommand],
   ['env', envCommand],
   ['connect', connectCommand],
+  ['ssh', sshCommand],
+  ['console', consoleCommand],
   ['accounts', accountsCommand],
   ['rescue', rescueCommand],
   ['import', importCommand],
@@ -229,6 +244,7 @@ const COMMANDS = new Map<string, (words: readonly string[]) => Promise<void>>([
 
 /** What prints a list, of which a reader may want the beginning only. */
 const LISTS = new Set([
+  'console',
   'connect',
   'snapshots',
   'volumes',

@@ -13,6 +13,7 @@ import type { TaskReport } from '#control/tasks/task.ts';
 import { DomainError, type Failure } from '#domain/errors.ts';
 import { GIB_BYTES } from '#domain/geometry.ts';
 import { answerBlueprints } from './blueprints.ts';
+import { answerConsole, answerSsh } from './machines.ts';
 
 /** How an address is written is the data plane's affair; the composition gives it. */
 export type NbdUri = (exportName: string, socketPath: string) => string;
@@ -43,6 +44,8 @@ interface Reply {
  * - `GET /clock` → how the wall clock stands to the time that passed (`TimeState`)
  * - `POST /clock` → the same, once the wall clock was declared right
  * - `GET /blueprints` → `{ blueprints }`; `POST /blueprints?snapshot=ID&id=…` → the blueprint; `DELETE /blueprints?id=ID` → the blueprint that was
+ * - `GET /ssh?name=NAME|ID` → `{ id, account, region, address, port, userName, privateKey }`: how to get into an instance
+ * - `GET /console?name=NAME|ID` → `{ base64 }`: the end of what an instance wrote to its serial console
  * - `GET /status` → what the composition tells of the whole server
  * - `POST /accounts` → `{ AccountId, AccessKeyId, SecretAccessKey }`
  *
@@ -93,6 +96,9 @@ async function answer(
     }
     if (url.pathname === '/grants') return await answerGrants(ports, request.method ?? '', url.searchParams);
     if (url.pathname === '/blueprints') return await answerBlueprints(ports, request.method ?? '', url.searchParams);
+    const name = url.searchParams.get('name') ?? '';
+    if (verb === 'GET /ssh') return { status: 200, body: await answerSsh(ports, name) };
+    if (verb === 'GET /console') return { status: 200, body: await answerConsole(ports, name) };
     if (verb === 'GET /snapshots') return await answerSnapshots(ports, Number(url.searchParams.get('after') ?? 0));
     if (verb === 'GET /volumes') return await answerVolumes(ports, Number(url.searchParams.get('after') ?? 0));
     if (verb === 'GET /stored') return await answerStored(ports, Number(url.searchParams.get('after') ?? 0));
@@ -186,6 +192,10 @@ async function answerGrants(ports: ControlPorts, method: string, query: URLSearc
 }
 
 function inWords(failure: Failure): string {
+  if (failure.kind === 'not-found' && failure.resource === 'instance') return `there is no instance "${failure.id}"`;
+  if (failure.kind === 'wrong-state' && failure.resource === 'instance') {
+    return `the instance ${failure.id} does not run: it is ${failure.state}`;
+  }
   if (failure.kind === 'not-found') return `there is no disk, volume or snapshot "${failure.id}"`;
   if (failure.kind === 'wrong-state') return `${failure.id} cannot be served now: it is ${failure.state}`;
   if (failure.kind === 'key-unusable') return `its KMS key ${failure.key} cannot be used: ${failure.problem}`;

@@ -1,0 +1,120 @@
+import { spawn } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemClock } from '#base/clock.ts';
+import { makeDirectory } from '#base/make-directory.ts';
+import { type ConfigOptions, dataDirectoryOf } from '#src/config.ts';
+
+import { askServer } from './admin-client.ts';
+import { CommandError } from './command-error.ts';
+import { otherVersion } from './pages.ts';
+import { Words } from './words.ts';
+
+export const SSH_USAGE = `usage: varve ssh NAME|ID [--data DIR] [-- COMMAND…]
+
+Opens a shell in an instance that runs, or performs a command there, with this machine's ssh and the key of the instance's
+account and region. The key, and what is known of the hosts, are in "ssh" in the data directory.
+`;
+
+export const CONSOLE_USAGE = `usage: varve console NAME|ID [--follow] [--data DIR]
+
+Prints the end of what an instance wrote to its serial console, also of one that is stopped.
+
+  --follow   go on with what it writes from now on, until Ctrl-C
+`;
+
+/** How often a console that is followed is asked for. */
+const FOLLOW_MS = 500;
+
+interface SshReply {
+  readonly id: string;
+  readonly account: string;
+  readonly region: string;
+  readonly address: string;
+  readonly port: number;
+  readonly userName: string;
+  readonly privateKey: string;
+}
+
+/** The exit code is ssh's. */
+export async function sshCommand(rest: readonly string[]): Promise<void> {
+  const words = new Words('ssh', rest, { data: { type: 'string' } });
+  const [name, ...command] = words.positionals;
+  if (name === undefined || name === '') throw words.wrong('which instance? Give its name or id');
+  const options: ConfigOptions = { data: words.text('data') };
+  const access = decodeAccess(await askServer(options, 'GET', `/ssh?${new URLSearchParams({ name }).toString()}`));
+  const directory = join(dataDirectoryOf(options, process.env), 'ssh');
+  await makeDirectory(directory);
+  const keyPath = join(directory, `${access.account}-${access.region}.key`);
+  await writeFile(keyPath, access.privateKey, { mode: 0o600 });
+  process.exitCode = await runSsh([...sshWords(access, { directory, keyPath }), ...command]);
+}
+
+/** An instance keeps its host key under its id, whichever port leads to it. */
+function sshWords(access: SshReply, { directory, keyPath }: { readonly directory: string; readonly keyPath: string }) {
+  const settings = {
+    IdentitiesOnly: 'yes',
+    HostKeyAlias: access.id,
+    UserKnownHostsFile: `"${join(directory, 'known_hosts')}"`,
+    StrictHostKeyChecking: 'accept-new',
+    LogLevel: 'ERROR',
+  };
+  return [
+    ...Object.entries(settings).flatMap(([key, value]) => ['-o', `${key}=${value}`]),
+    ...['-i', keyPath, '-p', String(access.port), `${access.userName}@${access.address}`],
+  ];
+}
+
+async function runSsh(words: readonly string[]): Promise<number> {
+  const ended = Promise.withResolvers<number>();
+  const child = spawn('ssh', words, { stdio: 'inherit' });
+  child.once('error', (error: NodeJS.ErrnoException) => {
+    const isMissing = error.code === 'ENOENT';
+    ended.reject(isMissing ? new CommandError('ssh is not installed: apt-get install openssh-client') : error);
+  });
+  child.once('close', (code) => ended.resolve(code ?? 255));
+  return await ended.promise;
+}
+
+export async function consoleCommand(rest: readonly string[]): Promise<void> {
+  const words = new Words('console', rest, { data: { type: 'string' }, follow: { type: 'boolean' } });
+  const [name] = words.take('which instance? Give its name or id');
+  const options: ConfigOptions = { data: words.text('data') };
+  const query = new URLSearchParams({ name }).toString();
+  let shown = decodeConsole(await askServer(options, 'GET', `/console?${query}`));
+  process.stdout.write(shown);
+  while (words.flag('follow')) {
+    await systemClock.sleep(FOLLOW_MS);
+    const now = decodeConsole(await askServer(options, 'GET', `/console?${query}`));
+    process.stdout.write(newPart(shown, now));
+    shown = now;
+  }
+}
+
+/** What is at the end of a log and was not before: the log is cut at its beginning. */
+export function newPart(before: Buffer, now: Buffer): Buffer {
+  if (before.length === 0) return now;
+  for (let from = 0; from < before.length; from += 1) {
+    const rest = before.subarray(from);
+    if (rest.length <= now.length && now.subarray(0, rest.length).equals(rest)) return now.subarray(rest.length);
+  }
+  return now;
+}
+
+function decodeAccess(value: unknown): SshReply {
+  const { id, account, region, address, port, userName, privateKey } = recordOf(value);
+  const texts = [id, account, region, address, userName, privateKey];
+  if (!texts.every((one) => typeof one === 'string') || typeof port !== 'number') throw otherVersion();
+  const [a = '', b = '', c = '', d = '', e = '', f = ''] = texts;
+  return { id: a, account: b, region: c, address: d, port, userName: e, privateKey: f };
+}
+
+function decodeConsole(value: unknown): Buffer {
+  const { base64 } = recordOf(value);
+  if (typeof base64 !== 'string') throw otherVersion();
+  return Buffer.from(base64, 'base64');
+}
+
+function recordOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? Object.fromEntries(Object.entries(value)) : {};
+}
