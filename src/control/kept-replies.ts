@@ -37,7 +37,8 @@ export async function keepReply(ports: ControlPorts, scope: Scope, reply: KeptRe
   await ports.meta.transact(async (tx) => {
     const oldest = await tx.documents.all(KEPT_REPLIES, { after: 0, countMax: PRUNED_AT_ONCE });
     for (const { record: old } of oldest) {
-      if (old.record.atMs < ports.time.earliestMs() - keepMs) await tx.documents.remove(KEPT_REPLIES, old, old.record.id);
+      if (old.record.atMs < ports.time.earliestMs() - keepMs)
+        await tx.documents.remove(KEPT_REPLIES, old, old.record.id);
     }
     const known = await tx.documents.find(KEPT_REPLIES, scope, reply.id);
     await (known === null

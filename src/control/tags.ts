@@ -10,6 +10,7 @@ import type { ListFilter, Page, ReadTx, Row, Sequence, Tx } from '#meta/meta-sto
 import { eachOnce, isSnapshotId, isVolumeId, snapshotIn, snapshotSeen, volumeIn, volumeSeen } from './lookup.ts';
 import { type OperationDraft, recordDone } from './operations.ts';
 import { KEY_PAIRS } from './machines/key-pairs.ts';
+import { INSTANCE_SNAPSHOTS, instanceSnapshotOf, isInstanceSnapshotId } from './machines/instance-snapshot-records.ts';
 import { INSTANCES, instanceIn } from './machines/records.ts';
 import { makePageToken, readPageToken } from './page-token.ts';
 import { slicePage } from './pages.ts';
@@ -80,6 +81,11 @@ async function changeOne(
   if (isSnapshotId(id)) return await changeSnapshot(tx, scope, id, change);
   const instance = parseInstanceId(id);
   if (instance !== null) return await changeInstance(tx, scope, instance, change);
+  if (isInstanceSnapshotId(id)) {
+    const whole = await instanceSnapshotOf(tx, scope, id);
+    await tx.documents.update(INSTANCE_SNAPSHOTS, scope, { ...whole, tags: change(whole.tags) });
+    return { resourceName: whole.name, resourceType: 'InstanceSnapshot', zone: 'all', details: null };
+  }
   const keyPair = await tx.documents.find(KEY_PAIRS, scope, id);
   if (keyPair === null) refuse({ kind: 'not-found', resource: 'key-pair', id });
   await tx.documents.update(KEY_PAIRS, scope, { ...keyPair, tags: change(keyPair.tags) });

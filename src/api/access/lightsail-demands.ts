@@ -1,6 +1,6 @@
 import type { Fact, Ref } from '#control/identity/facts.ts';
 import type { Scope } from '#domain/volume.ts';
-import { diskArn, diskSnapshotArn, instanceArn, keyPairArn } from '#api/lightsail/arn.ts';
+import { diskArn, diskSnapshotArn, instanceArn, instanceSnapshotArn, keyPairArn } from '#api/lightsail/arn.ts';
 import {
   type Asked,
   demandsOn,
@@ -88,6 +88,9 @@ function seenBy(scope: Scope, type: string, name: string, fact: Fact | undefined
     return { arn: diskSnapshotArn(scope, fact.snapshot.id), keys: keysOf(fact.snapshot.tags) };
   if (fact?.kind === 'instance') {
     return { arn: instanceArn(scope, fact.instance.id), keys: keysOf(fact.instance.tags) };
+  }
+  if (fact?.kind === 'instance-snapshot') {
+    return { arn: instanceSnapshotArn(scope, fact.snapshot.id), keys: keysOf(fact.snapshot.tags) };
   }
   if (fact?.kind === 'key-pair') {
     return { arn: keyPairArn(scope, fact.keyPair.id), keys: keysOf(fact.keyPair.tags) };

@@ -78,6 +78,10 @@ test('CreateInstanceSnapshot answers the snapshot and then the instance, and com
   }
   const nobody = { instanceName: 'nobody', instanceSnapshotName: 'web-2' };
   assert.equal(await scene.refused('CreateInstanceSnapshot', nobody), 'NotFoundException');
+  await scene.ok('TagResource', { resourceName: 'web-1', tags: [{ key: 'keep', value: 'yes' }, { key: 'only' }] });
+  await scene.ok('UntagResource', { resourceName: 'web-1', tagKeys: ['only'] });
+  const tagged = (await scene.ok('GetInstanceSnapshot', { instanceSnapshotName: 'web-1' }))['instanceSnapshot'] as Json;
+  assert.deepEqual(tagged['tags'], [{ key: 'keep', value: 'yes' }]);
   await scene.ok('DeleteInstanceSnapshot', { instanceSnapshotName: 'web-1' });
   assert.equal(await scene.refused('GetInstanceSnapshot', { instanceSnapshotName: 'web-1' }), 'NotFoundException');
 });

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { parsePublicKey, publicKeyLine, sshPublicKey } from '#domain/ssh-key.ts';
 import { FAKE_WITHOUT_QEMU } from '#machine/hypervisor.fake.ts';
 import { create, instance, MACHINE, openScene } from './instances.fixture.ts';
-import { type Json, Scene } from './scene.fake.ts';
+import type { Json, Scene } from './scene.fake.ts';
 
 async function disk(scene: Scene, name: string): Promise<Json> {
   return (await scene.ok('GetDisk', { diskName: name }))['disk'] as Json;

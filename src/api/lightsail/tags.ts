@@ -1,4 +1,5 @@
 import { findKeyPair } from '#control/machines/key-pairs.ts';
+import { findInstanceSnapshot } from '#control/machines/instance-snapshot-records.ts';
 import { findInstance } from '#control/machines/records.ts';
 import { findSnapshotByName } from '#control/snapshots.ts';
 import { removeTags, setTags } from '#control/tags.ts';
@@ -14,7 +15,7 @@ import type {
   UntagResourceRequest,
   UntagResourceResult,
 } from '#wire/aws/models/lightsail.ts';
-import { diskArn, diskSnapshotArn, instanceArn, keyPairArn } from './arn.ts';
+import { diskArn, diskSnapshotArn, instanceArn, instanceSnapshotArn, keyPairArn } from './arn.ts';
 import { refuseInvalid } from './errors.ts';
 import { operationView } from './views.ts';
 
@@ -60,6 +61,7 @@ async function findResource(context: CallContext, name: string, arn: string | un
     (await findDisk(context, name)) ??
     (await findDiskSnapshot(context, name)) ??
     (await findMachine(context, name)) ??
+    (await findMachineSnapshot(context, name)) ??
     (await findKeys(context, name));
   if (resource === null) refuse({ kind: 'not-found', resource: 'resource', id: name });
   if (arn !== undefined && arn !== resource.arn) {
@@ -81,6 +83,11 @@ async function findDiskSnapshot({ ports, scope }: CallContext, name: string): Pr
 async function findMachine({ ports, scope }: CallContext, name: string): Promise<Resource | null> {
   const instance = await orNull(findInstance(ports, scope, { name }));
   return instance && { id: instance.id, arn: instanceArn(scope, instance.id) };
+}
+
+async function findMachineSnapshot({ ports, scope }: CallContext, name: string): Promise<Resource | null> {
+  const found = await orNull(findInstanceSnapshot(ports, scope, { name }));
+  return found && { id: found.record.id, arn: instanceSnapshotArn(scope, found.record.id) };
 }
 
 async function findKeys({ ports, scope }: CallContext, name: string): Promise<Resource | null> {

@@ -7,6 +7,7 @@ import {
   type SnapshotId,
   type VolumeId,
 } from '#domain/ids.ts';
+import type { InstanceSnapshot } from '#domain/instance-snapshot.ts';
 import type { Instance } from '#domain/instance.ts';
 import type { KeyPair } from '#domain/key-pair.ts';
 import type { Policy } from '#domain/policy/document.ts';
@@ -18,6 +19,7 @@ import type { ReadTx } from '#meta/meta-store.ts';
 import { lifecyclePolicies } from '#control/lifecycle/policies.ts';
 import { isIn, isUsableBy } from '#control/lookup.ts';
 import { KEY_PAIRS } from '#control/machines/key-pairs.ts';
+import { instanceSnapshotSeen, isInstanceSnapshotId } from '#control/machines/instance-snapshot-records.ts';
 import { INSTANCES } from '#control/machines/records.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { retentionRules } from '#control/retention-rules.ts';
@@ -45,6 +47,7 @@ export type Fact =
   | { readonly kind: 'volume'; readonly volume: Volume }
   | { readonly kind: 'snapshot'; readonly snapshot: Snapshot }
   | { readonly kind: 'instance'; readonly instance: Instance }
+  | { readonly kind: 'instance-snapshot'; readonly snapshot: InstanceSnapshot }
   | { readonly kind: 'key-pair'; readonly keyPair: KeyPair }
   | { readonly kind: 'tagged'; readonly tags: readonly Tag[] }
   | { readonly kind: 'retention-rule'; readonly type: RetainedType; readonly tags: readonly Tag[] }
@@ -137,6 +140,8 @@ async function namedFact(tx: ReadTx, scope: Scope, name: string): Promise<Fact> 
   const id = parseInstanceId(holder);
   const instance = id === null ? null : await tx.documents.find(INSTANCES, scope, id);
   if (instance !== null) return { kind: 'instance', instance };
+  const whole = isInstanceSnapshotId(holder) ? await instanceSnapshotSeen(tx, scope, holder) : null;
+  if (whole !== null) return { kind: 'instance-snapshot', snapshot: whole };
   const keyPair = await tx.documents.find(KEY_PAIRS, scope, holder);
   return keyPair === null ? NOTHING : { kind: 'key-pair', keyPair };
 }
