@@ -62,7 +62,8 @@ const ROOT_MODULES = [
 const COMMAND_LINE =
   'console=tty0 console=ttyS0,115200 quiet loglevel=3 mitigations=off nokaslr random.trust_cpu=on panic=5';
 
-const BOOT_MIB = 16;
+/** The kernel has 14 MiB, and the next one may have more. */
+const BOOT_MIB = 24;
 const ROOT_MIB = 64;
 
 /** What the system expects in /etc. */

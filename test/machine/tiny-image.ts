@@ -24,7 +24,7 @@ export const TINY_TOOLS = [
 ];
 
 /** Where its root file system begins, in bytes. */
-export const TINY_ROOT_AT = 17 * 1024 * 1024;
+export const TINY_ROOT_AT = 25 * 1024 * 1024;
 
 const RECIPE = join(import.meta.dirname, '../../src/blueprint');
 const WAIT_MS_MAX = 240_000;
@@ -35,7 +35,7 @@ const KEPT_MS = 24 * 3_600_000;
 let image: Promise<string> | null = null;
 
 /**
- * The path of a raw, sparse image of the tiny guest (82 MiB, half of it holes), which nobody may write to. Built once for
+ * The path of a raw, sparse image of the tiny guest (90 MiB, half of it holes), which nobody may write to. Built once for
  * each state of the recipe, by whoever needs it first; everybody else waits. Kept in the directory for temporary files, with
  * the packages that it is made of.
  */
