@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '#base/clock.ts';
 import { KEYRING, machineSources, sourceLines } from './debian-mirror.ts';
@@ -33,6 +33,8 @@ export class Apt {
   readonly #directory: string;
   readonly #env: Readonly<Record<string, string>>;
   readonly #signal: AbortSignal;
+  /** By this one, and not by one of an hour ago. */
+  #isUpdated = false;
 
   private constructor(directory: string, signal: AbortSignal) {
     this.#directory = directory;
@@ -62,31 +64,59 @@ export class Apt {
   /** Downloads packages and all that they need. */
   async download(names: readonly string[], assumed: readonly string[]): Promise<readonly Package[]> {
     await this.#assume(assumed);
+    try {
+      return await this.#downloadListed(names);
+    } catch (error) {
+      // Lists of an hour ago may name what Debian has replaced since.
+      if (this.#isUpdated || !(error instanceof BlueprintError)) throw error;
+    }
+    await this.#fetchLists();
+    return await this.#downloadListed(names);
+  }
+
+  async #downloadListed(names: readonly string[]): Promise<readonly Package[]> {
     const options = ['--yes', '--no-install-recommends', ...names];
     const plan = await this.#run(['install', '--simulate', ...options]);
     const wanted = new Set([...plan.matchAll(/^Inst (\S+) \((\S+) /gm)].map((match) => `${match[1]}_${match[2]}`));
     const isWanted = ({ name, version }: Package): boolean => wanted.has(`${name}_${version}`);
-    let found = (await this.#archives()).filter(isWanted);
-    if (found.length < wanted.size) {
-      await this.#run(['install', '--download-only', ...options]);
-      await this.#run(['autoclean']); // What Debian has replaced.
-      found = (await this.#archives()).filter(isWanted);
-    }
-    if (found.length < wanted.size) {
-      throw new BlueprintError(`apt downloaded ${found.length} of ${wanted.size} packages`);
-    }
-    return found;
+    const cached = (await this.#archives()).filter(isWanted);
+    if (cached.length === wanted.size) return cached;
+    await this.#run(['install', '--download-only', ...options]);
+    await this.#run(['autoclean']); // What Debian has replaced.
+    const found = (await this.#archives()).filter(isWanted);
+    if (found.length === wanted.size) return found;
+    throw new BlueprintError(`apt downloaded ${found.length} of ${wanted.size} packages`);
   }
 
-  /** Fetches the lists, unless that was done just now. */
+  /** Fetches the lists, unless that was done just now from the same sources. */
   async #update(): Promise<void> {
-    const stamp = join(this.#directory, 'updated');
-    const sources = await readFile(join(this.#directory, 'sources.list'), 'utf8');
+    const { stamp, sources } = await this.#stamp();
     const before = existsSync(stamp) ? await stat(stamp) : null;
     const isFresh = before !== null && systemClock.nowMs() - before.mtimeMs < FRESH_MS;
     if (isFresh && (await readFile(stamp, 'utf8')) === sources) return;
-    await this.#run(['update']);
+    await this.#fetchLists();
+  }
+
+  async #fetchLists(): Promise<void> {
+    const { stamp, sources } = await this.#stamp();
+    try {
+      await this.#run(['update']);
+    } catch (error) {
+      if (!(error instanceof BlueprintError)) throw error;
+      // A list that is damaged is not fetched again by itself.
+      const lists = join(this.#directory, 'state/lists');
+      await rm(lists, { recursive: true, force: true });
+      await mkdir(join(lists, 'partial'), { recursive: true });
+      await this.#run(['update']);
+    }
     await writeFile(stamp, sources);
+    this.#isUpdated = true;
+  }
+
+  /** The file that says when and from where the lists were fetched. */
+  async #stamp(): Promise<{ readonly stamp: string; readonly sources: string }> {
+    const sources = await readFile(join(this.#directory, 'sources.list'), 'utf8');
+    return { stamp: join(this.#directory, 'updated'), sources };
   }
 
   async #archives(): Promise<readonly Package[]> {
