@@ -27,6 +27,8 @@ export const TINY_TOOLS = [
 export const TINY_ROOT_AT = 25 * 1024 * 1024;
 
 const RECIPE = join(import.meta.dirname, '../../src/blueprint');
+/** Files of the other recipe, beside what both have. */
+const OF_DEBIAN_ONLY: ReadonlySet<string> = new Set(['debian-files.ts', 'debian-image.ts']);
 const WAIT_MS_MAX = 240_000;
 const POLL_MS = 100;
 /** An image of a recipe that was changed since is not needed long. */
@@ -86,7 +88,7 @@ async function lockOf(path: string): Promise<ProcessLock> {
 async function recipeHash(): Promise<string> {
   const hash = createHash('sha256');
   const names = (await readdir(RECIPE, { recursive: true, withFileTypes: true }))
-    .filter((entry) => entry.isFile() && !entry.name.endsWith('.test.ts') && !entry.name.startsWith('debian-image'))
+    .filter((entry) => entry.isFile() && !entry.name.endsWith('.test.ts') && !OF_DEBIAN_ONLY.has(entry.name))
     .map((entry) => join(entry.parentPath, entry.name));
   for (const name of names.toSorted()) hash.update(`${name}\0`).update(await readFile(name));
   return hash.digest('hex').slice(0, 16);
