@@ -32,6 +32,8 @@ export interface RunningControl extends AsyncDisposable {
   readonly hostProcessId: number;
   /** Who is connected over NBD now. Throws VolumeHostError. */
   clients(): Promise<NbdClients>;
+  /** Instances that run now, and go on when this ends. Throws HypervisorError. */
+  instanceCount(): Promise<number>;
 }
 
 /**
@@ -92,6 +94,8 @@ export async function startServer(
       return hostProcessId();
     },
     clients: async () => await control.ports.host.clients(),
+    instanceCount: async () =>
+      (await control.ports.hypervisor.list()).filter(({ state }) => state !== 'stopped').length,
     [Symbol.asyncDispose]: async () => await owned.disposeAsync(),
   };
 }

@@ -81,7 +81,8 @@ function endAtOnce(config: Config, server: RunningControl | null): never {
 /** What a stop does to whoever uses a disk. */
 async function stoppingWords(server: RunningControl): Promise<string> {
   const { connectionCount, exportCount } = await server.clients().catch(() => ({ connectionCount: 0, exportCount: 0 }));
-  const again = 'Ctrl-C again: end at once.';
+  const instanceCount = await server.instanceCount().catch(() => 0);
+  const again = `${instanceWords(instanceCount)}Ctrl-C again: end at once.`;
   if (connectionCount === 0) return `Stopping the server and its disks; no NBD client is connected. ${again}\n`;
   const clients = `${counted(connectionCount, 'NBD client')} ${connectionCount === 1 ? 'is' : 'are'}`;
   const disks = exportCount === 1 ? '1 disk or snapshot' : `${exportCount} disks and snapshots`;
@@ -89,6 +90,13 @@ async function stoppingWords(server: RunningControl): Promise<string> {
     `Stopping the server and its disks: ${clients} being disconnected from ${disks}. ` +
     `What was flushed is kept. ${again}\n`
   );
+}
+
+/** Guests wait half a minute for disks that are away, and get errors from them then. */
+function instanceWords(count: number): string {
+  if (count === 0) return '';
+  const [instances, go, them] = count === 1 ? ['1 instance', 'goes', 'it'] : [`${count} instances`, 'go', 'them'];
+  return `${instances} ${go} on running without disks: start the server again within 30 s, or stop ${them} first. `;
 }
 
 function banner(server: RunningControl, config: Config, options: ConfigOptions): string {
