@@ -9,6 +9,7 @@ import type { Deleted } from './delete-once.ts';
 import { isHostError, onOpenVolume } from './host-failure.ts';
 import { freeToken, recordToken, type TokenUse } from './idempotency.ts';
 import { snapshotIn, volumeIn } from './lookup.ts';
+import { imageWith } from './machines/image-records.ts';
 import { binOf } from './recycle-bin.ts';
 import { refuseLocked } from './snapshot-locks.ts';
 import { endOperations, startOperations } from './operations.ts';
@@ -202,6 +203,8 @@ export async function retireSnapshot(
     const snapshot = await snapshotIn(tx, scope, id);
     refuseLocked(snapshot, ports.time.earliestMs());
     if (snapshot.partOf !== null) refuse({ kind: 'in-use', resource: 'snapshot', id, by: snapshot.partOf });
+    const image = await imageWith(tx, scope, id);
+    if (image !== null) refuse({ kind: 'in-use', resource: 'snapshot', id, by: image });
     const isWhole = snapshot.state === 'completed' || snapshot.state === 'recovering';
     const bin = isWhole ? await binOf(ports, tx, snapshot, 'EBS_SNAPSHOT') : null;
     if (bin !== null) {

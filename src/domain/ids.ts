@@ -13,10 +13,12 @@ export type InstanceId = Branded<'InstanceId'>;
 export type InstanceSnapshotId = Branded<'InstanceSnapshotId'>;
 /** `key-` and 17 hexadecimal digits. */
 export type KeyPairId = Branded<'KeyPairId'>;
+/** `ami-` and 8 or 17 hexadecimal digits. */
+export type ImageId = Branded<'ImageId'>;
 /** `r-` and 17 hexadecimal digits: machines that one request made. */
 export type ReservationId = Branded<'ReservationId'>;
 /** What has an id of its own, a place in the names of Lightsail, and operations. */
-export type ResourceId = VolumeId | SnapshotId | InstanceId | InstanceSnapshotId | KeyPairId;
+export type ResourceId = VolumeId | SnapshotId | InstanceId | InstanceSnapshotId | KeyPairId | ImageId;
 /** Unique in an account and region. */
 export type KeyPairName = Branded<'KeyPairName'>;
 /** Twelve decimal digits, leading zeros kept. */
@@ -39,6 +41,8 @@ export type Epoch = number;
 const VOLUME_ID = /^vol-(?:[0-9a-f]{8}|[0-9a-f]{17})$/;
 const SNAPSHOT_ID = /^snap-(?:[0-9a-f]{8}|[0-9a-f]{17})$/;
 const INSTANCE_ID = /^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$/;
+const IMAGE_ID = /^ami-(?:[0-9a-f]{8}|[0-9a-f]{17})$/;
+const KEY_PAIR_ID = /^key-[0-9a-f]{17}$/;
 const ACCOUNT_ID = /^[0-9]{12}$/;
 
 export function parseVolumeId(text: string): VolumeId | null {
@@ -51,6 +55,14 @@ export function parseSnapshotId(text: string): SnapshotId | null {
 
 export function parseInstanceId(text: string): InstanceId | null {
   return INSTANCE_ID.test(text) ? (text as InstanceId) : null;
+}
+
+export function parseImageId(text: string): ImageId | null {
+  return IMAGE_ID.test(text) ? (text as ImageId) : null;
+}
+
+export function parseKeyPairId(text: string): KeyPairId | null {
+  return KEY_PAIR_ID.test(text) ? (text as KeyPairId) : null;
 }
 
 export function parseAccountId(text: string): AccountId | null {
@@ -76,6 +88,22 @@ export function newInstanceSnapshotId(random: Random): InstanceSnapshotId {
 
 export function newKeyPairId(random: Random): KeyPairId {
   return `key-0${random.bytes(8).toString('hex')}` as KeyPairId;
+}
+
+export function newImageId(random: Random): ImageId {
+  return `ami-0${random.bytes(8).toString('hex')}` as ImageId;
+}
+
+export function newStaticIpId(random: Random): StaticIpId {
+  return `ip-0${random.bytes(8).toString('hex')}` as StaticIpId;
+}
+
+export function newAlarmId(random: Random): AlarmId {
+  return `alarm-0${random.bytes(8).toString('hex')}` as AlarmId;
+}
+
+export function newContactMethodId(random: Random): ContactMethodId {
+  return `contact-0${random.bytes(8).toString('hex')}` as ContactMethodId;
 }
 
 export function newReservationId(random: Random): ReservationId {
