@@ -151,11 +151,8 @@ export class QemuMachine implements Disposable {
   async quit(): Promise<void> {
     const { clock } = this.#options;
     await this.freeze.release();
-    try {
-      await (await this.monitor()).execute('quit', {}, QUIT_MS_MAX);
-    } catch {
-      // It is gone, or does not answer: see below.
-    }
+    const qmp = this.#qmp; // One that is not connected is not waited for.
+    if (qmp !== null) void qmp.execute('quit', {}, QUIT_MS_MAX).catch(() => {}); // It is gone, or does not answer: see below.
     if (!(await waitUntilGone(this.process, clock, QUIT_MS_MAX))) await this.kill();
     this.#state = 'ended';
     this[Symbol.dispose]();

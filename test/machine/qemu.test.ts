@@ -1,18 +1,13 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import { systemClock } from '#base/clock.ts';
-import { silentLog } from '#base/log.ts';
-import { systemRandom } from '#base/random.ts';
 import { scratchDirectory } from '#base/scratch-directory.fixture.ts';
-import type { Hypervisor } from '#machine/hypervisor.ts';
 import { hypervisorSuite } from '#machine/hypervisor.suite.ts';
 import { probeDisk } from '#machine/accelerator-probe.ts';
-import { QemuHypervisor } from '#machine/qemu-hypervisor.ts';
+import type { QemuHypervisor } from '#machine/qemu-hypervisor.ts';
 
+import { endMachines, openHypervisor } from './open-hypervisor.ts';
 import { freePorts, ServedDisks, waitFor } from './served-disks.ts';
 
 const MIB = 1024 * 1024;
@@ -31,22 +26,8 @@ after(async () => {
   for (const dispose of disposals.toReversed()) await dispose().catch(() => {}); // The rest is to be ended as well.
 });
 
-/** Ends what a failed test left. */
-async function endMachines(hypervisor: Hypervisor): Promise<void> {
-  for (const { id } of await hypervisor.list()) await hypervisor.stop(id, { graceMs: 0 });
-  await hypervisor[Symbol.asyncDispose]();
-}
-
-async function openIn(scratch: string): Promise<QemuHypervisor> {
-  const hypervisor = await QemuHypervisor.open({
-    machinesDirectory: join(scratch, 'machines'),
-    socketDirectory: join(scratch, 'run'),
-    network: { mode: 'user', outbound: false },
-    accelerator: 'tcg',
-    clock: systemClock,
-    random: systemRandom,
-    log: silentLog,
-  });
+async function opened(scratch: string): Promise<QemuHypervisor> {
+  const hypervisor = await openHypervisor(scratch);
   disposals.push(async () => await endMachines(hypervisor));
   return hypervisor;
 }
@@ -54,11 +35,10 @@ async function openIn(scratch: string): Promise<QemuHypervisor> {
 if (hasQemu) {
   hypervisorSuite('QEMU', async () => {
     const scratch = scratchDirectory('qemu');
-    mkdirSync(join(scratch, 'run'));
     const disks = new ServedDisks(scratch);
     disposals.push(async () => await disks.kill());
     await disks.start();
-    const hypervisor = await openIn(scratch);
+    const hypervisor = await opened(scratch);
     return {
       hypervisor,
       systemDisk: async () => disks.add('/dev/xvda', probeDisk(), MIB),
@@ -71,7 +51,7 @@ if (hasQemu) {
       },
       restarted: async () => {
         await hypervisor[Symbol.asyncDispose]();
-        return await openIn(scratch);
+        return await opened(scratch);
       },
       until: waitFor,
     };

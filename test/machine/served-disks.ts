@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
-import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 
 import { systemClock } from '#base/clock.ts';
@@ -23,6 +23,7 @@ export class ServedDisks {
   }
 
   async start(): Promise<void> {
+    rmSync(this.socketPath, { force: true }); // A server that was killed left it.
     const args = ['-f', '-U', this.socketPath, 'file', `dir=${this.directory}`];
     this.#server = spawn('nbdkit', args, { stdio: 'ignore' });
     await waitFor('nbdkit listens', async () => await canConnect(this.socketPath));
