@@ -1,4 +1,5 @@
 import { defineFace, type Face } from '#api/handler.ts';
+import { absentHandlers } from './absent.ts';
 import { deleteAutoSnapshot, disableAddOn, enableAddOn, getAutoSnapshots } from './add-ons.ts';
 import { createDiskSnapshot, deleteDiskSnapshot, getDiskSnapshot, getDiskSnapshots } from './disk-snapshots.ts';
 import { getActiveNames, getBlueprints, getBundles } from './catalogue.ts';
@@ -36,10 +37,11 @@ import { tagResource, untagResource } from './tags.ts';
 
 export const lightsailFace: Face = defineFace({
   service: 'lightsail',
-  repeatable: ['Get'],
+  repeatable: ['Get', 'Is'],
   admit: admitRegion,
   mapFailure,
   handlers: {
+    ...absentHandlers,
     GetRegions: getRegions,
     GetBundles: getBundles,
     GetBlueprints: getBlueprints,
