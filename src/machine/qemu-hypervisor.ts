@@ -203,11 +203,11 @@ export class QemuHypervisor implements Hypervisor {
   /** Lets go of the machines, which go on. None stays frozen. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort();
-    await this.#tending;
     for (const { machine } of this.#entries.values()) {
       await machine?.freeze.release();
       machine?.[Symbol.dispose]();
     }
+    await this.#tending;
     this.#entries.clear();
   }
 
@@ -318,13 +318,16 @@ export class QemuHypervisor implements Hypervisor {
     for (;;) {
       await this.#options.clock.sleep(TEND_MS, this.#closing.signal).catch(() => {}); // Closing: see below.
       if (this.#closing.signal.aborted) return;
-      for (const [id, { machine }] of this.#entries) {
-        await machine?.tend().catch((error: unknown) => this.#trouble(id, error));
-      }
+      // Together: one that does not answer takes its time.
+      const tended = [...this.#entries].map(([id, { machine }]) =>
+        machine?.tend().catch((error: unknown) => this.#trouble(id, error)),
+      );
+      await Promise.all(tended);
     }
   }
 
   #trouble(id: InstanceId, error: unknown): void {
+    if (this.#closing.signal.aborted) return; // Cut off by ourselves.
     this.#options.log.error('machine-trouble', { instance: id, error });
   }
 }

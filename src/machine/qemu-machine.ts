@@ -33,7 +33,8 @@ export interface QemuMachineOptions {
 export type QemuState = 'running' | 'paused' | 'shut-down' | 'broken' | 'ended';
 
 const CONNECT_MS_MAX = 30_000;
-const QUIT_MS_MAX = 10_000;
+/** A QEMU with nothing to wait for ends within a tenth of that. */
+const QUIT_MS_MAX = 5_000;
 const KILL_MS_MAX = 30_000;
 const AGENT_MS_MAX = 3_000;
 

@@ -9,4 +9,4 @@ const id = parseInstanceId(instance);
 assert(id !== null, 'the second argument is an instance');
 const hypervisor = await openHypervisor(scratch);
 const quiesced = await hypervisor.quiesce(id, { timeoutMs: 600_000 });
-console.log(quiesced.consistency, quiesced.note ?? '');
+process.stdout.write(`${quiesced.consistency} ${quiesced.note ?? ''}\n`);

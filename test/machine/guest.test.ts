@@ -131,7 +131,7 @@ test('a guest boots from its volume, gets and loses disks, is frozen for a copy,
     });
 
     await t.test('nobody lets it go: its time is over, and it goes on by itself', async () => {
-      const quiesced = await hypervisor.quiesce(id, { timeoutMs: 4_000 });
+      const quiesced = await hypervisor.quiesce(id, { timeoutMs: 3_000 });
       await waitFor('it is not held', async () => !quiesced.isHeld());
       assert.match(await shell.run('touch /root/thawed && sync && echo done'), /done/);
       await quiesced[Symbol.asyncDispose]();

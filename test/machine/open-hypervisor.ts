@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 
@@ -15,6 +15,7 @@ import { waitFor } from './served-disks.ts';
 export async function openHypervisor(scratch: string): Promise<QemuHypervisor> {
   const socketDirectory = join(scratch, 'run');
   mkdirSync(socketDirectory, { recursive: true });
+  process.prependOnceListener('exit', () => killMachines(scratch)); // Before the directory goes.
   return await QemuHypervisor.open({
     machinesDirectory: join(scratch, 'machines'),
     socketDirectory,
@@ -30,6 +31,19 @@ export async function openHypervisor(scratch: string): Promise<QemuHypervisor> {
 export async function endMachines(hypervisor: Hypervisor): Promise<void> {
   for (const { id } of await hypervisor.list()) await hypervisor.stop(id, { graceMs: 0 });
   await hypervisor[Symbol.asyncDispose]();
+}
+
+/** Machines outlive whoever started them, also a test that failed. */
+function killMachines(scratch: string): void {
+  for (const name of readdirSync(join(scratch, 'machines'))) {
+    const path = join(scratch, 'machines', name, 'qemu.pid');
+    try {
+      const processId = Number(readFileSync(path, 'utf8'));
+      if (readFileSync(`/proc/${processId}/cmdline`, 'utf8').includes(path)) process.kill(processId, 'SIGKILL');
+    } catch {
+      // It does not run.
+    }
+  }
 }
 
 /** The shell on the serial console of a guest. */
