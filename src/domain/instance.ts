@@ -36,6 +36,30 @@ export interface OpenPorts {
 
 export type AddressType = 'ipv4' | 'ipv6' | 'dualstack';
 
+/** What a machine is told beside, which EC2's clients set and read. Lightsail's machines have what holds when nobody says otherwise. */
+export interface InstanceOptions {
+  /** Its number among those that its request made, from 0. */
+  readonly launchIndex: number;
+  /** The client's own token of that request; null: it gave none. */
+  readonly clientToken: string | null;
+  /** It is not terminated through EC2 until this is taken back. */
+  readonly disableApiTermination: boolean;
+  readonly disableApiStop: boolean;
+  /** What is shown of it; its processors are not throttled. */
+  readonly cpuCredits: 'standard' | 'unlimited';
+}
+
+export const NO_INSTANCE_OPTIONS: InstanceOptions = {
+  launchIndex: 0,
+  clientToken: null,
+  disableApiTermination: false,
+  disableApiStop: false,
+  cpuCredits: 'standard',
+};
+
+/** So long EC2 shows a machine that was terminated. */
+export const TERMINATED_SHOWN_MS = 3_600_000;
+
 export interface Instance extends Scope {
   readonly id: InstanceId;
   /** The request that made it, and perhaps others with it. */
@@ -79,6 +103,9 @@ export interface Instance extends Scope {
   readonly userName: string;
   /** Port of this computer that leads to the guest's port 22: the same for the machine's whole life. */
   readonly sshPort: number;
+  readonly options: InstanceOptions;
+  /** When it was `terminated`; null before. */
+  readonly endedAtMs: number | null;
   readonly addressType: AddressType;
   readonly openPorts: readonly OpenPorts[];
   readonly tags: Tags;

@@ -431,6 +431,10 @@ async function terminate(
     }
     if (now.name !== null) await tx.names.free(now, now.name, id);
     await endOperations(ports, tx, id, { status: 'Succeeded' });
+    // EC2's clients wait until they read that it is terminated; it is forgotten later (tasks/prune.ts).
+    if (now.face === 'ec2') {
+      return await put(tx, { ...current, state: 'terminated', wanted: 'terminated', endedAtMs: ports.clock.nowMs() });
+    }
     await tx.documents.remove(INSTANCES, now, id);
     return current;
   });

@@ -1,5 +1,5 @@
 import { assert } from '#base/assert.ts';
-import { findBundle, type Bundle } from '#domain/bundle.ts';
+import { findBundle } from '#domain/bundle.ts';
 import type { Encryption } from '#domain/encryption.ts';
 import { refuse } from '#domain/errors.ts';
 import {
@@ -11,7 +11,15 @@ import {
   type ReservationId,
   type SnapshotId,
 } from '#domain/ids.ts';
-import { type AddressType, type Instance, type OpenPorts, SYSTEM_DEVICE } from '#domain/instance.ts';
+import { findInstanceType } from '#domain/instance-type.ts';
+import {
+  type AddressType,
+  type Instance,
+  type InstanceOptions,
+  NO_INSTANCE_OPTIONS,
+  type OpenPorts,
+  SYSTEM_DEVICE,
+} from '#domain/instance.ts';
 import { checkName } from '#domain/name.ts';
 import type { Operation } from '#domain/operation.ts';
 import { findZone } from '#domain/region.ts';
@@ -21,6 +29,7 @@ import type { Face, Scope } from '#domain/volume.ts';
 import type { ReadTx, Tx } from '#meta/meta-store.ts';
 import { findTokenResult, recordToken, type TokenUse } from '#control/idempotency.ts';
 import type { Caller } from '#control/kms/access.ts';
+import type { EncryptionAsked } from '#control/kms/volume-encryption.ts';
 import { operationsOf, startOperations } from '#control/operations.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { type CreateVolume, encryptionFor, insertVolume } from '#control/volumes.ts';
@@ -53,13 +62,28 @@ export interface MachineSource {
   readonly minimumPower: number;
 }
 
-/** A disk that is made with a machine, of a snapshot. */
+/** A disk that is made with a machine. */
 export interface NewDisk {
   readonly name: string | null;
-  readonly origin: SnapshotId;
+  /** Null: an empty one. */
+  readonly origin: SnapshotId | null;
   readonly sizeGib: number;
   readonly device: string;
   readonly deleteOnTermination: boolean;
+  /** Missing: as the face's volumes are by themselves. */
+  readonly shape?: DiskShape;
+}
+
+/** What EC2's requests say of a volume beside. */
+export type DiskShape = Pick<CreateVolume, 'type' | 'iops' | 'throughputMibps'> & {
+  readonly encryption: EncryptionAsked;
+};
+
+/** What a machine's system volume is to be, where that does not follow from its bundle. */
+export interface SystemVolume {
+  readonly sizeGib: number;
+  readonly deleteOnTermination: boolean;
+  readonly shape: DiskShape;
 }
 
 export interface NewMachine {
@@ -72,8 +96,14 @@ export interface CreateInstances {
   readonly face: Face;
   readonly machines: readonly NewMachine[];
   readonly zone: string;
+  /** A bundle of Lightsail's, or a type of EC2's instances. */
   readonly bundle: string;
   readonly source: MachineSource;
+  /** Missing: as large as the bundle says, and gone with the machine. */
+  readonly systemVolume?: SystemVolume;
+  /** Of every volume that is made; missing: the machine's, on its system volume. */
+  readonly volumeTags?: readonly Tag[];
+  readonly options?: Partial<InstanceOptions>;
   /** Bytes in base64; null: none. */
   readonly userData: string | null;
   /** Null: the default one, in Lightsail; none in EC2. */
@@ -112,17 +142,19 @@ export async function createInstances(
   const again = await ports.meta.read((tx) => findAgain(tx, scope, request));
   if (again !== null) return again;
   await refuseWithoutMachines(ports);
-  const bundle = checkRequest(request);
+  const size = checkRequest(request);
   // Outside of the transaction: a default key pair may have to be made, and a KMS key asked.
   const accessKey = request.face === 'lightsail' ? await accessKeyOf(ports, scope) : null;
-  const plans = new Map<SnapshotId, Encryption | null>();
-  for (const origin of originsOf(request)) {
-    plans.set(origin, await encryptionFor(ports, scope, volumeRequest(request, bundle, origin)));
+  const encryptions: (Encryption | null)[] = [];
+  for (const { disks } of request.machines) {
+    for (const disk of [null, ...disks]) {
+      encryptions.push(await encryptionFor(ports, scope, volumeRequest(request, size, disk)));
+    }
   }
   const made = await ports.meta.transact(async (tx) => {
     const first = await findAgain(tx, scope, request);
     if (first !== null) return first;
-    return await record(ports, tx, scope, request, bundle, accessKey, plans);
+    return await record(ports, tx, scope, { request, size, accessKey, encryptions });
   });
   ports.wake('reconcile-instances');
   ports.wake('upload-snapshots'); // Of what another account shares a copy is stored first.
@@ -137,48 +169,67 @@ export async function refuseWithoutMachines({ hypervisor }: Pick<ControlPorts, '
   refuse({ kind: 'no-machines', reason: note ?? words });
 }
 
-function checkRequest({ machines, bundle: id, source, userData, face }: CreateInstances): Bundle {
+/** How large a machine is. */
+interface MachineSize {
+  readonly id: string;
+  readonly cpuCount: number;
+  readonly memoryMib: number;
+  /** Of the system volume; null: as large as what it is made of. */
+  readonly diskGib: number | null;
+  /** Null: whatever its source asks for. */
+  readonly power: number | null;
+}
+
+function checkRequest({ machines, bundle: id, source, userData, face }: CreateInstances): MachineSize {
   if (machines.length === 0) refuse({ kind: 'missing', field: 'instanceNames' });
   if (machines.length > INSTANCE_COUNT_MAX) refuse({ kind: 'limit', limit: 'resources', max: INSTANCE_COUNT_MAX });
   for (const { name } of machines) if (name !== null) checkName(name, 'instanceNames');
-  const bundle = findBundle(id);
-  if (bundle === null) {
-    const reason = `there is no bundle ${id}; GetBundles lists them`;
-    refuse({ kind: 'invalid-value', field: face === 'ec2' ? 'instance type' : 'bundleId', reason });
+  const size = face === 'ec2' ? sizeOfType(id) : findBundle(id);
+  if (size === null) {
+    const reason =
+      face === 'ec2'
+        ? `there is no type ${id}; DescribeInstanceTypes lists them`
+        : `there is no bundle ${id}; GetBundles lists them`;
+    refuse({ kind: 'invalid-value', field: face === 'ec2' ? 'InstanceType' : 'bundleId', reason });
   }
-  if (bundle.power < source.minimumPower) {
-    const reason = `${source.blueprint} needs a bundle with a power of ${source.minimumPower} at least, and ${id} has ${bundle.power}`;
+  if (size.power !== null && size.power < source.minimumPower) {
+    const reason = `${source.blueprint} needs a bundle with a power of ${source.minimumPower} at least, and ${id} has ${size.power}`;
     refuse({ kind: 'invalid-value', field: 'bundleId', reason });
   }
   if (userData !== null && Buffer.from(userData, 'base64').length > USER_DATA_BYTES_MAX) {
     refuse({ kind: 'invalid-value', field: 'userData', reason: `it has ${USER_DATA_BYTES_MAX} bytes at most` });
   }
-  return bundle;
+  return size;
 }
 
-function originsOf({ source, machines }: CreateInstances): ReadonlySet<SnapshotId> {
-  return new Set([source.snapshot, ...machines.flatMap(({ disks }) => disks.map(({ origin }) => origin))]);
+function sizeOfType(id: string): MachineSize | null {
+  const type = findInstanceType(id);
+  return type && { ...type, diskGib: null, power: null };
 }
 
 /** What a volume of the machines is asked to be; `disk` null: the system volume. */
 function volumeRequest(
   request: CreateInstances,
-  bundle: Bundle,
-  origin: SnapshotId,
-  disk: NewDisk | null = null,
+  size: MachineSize,
+  disk: NewDisk | null,
 ): Omit<CreateVolume, 'token' | 'operation'> {
+  const { face, systemVolume } = request;
+  const shape = disk === null ? systemVolume?.shape : disk.shape;
+  const tags = request.volumeTags ?? (disk === null ? request.tags : []);
   return {
-    face: request.face,
+    face,
     name: disk?.name ?? null,
     zone: request.zone,
-    sizeGib: disk?.sizeGib ?? bundle.diskGib,
-    type: request.face === 'lightsail' ? LIGHTSAIL_VOLUME_TYPE : 'gp3',
-    iops: null,
-    throughputMibps: null,
+    sizeGib: disk?.sizeGib ?? systemVolume?.sizeGib ?? size.diskGib,
+    type: shape?.type ?? (face === 'lightsail' ? LIGHTSAIL_VOLUME_TYPE : 'gp3'),
+    iops: shape?.iops ?? null,
+    throughputMibps: shape?.throughputMibps ?? null,
     multiAttach: false,
-    origin,
-    originRegion: request.source.region,
-    tags: disk === null ? [] : request.tags,
+    origin: disk === null ? request.source.snapshot : disk.origin,
+    // What disks are made of is in the region of the request; a blueprint is wherever it was brought to.
+    ...(disk === null ? { originRegion: request.source.region } : {}),
+    ...(shape === undefined ? {} : { encryption: shape.encryption }),
+    tags,
     ...(request.caller === undefined ? {} : { caller: request.caller }),
   };
 }
@@ -187,21 +238,30 @@ async function record(
   ports: ControlPorts,
   tx: Tx,
   scope: Scope,
-  request: CreateInstances,
-  bundle: Bundle,
-  accessKey: string | null,
-  encryptions: ReadonlyMap<SnapshotId, Encryption | null>,
+  {
+    request,
+    size,
+    accessKey,
+    encryptions,
+  }: {
+    readonly request: CreateInstances;
+    readonly size: MachineSize;
+    readonly accessKey: string | null;
+    /** Of every volume of every machine, in their order. */
+    readonly encryptions: readonly (Encryption | null)[];
+  },
 ): Promise<InstancesCreated> {
   const { source, face, operation } = request;
   if (findZone(scope.region, request.zone) === null) refuse({ kind: 'zone-not-found', zone: request.zone });
   const tags = tagsOf(TAG_RULES[face], request.tags, ports.limitsOf(scope.account).tagCountMax);
   const keyPair = request.keyPair === null ? null : await keyPairNamed(tx, scope, request.keyPair);
-  await refuseSmaller(tx, source, bundle);
+  await refuseSmaller(tx, source, size);
   const reservation = newReservationId(ports.random);
   const nowMs = ports.clock.nowMs();
   const instances: Instance[] = [];
   const operations: Operation[] = [];
-  for (const machine of request.machines) {
+  const planned = encryptions.values();
+  for (const [launchIndex, machine] of request.machines.entries()) {
     const id = newInstanceId(ports.random);
     if (machine.name !== null && !(await tx.names.claim(scope, machine.name, id))) {
       refuse({ kind: 'name-taken', name: machine.name });
@@ -216,9 +276,9 @@ async function record(
       blueprint: source.blueprint,
       blueprintName: source.blueprintName,
       origin: source.snapshot,
-      bundle: bundle.id,
-      cpuCount: bundle.cpuCount,
-      memoryMib: bundle.memoryMib,
+      bundle: size.id,
+      cpuCount: size.cpuCount,
+      memoryMib: size.memoryMib,
       state: 'pending',
       wanted: 'running',
       stopsAtOnce: false,
@@ -234,22 +294,23 @@ async function record(
       publicKeys: [...(keyPair === null ? [] : [keyPair.publicKey]), ...(accessKey === null ? [] : [accessKey])],
       userName: source.userName,
       sshPort: await freeSshPort(tx),
+      options: { ...NO_INSTANCE_OPTIONS, ...request.options, launchIndex },
+      endedAtMs: null,
       addressType: request.addressType,
       openPorts: OPEN_AT_FIRST,
       tags,
     };
     await tx.documents.insert(INSTANCES, scope, instance);
     for (const disk of [null, ...machine.disks]) {
-      const origin = disk?.origin ?? source.snapshot;
-      const encryption = encryptions.get(origin);
+      const { value: encryption } = planned.next();
       assert(encryption !== undefined, 'the encryption of every volume was decided before');
-      const wish = volumeRequest(request, bundle, origin, disk);
+      const wish = volumeRequest(request, size, disk);
       const volume = await insertVolume(ports, tx, scope, newVolumeId(ports.random), wish, encryption);
       instance = await addAttachment(tx, instance, volume, {
         device: disk?.device ?? SYSTEM_DEVICE,
         state: 'attaching',
         attachedAtMs: nowMs,
-        deleteOnTermination: disk?.deleteOnTermination ?? true,
+        deleteOnTermination: (disk ?? request.systemVolume)?.deleteOnTermination ?? true,
       });
     }
     for (const addOn of request.addOns ?? []) {
@@ -267,15 +328,16 @@ async function record(
   }
   const [first] = instances;
   assert(first !== undefined, 'a request makes one machine at least');
-  await recordToken(tx, scope, useOf(request), first.id, nowMs);
+  await recordToken(tx, scope, useOf(request), first.id, ports.time.latestMs());
   return { instances, operations };
 }
 
 /** Refuses: invalid-value. In words of the bundle, which is what the client chose; of the rest the volume's own rules speak. */
-async function refuseSmaller(tx: ReadTx, { snapshot: id }: MachineSource, bundle: Bundle): Promise<void> {
+async function refuseSmaller(tx: ReadTx, { snapshot: id }: MachineSource, size: MachineSize): Promise<void> {
+  if (size.diskGib === null) return;
   const snapshot = await tx.snapshots.find(id);
-  if (snapshot === null || snapshot.volumeSizeGib <= bundle.diskGib) return;
-  const reason = `the disk of ${bundle.id} has ${bundle.diskGib} GB, and the snapshot has ${snapshot.volumeSizeGib}; choose a larger bundle`;
+  if (snapshot === null || snapshot.volumeSizeGib <= size.diskGib) return;
+  const reason = `the disk of ${size.id} has ${size.diskGib} GB, and the snapshot has ${snapshot.volumeSizeGib}; choose a larger bundle`;
   refuse({ kind: 'invalid-value', field: 'bundleId', reason });
 }
 

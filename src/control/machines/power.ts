@@ -90,8 +90,8 @@ export async function deleteInstance(
     retire: async (id) =>
       await ports.meta.transact(async (tx) => {
         const instance = await instanceIn(tx, scope, id);
-        await recordToken(tx, scope, use, id, ports.clock.nowMs());
-        if (instance.state !== 'shutting-down') {
+        await recordToken(tx, scope, use, id, ports.time.latestMs());
+        if (instance.state !== 'shutting-down' && instance.state !== 'terminated') {
           const errorDetails = 'the instance was deleted';
           await endOperations(ports, tx, id, { status: 'Failed', errorCode: 'Deleted', errorDetails });
           const changed: Instance = { ...instance, state: 'shutting-down', wanted: 'terminated', rebootWanted: false };

@@ -9,7 +9,9 @@ const PORT_MAX = 31_999;
 /** A port that no machine of any account has; `also`: ones that somebody else of this computer has. Refuses: limit. */
 export async function freeSshPort(tx: ReadTx, also: ReadonlySet<number> = new Set()): Promise<number> {
   const rows = await tx.documents.all(INSTANCES, { after: 0, countMax: Number.MAX_SAFE_INTEGER });
-  const taken = new Set(rows.map(({ record }) => record.record.sshPort));
+  const taken = new Set(
+    rows.flatMap(({ record: { record } }) => (record.state === 'terminated' ? [] : [record.sshPort])),
+  );
   for (let port = PORT_MIN; port <= PORT_MAX; port += 1) if (!taken.has(port) && !also.has(port)) return port;
   return refuse({ kind: 'limit', limit: 'resources', max: PORT_MAX - PORT_MIN + 1 });
 }
