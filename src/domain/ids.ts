@@ -15,10 +15,25 @@ export type InstanceSnapshotId = Branded<'InstanceSnapshotId'>;
 export type KeyPairId = Branded<'KeyPairId'>;
 /** `ami-` and 8 or 17 hexadecimal digits. */
 export type ImageId = Branded<'ImageId'>;
+/** `ip-` and 17 hexadecimal digits. */
+export type StaticIpId = Branded<'StaticIpId'>;
+/** `alarm-` and 17 hexadecimal digits. */
+export type AlarmId = Branded<'AlarmId'>;
+/** `contact-` and 17 hexadecimal digits. */
+export type ContactMethodId = Branded<'ContactMethodId'>;
 /** `r-` and 17 hexadecimal digits: machines that one request made. */
 export type ReservationId = Branded<'ReservationId'>;
 /** What has an id of its own, a place in the names of Lightsail, and operations. */
-export type ResourceId = VolumeId | SnapshotId | InstanceId | InstanceSnapshotId | KeyPairId | ImageId;
+export type ResourceId =
+  | VolumeId
+  | SnapshotId
+  | InstanceId
+  | InstanceSnapshotId
+  | KeyPairId
+  | ImageId
+  | StaticIpId
+  | AlarmId
+  | ContactMethodId;
 /** Unique in an account and region. */
 export type KeyPairName = Branded<'KeyPairName'>;
 /** Twelve decimal digits, leading zeros kept. */
