@@ -319,9 +319,9 @@ export class QemuHypervisor implements Hypervisor {
       await this.#options.clock.sleep(TEND_MS, this.#closing.signal).catch(() => {}); // Closing: see below.
       if (this.#closing.signal.aborted) return;
       // Together: one that does not answer takes its time.
-      const tended = [...this.#entries].map(([id, { machine }]) =>
-        machine?.tend().catch((error: unknown) => this.#trouble(id, error)),
-      );
+      const tended = [...this.#entries].map(async ([id, { machine }]) => {
+        await machine?.tend().catch((error: unknown) => this.#trouble(id, error));
+      });
       await Promise.all(tended);
     }
   }
