@@ -41,6 +41,13 @@ const TOOLS: readonly Tool[] = [
     purpose: 'for images that are not raw (import, export, rescue)',
     packageName: 'qemu-utils',
   },
+  {
+    name: 'qemu-system-x86_64',
+    versionArgs: ['--version'],
+    purpose: 'to run instances; disks and snapshots work without it',
+    packageName: 'qemu-system-x86',
+  },
+  { name: 'ssh', versionArgs: ['-V'], purpose: 'for "varve ssh"', packageName: 'openssh-client' },
   { name: 'nbdinfo', versionArgs: ['--version'], purpose: FOR_CLIENTS, packageName: 'libnbd-bin' },
   { name: 'nbdcopy', versionArgs: ['--version'], purpose: FOR_CLIENTS, packageName: 'libnbd-bin' },
   {
@@ -86,7 +93,11 @@ function nbdModuleCheck(): Check {
 }
 
 function kvmCheck(): Check {
-  return deviceCheck('kvm', '/dev/kvm', 'for fast virtual machines only; the server does not use it');
+  return deviceCheck(
+    'kvm',
+    '/dev/kvm',
+    'instances are emulated without it, slowly; the server tries it by booting before it relies on it',
+  );
 }
 
 function deviceCheck(name: string, path: string, otherwise: string): Check {

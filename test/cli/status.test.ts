@@ -83,6 +83,7 @@ test('varve doctor tells what a machine lacks, and what is wrong with a data dir
   assert.equal(bare.code, fresh.code);
   assert.equal(bare.of('qemu-img')?.verdict, 'absent');
   assert.match(bare.of('qemu-img')?.detail ?? '', /not found; for images that are not raw .*qemu-utils/);
+  assert.match(bare.of('qemu-system-x86_64')?.detail ?? '', /not found; to run instances.*: qemu-system-x86$/);
 
   const data = join(scratch, 'doctor');
   await mkdir(data, { mode: 0o700 });
