@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { after, test } from 'node:test';
 
+import { systemRandom } from '#base/random.ts';
 import { scratchDirectory } from '#base/scratch-directory.fixture.ts';
-import { hypervisorSuite } from '#machine/hypervisor.suite.ts';
+import { hypervisorSuite, rejectsAs, statusOf } from '#machine/hypervisor.suite.ts';
+import { newInstanceId } from '#domain/ids.ts';
 import { probeDisk } from '#machine/accelerator-probe.ts';
 import type { QemuHypervisor } from '#machine/qemu-hypervisor.ts';
 
@@ -55,6 +57,35 @@ if (hasQemu) {
       },
       until: waitFor,
     };
+  });
+
+  test('QEMU: what remains of a disk that was taken away is gone when the guest boots anew', async () => {
+    const scratch = scratchDirectory('qemu-lingering');
+    const disks = new ServedDisks(scratch);
+    disposals.push(async () => await disks.kill());
+    await disks.start();
+    const hypervisor = await opened(scratch);
+    const id = newInstanceId(systemRandom);
+    const seed = { instance: id, hostName: 'one', publicKeys: [], userData: null };
+    const system = disks.add('/dev/xvda', probeDisk(), MIB);
+    await hypervisor.start({ id, cpuCount: 1, memoryMib: 32, disks: [system], seed, forwards: [] });
+    const disk = disks.add('/dev/xvdf', new Uint8Array(), MIB);
+    await hypervisor.attach(id, disk);
+    await hypervisor.detach(id, disk.volume, { graceMs: 0, force: true });
+    await rejectsAs('guest-refuses', hypervisor.attach(id, disk));
+    await hypervisor.reboot(id, { graceMs: 0 });
+    await waitFor(
+      'the disk can be attached again',
+      async () => {
+        return await hypervisor.attach(id, disk).then(
+          () => true,
+          () => false,
+        );
+      },
+      20_000,
+    );
+    assert.deepEqual((await statusOf(hypervisor, id))?.volumes, [system.volume, disk.volume]);
+    await hypervisor.stop(id, { graceMs: 0 });
   });
 } else {
   test('QEMU', { skip: 'qemu-system-x86_64 or nbdkit is not installed' }, () => {});
