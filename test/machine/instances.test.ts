@@ -199,8 +199,10 @@ test('machines boot, are snapshotted while they write, and others boot of that',
   });
 
   await t.test(
-    'E1 E3 E4 E12 E15 E27: machines of the snapshot, each with its own disks, user data and size',
+    'E1 E3 E4 E12 E13 E14 E15 E27: machines of it, each with its own disks, user data, key and size',
     async () => {
+      type KeyPair = { readonly privateKeyBase64: string };
+      const { privateKeyBase64 } = await lightsail<KeyPair>('create-key-pair', '--key-pair-name', 'ops');
       const mapping = {
         one: [{ originalDiskPath: '/dev/xvdf', newDiskName: 'one-data' }],
         two: [{ originalDiskPath: '/dev/xvdf', newDiskName: 'two-data' }],
@@ -208,7 +210,7 @@ test('machines boot, are snapshotted while they write, and others boot of that',
       const made = await lightsail<Operations>(
         ...['create-instances-from-snapshot', '--instance-names', 'one', 'two', '--availability-zone', 'us-east-1a'],
         ...['--instance-snapshot-name', 'whole', '--bundle-id', 'nano_2_0', '--user-data', REPORT],
-        ...['--attached-disk-mapping', JSON.stringify(mapping), '--tags', 'key=team,value=b'],
+        ...['--key-pair-name', 'ops', '--attached-disk-mapping', JSON.stringify(mapping), '--tags', 'key=team,value=b'],
       );
       assert.deepEqual(summary(made), [
         'CreateInstancesFromSnapshot: Instance one in us-east-1a, -',
