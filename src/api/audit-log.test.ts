@@ -178,6 +178,21 @@ test('a flood of refused calls, or of reads, leaves the history as it was, and i
   assert.equal(lines.find((line) => line['sourceAddress'] === '127.0.0.1' && 'more' in line)?.['more'], 4980);
 });
 
+test('a flood of calls by nobody leaves those of principals their lines', async () => {
+  const place = new Place('audit-flood-known');
+  const refused = entry({ decision: 'implicit-deny', errorCode: 'UnauthorizedOperation', status: 403 });
+  {
+    await using log = await place.open();
+    for (let number = 0; number < 2000; number += 1) {
+      const sourceAddress = `10.0.${number >> 8}.${number & 255}`;
+      void log.record({ ...refused, principal: null, decision: 'unauthenticated', sourceAddress });
+    }
+    void log.record({ ...refused, requestId: 'an-attempt', operation: 'DeleteSnapshot' });
+  }
+  const lines = await linesOf(place.path('audit-refused.log'));
+  assert(lines.some((line) => line['requestId'] === 'an-attempt'));
+});
+
 test('refused calls are summed up every minute', async () => {
   const place = new Place('audit-minute');
   await using log = await place.open();
@@ -286,6 +301,20 @@ test('lines of a program that chained none are set aside, and not lost', async (
     expected: [present(place.heads.changes, 'kept')],
   });
   assert.deepEqual([verified.unchainedFileCount, verified.lineCount, verified.problems], [1, 2, []]);
+});
+
+test('the oldest lines are missing when something else is in their file, however many files there are', async () => {
+  const place = new Place('audit-replaced');
+  place.budgets = { changes: { fileBytesMax: 2000, filesMax: 3 } };
+  {
+    await using log = await place.open();
+    for (let number = 0; number < 40; number += 1) await log.record(entry({ requestId: `r${number}` }));
+  }
+  assert.deepEqual(await place.problems([place.heads.changes], 3), []);
+  const oldest = present((await seriesFiles(place.path())).at(-1), 'there are three');
+  await writeFile(oldest, '{"time":"2026-01-01T00:00:00.000Z","requestId":"forged"}\n');
+  const [problem] = await place.problems([place.heads.changes], 3);
+  assert.match(problem ?? '', /lines before this one are missing/);
 });
 
 for (const seed of [1, 2, 3]) {

@@ -50,7 +50,8 @@ const USING =
 export class AuditLog implements Audit, AsyncDisposable {
   readonly #options: AuditLogOptions;
   readonly #series: Readonly<Record<SeriesName, AuditSeries>>;
-  readonly #refusals = new Refusals();
+  /** Those of principals have lines of their own, however many come from whom nobody knows. */
+  readonly #refusals = { known: new Refusals(), unknown: new Refusals() };
   readonly #stop = new AbortController();
   readonly #tending: Promise<void>;
   #kept = '';
@@ -79,7 +80,8 @@ export class AuditLog implements Audit, AsyncDisposable {
   record(entry: AuditEntry): Promise<void> | null {
     const line = { time: this.#now(), ...entry };
     if (entry.status >= 400 && entry.status < 500) {
-      if (this.#refusals.admit(entry)) void this.#series.refused.append(line);
+      const refusals = entry.principal === null ? this.#refusals.unknown : this.#refusals.known;
+      if (refusals.admit(entry)) void this.#series.refused.append(line);
       return null;
     }
     const isUse = entry.operation !== null && USING.test(entry.operation);
@@ -109,7 +111,10 @@ export class AuditLog implements Audit, AsyncDisposable {
   }
 
   async #sumUp(): Promise<void> {
-    for (const more of this.#refusals.take()) void this.#series.refused.append({ time: this.#now(), ...more });
+    const { known, unknown } = this.#refusals;
+    for (const more of [...known.take(), ...unknown.take()]) {
+      void this.#series.refused.append({ time: this.#now(), ...more });
+    }
     try {
       const { changes, uses, refused } = this.#series;
       const heads = { changes: await changes.synced(), uses: await uses.synced(), refused: await refused.synced() };

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { type FileHandle, open, readFile } from 'node:fs/promises';
+import files, { type FileHandle, open, readFile } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { mock, test } from 'node:test';
 import { silentLog } from '#base/log.ts';
@@ -83,4 +84,39 @@ test('what a full disk keeps waiting is bounded, and what is left out is told', 
   assert.equal(lost?.lost, 40 - kept);
   const { problems, lostCount } = await verifySeries({ path, key: KEY, filesMax: 2, expected: [log.head] });
   assert.deepEqual([problems, lostCount], [[], 40 - kept]);
+});
+
+/** From now on no file can be opened: the process has too many. */
+function noMoreFiles(): Disposable {
+  const mocked = mock.method(files, 'open', async () => {
+    throw Object.assign(new Error('too many open files'), { code: 'EMFILE' });
+  });
+  syncBuiltinESMExports();
+  return {
+    [Symbol.dispose]: () => {
+      mocked.mock.restore();
+      syncBuiltinESMExports();
+    },
+  };
+}
+
+test('a full file that no other can follow yet costs no older one, however often it is tried', async () => {
+  const path = join(scratchDirectory('audit-rotate'), 'audit.log');
+  const clock = new VirtualClock();
+  const series = { path, key: KEY, fileBytesMax: 500, filesMax: 4, expected: null, clock, log: silentLog };
+  await using log = await AuditSeries.open(series);
+  for (let number = 0; number < 12; number += 1) await log.append({ number, text: 'x'.repeat(100) });
+  const before = await seriesFiles(path);
+  assert.equal(before.length, 4);
+  const newest = await readFile(path, 'utf8');
+  {
+    using _ = noMoreFiles();
+    for (let number = 0; number < 8; number += 1) await log.append({ number, text: 'y'.repeat(100) });
+  }
+  assert.equal(await readFile(`${path}.1`, 'utf8'), newest);
+  assert.equal((await seriesFiles(path)).length, 3, 'the oldest went, as it does for a new file, and no other');
+  await log.append({ number: 9 });
+  await log.flushed();
+  const { problems } = await verifySeries({ path, key: KEY, filesMax: 4, expected: [log.head] });
+  assert.deepEqual(problems, []);
 });

@@ -1,4 +1,4 @@
-import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises';
+import { access, type FileHandle, open, readdir, rename } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { assert } from '#base/assert.ts';
 import type { Clock } from '#base/clock.ts';
@@ -177,19 +177,19 @@ export class AuditSeries implements AsyncDisposable {
     if (this.#fileBytes > 0 && this.#fileBytes + bytes > this.#options.fileBytesMax) await this.#rotate();
   }
 
+  /** May be repeated after an error, and be cut short by a kill: only what has to go for a whole new file goes. */
   async #rotate(): Promise<void> {
     const { path, filesMax } = this.#options;
     await this.#file.datasync().catch(() => {}); // As in synced().
     await this.#file.close();
+    let fileBytes = this.#fileBytes;
     try {
-      await rm(`${path}.${filesMax - 1}`, { force: true });
-      for (let number = filesMax - 2; number >= 1; number -= 1) {
-        await renameIfThere(`${path}.${number}`, `${path}.${number + 1}`);
-      }
-      await renameIfThere(path, `${path}.1`);
+      // Else an earlier attempt moved all of them, and could not open the new one: nothing is in the way.
+      if (await isThere(path)) await moveOlder(path, filesMax);
+      fileBytes = 0;
     } finally {
       this.#file = await openFile(path);
-      this.#fileBytes = (await this.#file.stat()).size;
+      this.#fileBytes = fileBytes;
     }
   }
 
@@ -266,11 +266,22 @@ async function openToRead(path: string): Promise<FileHandle | null> {
   }
 }
 
-async function renameIfThere(from: string, to: string): Promise<void> {
+/** Every file gets the next number, up to the first that is free; when none is, the oldest goes. */
+async function moveOlder(path: string, filesMax: number): Promise<void> {
+  const nameOf = (number: number): string => (number === 0 ? path : `${path}.${number}`);
+  let free = 1;
+  while (free < filesMax - 1 && (await isThere(nameOf(free)))) free += 1;
+  // Onto the oldest: a rename replaces it, or does nothing.
+  for (let number = free; number >= 1; number -= 1) await rename(nameOf(number - 1), nameOf(number));
+}
+
+async function isThere(path: string): Promise<boolean> {
   try {
-    await rename(from, to);
+    await access(path);
+    return true;
   } catch (error) {
-    if (!isAbsent(error)) throw error;
+    if (isAbsent(error)) return false;
+    throw error;
   }
 }
 

@@ -27,29 +27,33 @@ export interface AuditVerified {
 
 const PROBLEMS_MAX = 20;
 
-/**
- * Checks the chain over all files of a series. `expected`: lines that must be there, by what was kept elsewhere. The server may
- * go on writing: what comes after the expected lines is checked as far as it is whole.
- */
-export async function verifySeries(options: {
+interface Verification {
   readonly path: string;
   readonly key: Uint8Array;
   readonly filesMax: number;
   readonly expected: readonly ChainHead[];
-}): Promise<AuditVerified> {
+}
+
+/**
+ * Checks the chain over all files of a series. `expected`: lines that must be there, by what was kept elsewhere. The server may
+ * go on writing: what comes after the expected lines is checked as far as it is whole.
+ */
+export async function verifySeries(options: Verification): Promise<AuditVerified> {
   await using files = await openFiles(options.path);
-  const check = new SeriesCheck(options.key, options.filesMax);
+  const check = new SeriesCheck(options);
   for (const [index, { path, file }] of files.all.entries()) {
     const isLast = index === files.all.length - 1;
     check.file(basename(path), await file.readFile(), { isLast, fileCount: files.all.length });
   }
-  return check.end(options.expected, basename(options.path));
+  return check.end(basename(options.path));
 }
 
 class SeriesCheck {
   readonly #key: Uint8Array;
   readonly #filesMax: number;
-  readonly #macs = new Map<number, string>();
+  /** Of the lines that are expected, what is there. */
+  readonly #found = new Map<number, string>();
+  readonly #expected: readonly ChainHead[];
   readonly #problems: AuditProblem[] = [];
   #fileCount = 0;
   #lineCount = 0;
@@ -60,9 +64,10 @@ class SeriesCheck {
   /** A line that is of no chain: it is well when the next one says that it broke off. */
   #torn: (AuditProblem & { readonly bytes: number }) | null = null;
 
-  constructor(key: Uint8Array, filesMax: number) {
+  constructor({ key, filesMax, expected }: Omit<Verification, 'path'>) {
     this.#key = key;
     this.#filesMax = filesMax;
+    this.#expected = expected;
   }
 
   file(name: string, bytes: Buffer, where: { readonly isLast: boolean; readonly fileCount: number }): void {
@@ -84,11 +89,11 @@ class SeriesCheck {
     }
   }
 
-  end(expected: readonly ChainHead[], name: string): AuditVerified {
+  end(name: string): AuditVerified {
     this.#settleTear(null);
-    for (const { sequence, mac } of expected) {
+    for (const { sequence, mac } of this.#expected) {
       if (sequence === 0 || sequence < (this.#first?.sequence ?? 0)) continue; // Its file went in its time.
-      const found = this.#macs.get(sequence);
+      const found = this.#found.get(sequence);
       if (found === mac) continue;
       const last = this.#last?.sequence ?? 0;
       const reason =
@@ -112,7 +117,7 @@ class SeriesCheck {
     const { head, fields } = chained;
     this.#settleTear(chained);
     this.#lineCount += 1;
-    this.#macs.set(head.sequence, head.mac);
+    if (this.#expected.some(({ sequence }) => sequence === head.sequence)) this.#found.set(head.sequence, head.mac);
     if (typeof fields['lost'] === 'number') this.#lostCount += fields['lost'];
     const reason = this.#last === null ? this.#wrongBegin(chained, fileCount) : this.#wrongNext(this.#last, chained);
     if (reason !== null) this.#problem({ file, line, reason });
@@ -125,7 +130,8 @@ class SeriesCheck {
     const { previous } = chained.fields;
     if (typeof previous !== 'string') return 'the beginning of the file is missing';
     if (!follows(this.#key, previous, chained)) return `line ${chained.head.sequence} was changed`;
-    if (chained.head.sequence > 1 && fileCount < this.#filesMax) {
+    // Files without a chain count for none: they are older than all that have one, and would have had to go first.
+    if (chained.head.sequence > 1 && fileCount - this.#unchainedFileCount < this.#filesMax) {
       return `${chained.head.sequence - 1} lines before this one are missing: no file had to go yet`;
     }
     return null;
