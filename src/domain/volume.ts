@@ -37,6 +37,8 @@ export interface VolumeAttachment {
   readonly attachedAtMs: number;
   /** It goes with the machine. */
   readonly deleteOnTermination: boolean;
+  /** Of one that is `detaching`: it is taken away though the guest does not let go of it. */
+  readonly isForced?: boolean;
 }
 
 /** What a volume may have beside what every volume has. */

@@ -1,6 +1,7 @@
 import { unreachable } from '#base/assert.ts';
 import type { Failure, ResourceKind } from '#domain/errors.ts';
 import { AwsRefusal, type AwsError } from '#api/aws-error.ts';
+import type { RefusedCall } from '#api/handler.ts';
 
 // Codes and texts are AWS's as clients have reported them: tools read ids and reasons out of the texts, and the Terraform
 // provider retries on one of them. Whatever is the client's to correct is 400 in EC2, also "not found" and "in use".
@@ -77,6 +78,44 @@ export function zoneNotFound(zone: string): AwsRefusal {
   return new AwsRefusal(noZone(zone));
 }
 
+export function zoneMismatch(volume: string, instance: string): AwsRefusal {
+  const message = `The volume '${volume}' is not in the same availability zone as instance '${instance}'`;
+  return new AwsRefusal(clientError('InvalidVolume.ZoneMismatch', message));
+}
+
+export function attachmentLimitExceeded(max: number): AwsRefusal {
+  return new AwsRefusal(
+    clientError('AttachmentLimitExceeded', `An instance has at most ${max} volumes, its root volume among them.`),
+  );
+}
+
+export function attachmentNotFound(volume: string, instance: string, device: string | null): AwsRefusal {
+  const as = device === null ? '' : ` as device '${device}'`;
+  const message = `The volume '${volume}' is not attached to instance '${instance}'${as}.`;
+  return new AwsRefusal(clientError('InvalidAttachment.NotFound', message));
+}
+
+/** `code` of those that only instances, images and keys have. */
+export function instanceRefusal(
+  code:
+    | 'InstanceLimitExceeded'
+    | 'InvalidAMIID.Unavailable'
+    | 'InvalidBlockDeviceMapping'
+    | 'InvalidGroup.NotFound'
+    | 'InvalidInstanceAttributeValue'
+    | 'InvalidNetworkInterfaceID.NotFound'
+    | 'InvalidSubnetID.NotFound'
+    | 'InvalidUserData.Malformed'
+    | 'InvalidVpcID.NotFound'
+    | 'InvalidKey.Format'
+    | 'InvalidInstanceType'
+    | 'IncorrectInstanceState'
+    | 'OperationNotPermitted',
+  message: string,
+): AwsRefusal {
+  return new AwsRefusal(clientError(code, message));
+}
+
 /** The answer to a request that asked only whether it would succeed, and would. */
 export function dryRunSucceeded(): AwsRefusal {
   return new AwsRefusal({
@@ -94,6 +133,9 @@ function malformed(resource: ResourceKind, id: string): AwsError {
     instance: 'InvalidInstanceID.Malformed',
     blueprint: 'InvalidAMIID.Malformed',
     'key-pair': 'InvalidKeyPair.Format',
+    'static-ip': 'InvalidID',
+    alarm: 'InvalidID',
+    'contact-method': 'InvalidID',
     operation: 'InvalidID',
     resource: 'InvalidID',
   }[resource];
@@ -114,6 +156,9 @@ function notFound(resource: ResourceKind, id: string): AwsError {
       return clientError('InvalidAMIID.NotFound', `The image id '[${id}]' does not exist`);
     case 'key-pair':
       return clientError('InvalidKeyPair.NotFound', `The key pair '${id}' does not exist`);
+    case 'static-ip':
+    case 'alarm':
+    case 'contact-method':
     case 'operation':
     case 'resource':
       return clientError('InvalidID', `The ID '${id}' is not valid`);
@@ -140,6 +185,9 @@ function inUse(resource: ResourceKind, id: string, by: string): AwsError {
     case 'instance':
     case 'blueprint':
     case 'key-pair':
+    case 'static-ip':
+    case 'alarm':
+    case 'contact-method':
     case 'operation':
     case 'resource':
       return clientError('IncorrectState', `${id} is currently in use by ${by}`);
@@ -184,6 +232,7 @@ function limitExceeded(limit: Limit, max: number): AwsError {
     case 'tags':
       return clientError('TagLimitExceeded', `The maximum number of Tags for a resource (${max}) has been reached.`);
     case 'names':
+    case 'addresses':
     case 'resources':
       return clientError('ResourceLimitExceeded', `Maximum number of ${limit} (${max}) exceeded.`);
     default:
@@ -237,15 +286,23 @@ function keyUnusable({ key, problem }: Extract<Failure, { kind: 'key-unusable' }
   }
 }
 
+function nameTaken(name: string, operation: string): AwsError {
+  if (operation.endsWith('KeyPair')) {
+    return clientError('InvalidKeyPair.Duplicate', `The keypair already exists`);
+  }
+  if (operation.endsWith('Image')) return clientError('InvalidAMIName.Duplicate', `AMI name ${name} is already in use`);
+  return clientError('InvalidParameterValue', `The name '${name}' is already in use.`);
+}
+
 /** A refusal of the domain as EC2 says it. */
-export function mapFailure(failure: Failure): AwsError {
+export function mapFailure(failure: Failure, call?: RefusedCall): AwsError {
   switch (failure.kind) {
     case 'not-found':
       return notFound(failure.resource, failure.id);
     case 'malformed-id':
       return malformed(failure.resource, failure.id);
     case 'name-taken':
-      return clientError('InvalidParameterValue', `The name '${failure.name}' is already in use.`);
+      return nameTaken(failure.name, call?.operation ?? '');
     case 'invalid-value':
       return clientError(
         'InvalidParameterValue',

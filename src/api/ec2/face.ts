@@ -1,5 +1,6 @@
 import { defineFace } from '#api/handler.ts';
 import { describeAccountAttributes } from './account-attributes.ts';
+import { attachVolume, detachVolume } from './attachments.ts';
 import {
   disableEbsEncryptionByDefault,
   enableEbsEncryptionByDefault,
@@ -49,6 +50,7 @@ import { createVolume, deleteVolume, describeVolumes } from './volumes.ts';
 export const ec2Face = defineFace({
   service: 'ec2',
   handlers: {
+    AttachVolume: attachVolume,
     CopySnapshot: copySnapshot,
     CopyVolumes: copyVolumes,
     CreateSnapshot: createSnapshot,
@@ -71,6 +73,7 @@ export const ec2Face = defineFace({
     DescribeVolumeStatus: describeVolumeStatus,
     DescribeVolumes: describeVolumes,
     DescribeVolumesModifications: describeVolumesModifications,
+    DetachVolume: detachVolume,
     DisableEbsEncryptionByDefault: disableEbsEncryptionByDefault,
     DisableFastSnapshotRestores: disableFastSnapshotRestores,
     DisableSnapshotBlockPublicAccess: disableSnapshotBlockPublicAccess,

@@ -1,4 +1,13 @@
-import { parseSnapshotId, parseVolumeId, type SnapshotId, type VolumeId } from '#domain/ids.ts';
+import {
+  type ImageId,
+  type InstanceId,
+  parseImageId,
+  parseInstanceId,
+  parseSnapshotId,
+  parseVolumeId,
+  type SnapshotId,
+  type VolumeId,
+} from '#domain/ids.ts';
 import { invalidParameter, malformedId, missingParameter } from './errors.ts';
 
 // EC2 tells three wrong ids apart: what does not begin like an id is a wrong value, what begins like one and is not one is
@@ -13,8 +22,16 @@ export function requireSnapshotId(text: string | undefined, parameter = 'Snapsho
   return requireId(text, parameter, { resource: 'snapshot', prefix: 'snap-', parse: parseSnapshotId });
 }
 
+export function requireInstanceId(text: string | undefined, parameter = 'InstanceId'): InstanceId {
+  return requireId(text, parameter, { resource: 'instance', prefix: 'i-', parse: parseInstanceId });
+}
+
+export function requireImageId(text: string | undefined, parameter = 'ImageId'): ImageId {
+  return requireId(text, parameter, { resource: 'blueprint', prefix: 'ami-', parse: parseImageId });
+}
+
 interface IdKind<Id> {
-  readonly resource: 'volume' | 'snapshot';
+  readonly resource: 'volume' | 'snapshot' | 'instance' | 'blueprint';
   readonly prefix: string;
   readonly parse: (text: string) => Id | null;
 }

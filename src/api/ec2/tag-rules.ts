@@ -48,22 +48,32 @@ function isLonger(text: string, lengthMax: number): boolean {
 }
 
 /**
- * The tags that a creation gives its new `resourceType`. A specification says what kind of resource its tags are for; this
- * server's creations make one kind each, so any other kind is a mistake of the request.
+ * The tags that a creation gives its new `resourceType`. A specification says what kind of resource its tags are for; any
+ * other kind than what the operation makes is a mistake of the request.
  */
 export function parseTagSpecifications(
   specifications: readonly TagSpecificationRequest[] | undefined,
-  resourceType: 'volume' | 'snapshot',
+  resourceType: 'volume' | 'snapshot' | 'image' | 'key-pair',
 ): readonly Tag[] {
+  return parseTagsByType(specifications, [resourceType]).get(resourceType) ?? [];
+}
+
+/** The same for an operation that makes several kinds of resources: tags by kind. */
+export function parseTagsByType<Type extends string>(
+  specifications: readonly TagSpecificationRequest[] | undefined,
+  resourceTypes: readonly Type[],
+): ReadonlyMap<Type, readonly Tag[]> {
   const given = specifications ?? [];
-  for (const { ResourceType: type, Tags: tags } of given) {
-    if (type === undefined || type === '') throw invalidValue('Tag specification resource type must have a value');
-    if (type !== resourceType)
-      throw invalidValue(`'${type}' is not a valid taggable resource type for this operation.`);
+  const found = new Map<Type, readonly Tag[]>();
+  for (const [index, { ResourceType: text, Tags: tags }] of given.entries()) {
+    if (text === undefined || text === '') throw invalidValue('Tag specification resource type must have a value');
+    const type = resourceTypes.find((one) => one === text);
+    if (type === undefined) throw invalidValue(`'${text}' is not a valid taggable resource type for this operation.`);
     if (tags === undefined || tags.length === 0) throw invalidValue('Tag specification must have at least one tag');
+    if (found.has(type)) {
+      throw invalidValue('The same resource type may not be specified more than once in tag specifications');
+    }
+    found.set(type, parseTags(tags, `TagSpecification.${index + 1}.Tag`));
   }
-  if (given.length > 1) {
-    throw invalidValue('The same resource type may not be specified more than once in tag specifications');
-  }
-  return parseTags(given[0]?.Tags ?? [], 'TagSpecification.1.Tag');
+  return found;
 }

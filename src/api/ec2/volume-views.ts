@@ -1,10 +1,13 @@
 import { zonesOf } from '#domain/region.ts';
-import type { Volume } from '#domain/volume.ts';
+import type { VolumeId } from '#domain/ids.ts';
+import type { Volume, VolumeAttachment } from '#domain/volume.ts';
 import type { OutputOf } from '#wire/aws/operations.ts';
 import type { FilterTable, FilterTexts } from './filters.ts';
 import { tagViews } from './tag-views.ts';
 
 export type VolumeView = NonNullable<OutputOf<'ec2', 'DescribeVolumes'>['Volumes']>[number];
+
+type AttachmentView = OutputOf<'ec2', 'AttachVolume'>;
 
 /** What CreateVolume answers: the state at its start, whatever has become of it by now, and no attachments. */
 export function createdVolumeView(volume: Volume): VolumeView {
@@ -13,11 +16,31 @@ export function createdVolumeView(volume: Volume): VolumeView {
 
 /** What DescribeVolumes shows. */
 export function volumeView(volume: Volume): VolumeView {
-  return { ...commonView(volume), State: stateOf(volume), Attachments: [] };
+  return { ...commonView(volume), State: stateOf(volume), Attachments: attachmentViews(volume) };
+}
+
+function attachmentViews(volume: Volume): readonly AttachmentView[] {
+  return volume.attachment === null ? [] : [attachmentView(volume.id, volume.attachment)];
+}
+
+/** What AttachVolume and DetachVolume answer, too. */
+export function attachmentView(
+  volume: VolumeId,
+  { attachedAtMs, deleteOnTermination, device, instance, state }: VolumeAttachment,
+): AttachmentView {
+  return {
+    AttachTime: new Date(attachedAtMs),
+    DeleteOnTermination: deleteOnTermination,
+    Device: device,
+    InstanceId: instance,
+    State: state,
+    VolumeId: volume,
+  };
 }
 
 /** One in the recycle bin is shown by what lists the bin alone, as what it was. */
-export function stateOf({ state }: Volume): Exclude<Volume['state'], 'recoverable'> {
+export function stateOf({ state, attachment }: Volume): Exclude<Volume['state'], 'recoverable'> | 'in-use' {
+  if (state === 'available' && attachment !== null) return 'in-use';
   return state === 'recoverable' ? 'available' : state;
 }
 
@@ -50,18 +73,22 @@ export function zoneIdOf(volume: Volume): string | null {
   return zonesOf(volume.region).find((zone) => zone.name === volume.zone)?.id ?? null;
 }
 
-/** No volume here is attached to an instance, or run by another service. */
+function ofAttachment(text: (attachment: VolumeAttachment) => string): FilterTexts<Volume> {
+  return ({ attachment }) => (attachment === null ? NONE : [text(attachment)]);
+}
+
+/** No volume here is run by another service. */
 const NONE: readonly string[] = [];
 const FALSE: readonly string[] = ['false'];
 
 /** Every filter of EC2's DescribeVolumes, and `outpost-arn`, which it has for other resources. */
 export const volumeFilters: FilterTable<Volume> = {
   named: new Map<string, FilterTexts<Volume>>([
-    ['attachment.attach-time', () => NONE],
-    ['attachment.delete-on-termination', () => NONE],
-    ['attachment.device', () => NONE],
-    ['attachment.instance-id', () => NONE],
-    ['attachment.status', () => NONE],
+    ['attachment.attach-time', ofAttachment(({ attachedAtMs }) => new Date(attachedAtMs).toISOString())],
+    ['attachment.delete-on-termination', ofAttachment(({ deleteOnTermination }) => String(deleteOnTermination))],
+    ['attachment.device', ofAttachment(({ device }) => device)],
+    ['attachment.instance-id', ofAttachment(({ instance }) => instance)],
+    ['attachment.status', ofAttachment(({ state }) => state)],
     ['availability-zone', (volume) => [volume.zone]],
     ['availability-zone-id', (volume) => [zoneIdOf(volume) ?? '']],
     ['create-time', (volume) => [new Date(volume.createdAtMs).toISOString()]],

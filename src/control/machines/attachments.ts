@@ -22,18 +22,38 @@ export async function addAttachment(
   return changed;
 }
 
-/** Another state of what a machine has. */
+/** Another state of what a machine has; `isForced` is said of one that is `detaching`. */
 export async function setAttachmentState(
   tx: Tx,
   instance: Instance,
   id: VolumeId,
   state: Attachment['state'],
+  { isForced = false }: { readonly isForced?: boolean } = {},
 ): Promise<Instance> {
-  const attachments = instance.attachments.map((one) => (one.volume === id ? { ...one, state } : one));
+  return await changeAttachment(tx, instance, id, { state, isForced });
+}
+
+/** Whether a volume goes with its machine. */
+export async function setDeleteOnTermination(
+  tx: Tx,
+  instance: Instance,
+  id: VolumeId,
+  deleteOnTermination: boolean,
+): Promise<Instance> {
+  return await changeAttachment(tx, instance, id, { deleteOnTermination });
+}
+
+async function changeAttachment(
+  tx: Tx,
+  instance: Instance,
+  id: VolumeId,
+  change: Partial<Pick<Attachment, 'state' | 'isForced' | 'deleteOnTermination'>>,
+): Promise<Instance> {
+  const attachments = instance.attachments.map((one) => (one.volume === id ? { ...one, ...change } : one));
   const changed = { ...instance, attachments };
   await tx.documents.update(INSTANCES, instance, changed);
   const volume = await attachedVolume(tx, instance, id);
-  if (volume !== null) await tx.volumes.update({ ...volume, attachment: { ...volume.attachment, state } });
+  if (volume !== null) await tx.volumes.update({ ...volume, attachment: { ...volume.attachment, ...change } });
   return changed;
 }
 

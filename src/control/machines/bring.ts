@@ -8,9 +8,11 @@ import type { Tx } from '#meta/meta-store.ts';
 import { isHostError } from '#control/host-failure.ts';
 import { openVolume } from '#control/open-volume.ts';
 import { endOperations, type OperationEnd } from '#control/operations.ts';
-import type { ControlPorts } from '#control/ports.ts';
+import type { ControlPorts, MachinePlace } from '#control/ports.ts';
 import { makeOnHost } from '#control/volumes.ts';
+import { freeStaticIp, withAddress, withoutAddress } from './addresses.ts';
 import { removeAttachment, setAttachmentState } from './attachments.ts';
+import { bringForwards, hasOtherForwards, sshForward } from './forwards.ts';
 import { INSTANCES } from './records.ts';
 import { freeSshPort } from './ssh-ports.ts';
 
@@ -40,7 +42,7 @@ const PORT_TRIES_MAX = 4;
 export type Brought = 'done' | 'waits';
 
 /** Whether there is something to do for a machine of which the hypervisor says so; null: it knows none. */
-export function needsWork(instance: Instance, status: MachineStatus | null): boolean {
+export function needsWork(place: MachinePlace, instance: Instance, status: MachineStatus | null): boolean {
   const runs = status !== null && status.state !== 'stopped';
   switch (instance.state) {
     case 'pending':
@@ -48,7 +50,12 @@ export function needsWork(instance: Instance, status: MachineStatus | null): boo
     case 'shutting-down':
       return true;
     case 'running':
-      return !runs || instance.rebootWanted || disksToMove(instance, status.volumes).length > 0;
+      return (
+        !runs ||
+        instance.rebootWanted ||
+        disksToMove(instance, status.volumes).length > 0 ||
+        hasOtherForwards(place, instance, status)
+      );
     case 'stopped':
       return runs;
     case 'terminated':
@@ -158,7 +165,7 @@ async function start(ports: ControlPorts, instance: Instance): Promise<Brought> 
   }
   await change(ports, instance.id, 'pending', async (tx, now) => {
     await endOperations(ports, tx, now.id, { status: 'Succeeded' });
-    const settled = await settleDisks(ports, tx, now);
+    const settled = await withAddress(ports, tx, await settleDisks(ports, tx, now));
     const { boot } = ports.machinePlace;
     return await put(tx, {
       ...settled,
@@ -168,6 +175,7 @@ async function start(ports: ControlPorts, instance: Instance): Promise<Brought> 
       launchedBoot: boot,
     });
   });
+  ports.wake('reconcile-instances'); // Which opens its ports.
   return 'done';
 }
 
@@ -222,7 +230,7 @@ function finalWords(error: unknown): string | null {
 }
 
 function specOf({ machinePlace }: ControlPorts, instance: Instance, disks: readonly MachineDisk[]): MachineSpec {
-  const { id, cpuCount, memoryMib, name, publicKeys, userData, sshPort } = instance;
+  const { id, cpuCount, memoryMib, name, publicKeys, userData } = instance;
   return {
     id,
     cpuCount,
@@ -234,7 +242,7 @@ function specOf({ machinePlace }: ControlPorts, instance: Instance, disks: reado
       publicKeys,
       userData: userData === null ? null : Buffer.from(userData, 'base64'),
     },
-    forwards: [{ protocol: 'tcp', hostAddress: machinePlace.address, hostPort: sshPort, guestPort: 22 }],
+    forwards: [sshForward(machinePlace, instance)],
   };
 }
 
@@ -256,7 +264,7 @@ async function settleFailed(ports: ControlPorts, instance: Instance, reason: str
     await endOperations(ports, tx, now.id, end);
     const lost = await withoutDisks(tx, now);
     if (lost === null) {
-      const settled = await settleDisks(ports, tx, now);
+      const settled = withoutAddress(await settleDisks(ports, tx, now));
       return await put(tx, { ...settled, state: 'stopped', wanted: 'stopped', stateReason: reason });
     }
     return await put(tx, { ...lost, state: 'shutting-down', wanted: 'terminated', stateReason: reason });
@@ -318,7 +326,7 @@ async function settleStopped(
         ? { status: 'Succeeded' }
         : { status: 'Failed', errorCode: 'InstanceStopped', errorDetails: reason };
     await endOperations(ports, tx, id, end);
-    const settled = await settleDisks(ports, tx, now);
+    const settled = withoutAddress(await settleDisks(ports, tx, now));
     return await put(tx, {
       ...settled,
       state: 'stopped',
@@ -331,7 +339,7 @@ async function settleStopped(
   return 'done';
 }
 
-/** Of a machine that runs: it boots anew, disks come and go. */
+/** Of a machine that runs: it boots anew, disks come and go, ports are opened and closed. */
 async function tend(
   ports: ControlPorts,
   instance: Instance,
@@ -350,6 +358,7 @@ async function tend(
     for (const attachment of disksToMove(instance, status.volumes)) {
       await (attachment.state === 'detaching' ? detach(ports, id, attachment, signal) : attach(ports, id, attachment));
     }
+    if (hasOtherForwards(ports.machinePlace, instance, status)) await bringForwards(ports, instance, status);
   } catch (error) {
     // It ended in the middle of it: the next look says so.
     if (!(error instanceof HypervisorError) || error.problem !== 'not-running') throw error;
@@ -382,7 +391,7 @@ async function attach(ports: ControlPorts, id: InstanceId, { volume: volumeId, d
 async function detach(ports: ControlPorts, id: InstanceId, { volume }: Attachment, signal: AbortSignal): Promise<void> {
   let end: OperationEnd = { status: 'Succeeded' };
   try {
-    await orAborted(signal, ports.hypervisor.detach(id, volume, { graceMs: DETACH_GRACE_MS, force: false }));
+    await orAborted(signal, letGo(ports, id, volume));
   } catch (error) {
     if (!(error instanceof HypervisorError) || error.problem !== 'guest-refuses') throw error;
     ports.log.warn('instance.detach', { instance: id, volume, reason: error.message });
@@ -393,6 +402,19 @@ async function detach(ports: ControlPorts, id: InstanceId, { volume }: Attachmen
       ? removeAttachment(tx, now, volume, { isDeleted: false })
       : setAttachmentState(tx, now, volume, 'attached'),
   );
+}
+
+/** What the guest keeps is taken away where that was asked for, be it meanwhile. */
+async function letGo(ports: ControlPorts, id: InstanceId, volume: VolumeId): Promise<void> {
+  const options = { graceMs: DETACH_GRACE_MS };
+  try {
+    await ports.hypervisor.detach(id, volume, { ...options, force: false });
+  } catch (error) {
+    if (!(error instanceof HypervisorError) || error.problem !== 'guest-refuses') throw error;
+    const found = await ports.meta.read((tx) => tx.volumes.find(volume));
+    if (found?.attachment?.isForced !== true) throw error;
+    await ports.hypervisor.detach(id, volume, { ...options, force: true });
+  }
 }
 
 /** Nothing happens to a disk that is wanted otherwise by now. */
@@ -429,11 +451,19 @@ async function terminate(
       await endOperations(ports, tx, volume, end);
       current = await removeAttachment(tx, current, volume, { isDeleted: deleteOnTermination });
     }
+    await freeStaticIp(tx, now);
     if (now.name !== null) await tx.names.free(now, now.name, id);
     await endOperations(ports, tx, id, { status: 'Succeeded' });
     // EC2's clients wait until they read that it is terminated; it is forgotten later (tasks/prune.ts).
     if (now.face === 'ec2') {
-      return await put(tx, { ...current, state: 'terminated', wanted: 'terminated', endedAtMs: ports.clock.nowMs() });
+      return await put(tx, {
+        ...current,
+        address: null,
+        staticIp: null,
+        state: 'terminated',
+        wanted: 'terminated',
+        endedAtMs: ports.clock.nowMs(),
+      });
     }
     await tx.documents.remove(INSTANCES, now, id);
     return current;

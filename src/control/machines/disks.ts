@@ -11,7 +11,7 @@ import { addAttachment, removeAttachment, setAttachmentState } from './attachmen
 import { instanceIn, instanceOf } from './records.ts';
 
 /** Disks of one machine, its system volume among them: as many as a guest has places for (hypervisor's adapter). */
-const ATTACHMENT_COUNT_MAX = 16;
+export const ATTACHMENT_COUNT_MAX = 16;
 
 export interface DiskMoved {
   readonly instance: Instance;
@@ -66,20 +66,21 @@ export async function attachDisk(
 
 /**
  * Takes a disk out of the machine that has it. A guest that runs must let go of it: it keeps a disk that it uses, and the
- * operation fails. Refuses: not-found, wrong-state (no machine has it, it is coming or going, or the machine is neither running
+ * operation fails; with `force` it is taken away then, also when it was asked for without before. Refuses: not-found, wrong-state (no machine has it, it is coming or going, or the machine is neither running
  * nor stopped), not-permitted (the system volume).
  */
 export async function detachDisk(
   ports: ControlPorts,
   scope: Scope,
-  request: { readonly volume: Ref<VolumeId>; readonly operation: string | null },
+  request: { readonly volume: Ref<VolumeId>; readonly force?: boolean; readonly operation: string | null },
 ): Promise<DiskMoved> {
   const moved = await ports.meta.transact(async (tx) => {
     const volume = await volumeOf(tx, scope, request.volume);
     const { attachment } = volume;
     const id = volume.name ?? volume.id;
     if (attachment === null) refuse({ kind: 'wrong-state', resource: 'volume', id, state: 'available' });
-    if (attachment.state !== 'attached') {
+    const { force: isForced = false } = request;
+    if (attachment.state !== 'attached' && !(isForced && attachment.state === 'detaching')) {
       refuse({ kind: 'wrong-state', resource: 'volume', id, state: attachment.state });
     }
     if (attachment.device === SYSTEM_DEVICE) {
@@ -89,7 +90,8 @@ export async function detachDisk(
     const runs = refuseUnready(instance);
     const operations = await startBoth(ports, tx, scope, instance, volume, request.operation);
     if (runs) {
-      return { instance: await setAttachmentState(tx, instance, volume.id, 'detaching'), volume, operations };
+      const detaching = await setAttachmentState(tx, instance, volume.id, 'detaching', { isForced });
+      return { instance: detaching, volume, operations };
     }
     await endOperations(ports, tx, volume.id, { status: 'Succeeded' });
     return { instance: await removeAttachment(tx, instance, volume.id, { isDeleted: false }), volume, operations };
