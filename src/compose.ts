@@ -47,6 +47,8 @@ export interface Composition {
   readonly beginning: HostBeginning;
   /** Of the volume host that serves now, or served last. */
   readonly hostProcessId: () => number;
+  /** The volume host goes on when the rest ends. */
+  readonly leaveHost: () => void;
 }
 
 /** Names every concrete part once. What it opens, it gives to `scope`, which closes it in reverse. */
@@ -133,7 +135,15 @@ export async function compose(
       audit: () => audit.flushed(),
       status: () => statusOf({ control, hostProcessId: supervisor.pid, startedAtMs, troubles }),
     });
-  return { control, api, admin, socketDirectory, beginning: supervisor.beginning, hostProcessId: () => supervisor.pid };
+  return {
+    control,
+    api,
+    admin,
+    socketDirectory,
+    beginning: supervisor.beginning,
+    hostProcessId: () => supervisor.pid,
+    leaveHost: () => supervisor.leaveRunning(),
+  };
 }
 
 /** For `varve accounts create` while no server runs: a new account in the metadata, without a volume host. */

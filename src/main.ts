@@ -34,11 +34,13 @@ export interface RunningControl extends AsyncDisposable {
   clients(): Promise<NbdClients>;
   /** Instances that run now, and go on when this ends. Throws HypervisorError. */
   instanceCount(): Promise<number>;
+  /** While it stops: the volume host goes on, because instances do. */
+  readonly leavesHost: boolean;
 }
 
 /**
  * The control process: opens the data directory, starts or adopts the volume host, serves the APIs. Disposing stops all
- * of it in reverse, the volume host too.
+ * of it in reverse, the volume host too, unless instances run: those go on with their disks, and are found again.
  */
 export async function startServer(
   config: Config,
@@ -51,7 +53,7 @@ export async function startServer(
 ): Promise<RunningControl> {
   await makeDirectory(config.dataDirectory);
   await using scope = new AsyncDisposableStack();
-  const { control, api, admin, socketDirectory, beginning, hostProcessId } = await compose(
+  const { control, api, admin, socketDirectory, beginning, hostProcessId, leaveHost } = await compose(
     config,
     options,
     scope,
@@ -84,6 +86,9 @@ export async function startServer(
   const endpoint = `${config.tls === null ? 'http' : 'https'}://${isIPv6(config.host) ? `[${config.host}]` : config.host}:${port}`;
   options.log.info('ready', { endpoint, dataDirectory: config.dataDirectory });
   const owned = scope.move();
+  let leavesHost = false;
+  const instanceCount = async (): Promise<number> =>
+    (await control.ports.hypervisor.list()).filter(({ state }) => state !== 'stopped').length;
   return {
     endpoint,
     accountId: root.account,
@@ -94,9 +99,15 @@ export async function startServer(
       return hostProcessId();
     },
     clients: async () => await control.ports.host.clients(),
-    instanceCount: async () =>
-      (await control.ports.hypervisor.list()).filter(({ state }) => state !== 'stopped').length,
-    [Symbol.asyncDispose]: async () => await owned.disposeAsync(),
+    instanceCount,
+    get leavesHost() {
+      return leavesHost;
+    },
+    [Symbol.asyncDispose]: async () => {
+      leavesHost = (await instanceCount().catch(() => 0)) > 0;
+      if (leavesHost) leaveHost();
+      await owned.disposeAsync();
+    },
   };
 }
 

@@ -70,7 +70,7 @@ function onSignals(on: { readonly stop: () => void; readonly atOnce: () => void 
 function endAtOnce(config: Config, server: RunningControl | null): never {
   rmSync(serverFilePath(config.dataDirectory), { force: true });
   try {
-    if (server !== null) process.kill(server.hostProcessId, 'SIGTERM');
+    if (server !== null && !server.leavesHost) process.kill(server.hostProcessId, 'SIGTERM');
   } catch {
     // It has ended already.
   }
@@ -82,7 +82,8 @@ function endAtOnce(config: Config, server: RunningControl | null): never {
 async function stoppingWords(server: RunningControl): Promise<string> {
   const { connectionCount, exportCount } = await server.clients().catch(() => ({ connectionCount: 0, exportCount: 0 }));
   const instanceCount = await server.instanceCount().catch(() => 0);
-  const again = `${instanceWords(instanceCount)}Ctrl-C again: end at once.`;
+  const again = 'Ctrl-C again: end at once.';
+  if (instanceCount > 0) return `Stopping the server. ${instanceWords(instanceCount)}${again}\n`;
   if (connectionCount === 0) return `Stopping the server and its disks; no NBD client is connected. ${again}\n`;
   const clients = `${counted(connectionCount, 'NBD client')} ${connectionCount === 1 ? 'is' : 'are'}`;
   const disks = exportCount === 1 ? '1 disk or snapshot' : `${exportCount} disks and snapshots`;
@@ -92,11 +93,10 @@ async function stoppingWords(server: RunningControl): Promise<string> {
   );
 }
 
-/** Guests wait half a minute for disks that are away, and get errors from them then. */
+/** Instances outlive the server, and need their disks. */
 function instanceWords(count: number): string {
-  if (count === 0) return '';
-  const [instances, go, them] = count === 1 ? ['1 instance', 'goes', 'it'] : [`${count} instances`, 'go', 'them'];
-  return `${instances} ${go} on running without disks: start the server again within 30 s, or stop ${them} first. `;
+  const [instances, go, their] = count === 1 ? ['1 instance', 'goes', 'its'] : [`${count} instances`, 'go', 'their'];
+  return `${instances} ${go} on running, and so does the volume host with ${their} disks: the next start finds both. To stop all, stop the instances first. `;
 }
 
 function banner(server: RunningControl, config: Config, options: ConfigOptions): string {

@@ -87,6 +87,7 @@ export class HostSupervisor implements AsyncDisposable {
   readonly #options: HostSupervisorOptions;
   readonly #socketPath: string;
   readonly #closing = new AbortController();
+  #isLeft = false;
   #current: Promise<HostConnection>;
   #life: HostLife;
   #watching: Promise<void>;
@@ -124,9 +125,17 @@ export class HostSupervisor implements AsyncDisposable {
     await this.#watching;
   }
 
+  /** From now on disposing lets the host live on: somebody else still needs its volumes. */
+  leaveRunning(): void {
+    this.#isLeft = true;
+  }
+
   /** Stops the host in order and waits until it has let go of everything. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.#closing.signal.aborted) {
+    if (this.#closing.signal.aborted) return;
+    if (this.#isLeft) {
+      await this.abandon();
+    } else {
       this.#closing.abort();
       await this.#watching;
       await stop(this.#life, this.#options);

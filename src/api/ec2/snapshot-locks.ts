@@ -2,7 +2,13 @@ import type { Handler } from '#api/handler.ts';
 import type { SteadyTime } from '#base/steady-time.ts';
 import { type LockedSnapshot, lockSnapshot as lock, unlockSnapshot as unlock } from '#control/snapshot-locks.ts';
 import { findSnapshot, listSnapshots } from '#control/snapshots.ts';
-import { coolOffExpiresMs, lockExpiresMs, type LockState, lockStateOf, type SnapshotLock } from '#domain/snapshot-lock.ts';
+import {
+  coolOffExpiresMs,
+  lockExpiresMs,
+  type LockState,
+  lockStateOf,
+  type SnapshotLock,
+} from '#domain/snapshot-lock.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
 import type { LockedSnapshotsInfo } from '#wire/aws/models/ec2.ts';
 import type { InputOf, OutputOf } from '#wire/aws/operations.ts';
@@ -58,7 +64,10 @@ export const describeLockedSnapshots: Handler<
   endDryRun(request);
   const match = (snapshot: Snapshot): boolean => isLocked(snapshot) && passes(snapshot);
   const { snapshots, next } = await listSnapshots(ports, scope, { ids, face: null, match, ...page });
-  return { Snapshots: snapshots.filter(isLocked).map((snapshot) => lockView(snapshot, ports.time)), ...nextToken(next) };
+  return {
+    Snapshots: snapshots.filter(isLocked).map((snapshot) => lockView(snapshot, ports.time)),
+    ...nextToken(next),
+  };
 };
 
 function isLocked(snapshot: Snapshot): snapshot is LockedSnapshot {
