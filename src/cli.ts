@@ -28,6 +28,9 @@ usage: npx varve COMMAND [options]     (in the directory of Varve; "npm install 
       --outposts FILE    sites with chunk stores of their own (JSON): see docs/outposts.md
       --machine-network isolated|internet|bridge:NAME
                          what instances reach (default isolated: nothing; they are reached by ssh)
+      --machine-addresses NETWORK
+                         where the open ports of instances are found, an address for each
+                         (default 127.10.0.0/16: from this computer only): see docs/machines.md
       --tls-cert FILE, --tls-key FILE
                          speak HTTPS with this certificate (PEM)
       --nbd-tcp [HOST:]PORT
@@ -90,6 +93,7 @@ const SERVE = {
   'master-key-file': { type: 'string' },
   'master-key-command': { type: 'string' },
   'machine-network': { type: 'string' },
+  'machine-addresses': { type: 'string' },
   'tls-cert': { type: 'string' },
   'tls-key': { type: 'string' },
   'replace-host': { type: 'boolean' },
@@ -114,6 +118,7 @@ async function serveCommand(rest: readonly string[]): Promise<void> {
     masterKeyFile: words.text('master-key-file'),
     masterKeyCommand: words.text('master-key-command'),
     machineNetwork: words.text('machine-network'),
+    machineAddresses: words.text('machine-addresses'),
     tlsCert: words.text('tls-cert'),
     tlsKey: words.text('tls-key'),
   };

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { currentBoot } from '#base/boot.ts';
@@ -8,6 +9,9 @@ import type { MachinePlace } from '#control/ports.ts';
 import type { Hypervisor } from '#machine/hypervisor.ts';
 import { QemuHypervisor } from '#machine/qemu-hypervisor.ts';
 import type { Config } from './config.ts';
+
+/** Of Unix. */
+const LOWEST_PORT_DEFAULT = 1024;
 
 /** Where no machine can be run, it is said once; all else works. */
 export async function openHypervisor(
@@ -30,7 +34,23 @@ export async function openHypervisor(
 }
 
 /** Ports of machines are where the API is; of all addresses, on the one that leads nowhere else. */
-export function machinePlace({ host }: Pick<Config, 'host'>): MachinePlace {
+export function machinePlace(config: Pick<Config, 'host' | 'machineNetwork' | 'machineAddresses'>): MachinePlace {
+  const { host, machineNetwork, machineAddresses } = config;
   const isOneAddress = isIP(host) === 4 && host !== '0.0.0.0';
-  return { address: isOneAddress ? host : '127.0.0.1', boot: currentBoot() };
+  return {
+    address: isOneAddress ? host : '127.0.0.1',
+    addresses: machineNetwork.mode === 'bridge' ? null : machineAddresses,
+    lowestPort: lowestPort(),
+    boot: currentBoot(),
+  };
+}
+
+/** What Linux lets a process open that has no privileges; QEMU has none but the superuser's. */
+function lowestPort(): number {
+  if (process.geteuid?.() === 0) return 1;
+  try {
+    return Number(readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'utf8'));
+  } catch {
+    return LOWEST_PORT_DEFAULT; // No Linux.
+  }
 }

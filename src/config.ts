@@ -5,6 +5,7 @@ import type { MasterKeySource } from '#chunk/master-key-source.ts';
 import { isS3Region, parseS3Endpoint, parseS3Url, type S3Location } from '#chunk/s3-location.ts';
 import { type LimitSettings, NO_LIMIT_SETTINGS } from '#control/limits.ts';
 import { parseLimitSettings } from '#control/limit-settings.ts';
+import { type AddressPool, parseAddressPool } from '#domain/address-pool.ts';
 import type { RegionName } from '#domain/ids.ts';
 import { findRegion } from '#domain/region.ts';
 import type { NetworkMode } from '#machine/qemu-arguments.ts';
@@ -19,6 +20,8 @@ const S3_REGION_DEFAULT = 'us-east-1';
 /** A tenth of what a disk gives, and 8 GiB in four minutes. */
 const HYDRATION_MIB_DEFAULT = '32';
 const HYDRATION_MIB_MAX = 10_000;
+/** Of the loopback, all of which Linux has: nobody but programs of this computer reaches machines there. */
+const MACHINE_ADDRESSES_DEFAULT = '127.10.0.0/16';
 /** Where a client without a region of its own is sent. */
 export const REGION_DEFAULT = 'us-east-1';
 
@@ -46,6 +49,8 @@ export interface Config {
   readonly masterKey: MasterKeySource;
   /** What machines reach, and who reaches them. */
   readonly machineNetwork: NetworkMode;
+  /** Addresses of this computer that machines have for themselves. */
+  readonly machineAddresses: AddressPool;
   /** Paths of PEM files; with them the API speaks HTTPS. */
   readonly tls: { readonly certPath: string; readonly keyPath: string } | null;
 }
@@ -66,6 +71,7 @@ export interface ConfigOptions {
   readonly masterKeyFile?: string | undefined;
   readonly masterKeyCommand?: string | undefined;
   readonly machineNetwork?: string | undefined;
+  readonly machineAddresses?: string | undefined;
   readonly tlsCert?: string | undefined;
   readonly tlsKey?: string | undefined;
 }
@@ -96,6 +102,9 @@ export function readConfig(options: ConfigOptions, environment: Readonly<Record<
     encryptVolumes: options.encryptVolumes ?? isOn('VARVE_ENCRYPT_VOLUMES', environment),
     masterKey: masterKeyOf(options, environment),
     machineNetwork: machineNetworkOf(options.machineNetwork ?? environment['VARVE_MACHINE_NETWORK'] ?? 'isolated'),
+    machineAddresses: machineAddressesOf(
+      options.machineAddresses ?? environment['VARVE_MACHINE_ADDRESSES'] ?? MACHINE_ADDRESSES_DEFAULT,
+    ),
     tls: tlsOf(options.tlsCert ?? environment['VARVE_TLS_CERT'], options.tlsKey ?? environment['VARVE_TLS_KEY']),
   });
 }
@@ -184,6 +193,12 @@ function machineNetworkOf(text: string): NetworkMode {
   const bridge = /^bridge:([A-Za-z0-9._-]{1,15})$/.exec(text)?.[1];
   if (bridge !== undefined) return { mode: 'bridge', bridge };
   throw new ConfigError(`--machine-network: "${text}" is not isolated, internet or bridge:NAME`);
+}
+
+function machineAddressesOf(text: string): AddressPool {
+  const pool = parseAddressPool(text);
+  if (pool !== null) return pool;
+  throw new ConfigError(`--machine-addresses: "${text}" is not a network of IPv4 like 127.10.0.0/24 (/16 to /30)`);
 }
 
 function tlsOf(certPath: string | undefined, keyPath: string | undefined): Config['tls'] {

@@ -2,6 +2,7 @@ import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import type { Random } from '#base/random.ts';
 import type { SteadyTime } from '#base/steady-time.ts';
+import type { AddressPool } from '#domain/address-pool.ts';
 import type { AccountId } from '#domain/ids.ts';
 import type { Outpost } from '#domain/outpost.ts';
 import type { Hypervisor } from '#machine/hypervisor.ts';
@@ -33,6 +34,10 @@ export type TaskName =
 export interface MachinePlace {
   /** The address of this computer at which ports lead to machines. */
   readonly address: string;
+  /** Addresses of this computer that machines have for themselves; null: none, their network has its own. */
+  readonly addresses: AddressPool | null;
+  /** The lowest port that this process may open. */
+  readonly lowestPort: number;
   /** Names this boot of the computer: another one has other processes. Null: it is not known here. */
   readonly boot: string | null;
 }

@@ -102,7 +102,12 @@ export class World implements AsyncDisposable {
       meta: faultyMeta(this.#meta, this.faults),
       host: faultyHost(this.host, this.faults),
       hypervisor: faultyHypervisor(this.#hypervisor, this.faults),
-      machinePlace: { address: '127.0.0.1', boot: `boot-${this.#boot}` },
+      machinePlace: {
+        address: '127.0.0.1',
+        addresses: { first: 0x7f_0a_00_01, count: 6 }, // 127.10.0.1 and the next five.
+        lowestPort: 1024,
+        boot: `boot-${this.#boot}`,
+      },
       clock: this.clock,
       time,
       random: this.random,

@@ -7,6 +7,9 @@ export type ResourceKind =
   | 'instance'
   | 'blueprint'
   | 'key-pair'
+  | 'static-ip'
+  | 'alarm'
+  | 'contact-method'
   | 'operation'
   | 'resource';
 
@@ -47,6 +50,7 @@ export type Failure =
         | 'pending-copies'
         | 'tags'
         | 'names'
+        | 'addresses'
         // Rules, policies and keys.
         | 'resources';
       readonly max: number;

@@ -1,4 +1,4 @@
-import type { InstanceId, KeyPairName, ReservationId, SnapshotId, VolumeId } from './ids.ts';
+import type { InstanceId, KeyPairName, ReservationId, SnapshotId, StaticIpId, VolumeId } from './ids.ts';
 import type { Face, Scope, Tags, VolumeAttachment } from './volume.ts';
 
 /**
@@ -25,14 +25,32 @@ export interface Attachment extends Omit<VolumeAttachment, 'instance'> {
   readonly volume: VolumeId;
 }
 
-/** A port of the machine that is open to others: `fromPort` to `toPort`, both included; 0 to 65535. */
+/** Ports of the machine that are open to others: `fromPort` to `toPort`, both included; of ICMP its type and code, -1: any. */
 export interface OpenPorts {
   readonly protocol: 'tcp' | 'udp' | 'icmp' | 'icmpv6' | 'all';
   readonly fromPort: number;
   readonly toPort: number;
   readonly cidrs: readonly string[];
   readonly ipv6Cidrs: readonly string[];
+  /** `lightsail-connect`; missing: none. */
+  readonly aliases?: readonly string[];
 }
+
+/** How a machine would be told of itself over HTTP. Kept and shown; machines learn it from their seed. */
+export interface MetadataOptions {
+  readonly httpTokens: 'optional' | 'required';
+  readonly httpEndpoint: 'enabled' | 'disabled';
+  readonly httpPutResponseHopLimit: number;
+  readonly httpProtocolIpv6: 'enabled' | 'disabled';
+}
+
+/** Of a machine of which nobody said otherwise. */
+export const DEFAULT_METADATA_OPTIONS: MetadataOptions = {
+  httpTokens: 'optional',
+  httpEndpoint: 'disabled',
+  httpPutResponseHopLimit: 1,
+  httpProtocolIpv6: 'disabled',
+};
 
 export type AddressType = 'ipv4' | 'ipv6' | 'dualstack';
 
@@ -103,6 +121,12 @@ export interface Instance extends Scope {
   readonly userName: string;
   /** Port of this computer that leads to the guest's port 22: the same for the machine's whole life. */
   readonly sshPort: number;
+  /** An address of this computer that is the machine's alone: while it runs, or for as long as a static one is attached; null: none. */
+  readonly address: string | null;
+  /** Whose address it has; null: one that it loses when it stops. */
+  readonly staticIp: StaticIpId | null;
+  /** Null: nobody said anything. */
+  readonly metadataOptions: MetadataOptions | null;
   readonly options: InstanceOptions;
   /** When it was `terminated`; null before. */
   readonly endedAtMs: number | null;

@@ -7,7 +7,15 @@ export interface Operation extends Scope {
   /** The resource whose work ends it. */
   readonly subject: ResourceId;
   readonly resourceName: string;
-  readonly resourceType: 'Disk' | 'DiskSnapshot' | 'Instance' | 'InstanceSnapshot' | 'KeyPair';
+  readonly resourceType:
+    | 'Disk'
+    | 'DiskSnapshot'
+    | 'Instance'
+    | 'InstanceSnapshot'
+    | 'KeyPair'
+    | 'StaticIp'
+    | 'Alarm'
+    | 'ContactMethod';
   readonly type: string;
   readonly zone: string;
   readonly details: string | null;

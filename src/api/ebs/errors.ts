@@ -66,6 +66,7 @@ function limitExceeded({ limit, max }: Extract<Failure, { kind: 'limit' }>): Aws
     case 'volume-gib':
     case 'provisioned-iops':
     case 'names':
+    case 'addresses':
     case 'resources':
       return {
         code: 'ServiceQuotaExceededException',

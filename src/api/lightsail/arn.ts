@@ -1,5 +1,14 @@
 import { createHash } from 'node:crypto';
-import type { InstanceId, InstanceSnapshotId, KeyPairId, SnapshotId, VolumeId } from '#domain/ids.ts';
+import type {
+  AlarmId,
+  ContactMethodId,
+  StaticIpId,
+  InstanceId,
+  InstanceSnapshotId,
+  KeyPairId,
+  SnapshotId,
+  VolumeId,
+} from '#domain/ids.ts';
 import type { Scope } from '#domain/volume.ts';
 
 /** `arn:aws:lightsail:<region>:<account>:Disk/<uuid>`. The UUID is made from the resource's id, so it is the same for ever and needs no table. */
@@ -21,6 +30,18 @@ export function instanceSnapshotArn(scope: Scope, id: InstanceSnapshotId): strin
 
 export function keyPairArn(scope: Scope, id: KeyPairId): string {
   return arn(scope, 'KeyPair', id);
+}
+
+export function staticIpArn(scope: Scope, id: StaticIpId): string {
+  return arn(scope, 'StaticIp', id);
+}
+
+export function alarmArn(scope: Scope, id: AlarmId): string {
+  return arn(scope, 'Alarm', id);
+}
+
+export function contactMethodArn(scope: Scope, id: ContactMethodId): string {
+  return arn(scope, 'ContactMethod', id);
 }
 
 function arn(scope: Scope, type: string, id: string): string {

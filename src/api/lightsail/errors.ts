@@ -132,6 +132,9 @@ const RESOURCES: Readonly<Record<ResourceKind, string>> = {
   instance: 'Instance',
   blueprint: 'Blueprint',
   'key-pair': 'KeyPair',
+  'static-ip': 'StaticIp',
+  alarm: 'Alarm',
+  'contact-method': 'ContactMethod',
   operation: 'Operation',
   resource: 'Resource',
 };
@@ -147,6 +150,7 @@ const LIMITS: Readonly<Record<Extract<Failure, { kind: 'limit' }>['limit'], stri
   'pending-copies': 'pending copies of snapshots',
   tags: 'tags of a resource',
   names: 'names',
+  addresses: 'addresses of machines',
   resources: 'resources',
 };
 

@@ -31,8 +31,26 @@ import {
   getKeyPairs,
   importKeyPair,
 } from './key-pairs.ts';
+import {
+  closeInstancePublicPorts,
+  deleteKnownHostKeys,
+  getInstancePortStates,
+  openInstancePublicPorts,
+  putInstancePublicPorts,
+  setIpAddressType,
+  updateInstanceMetadataOptions,
+} from './networking.ts';
 import { getOperation, getOperations, getOperationsForResource } from './operations.ts';
 import { admitRegion, getRegions } from './regions.ts';
+import { copySnapshot } from './snapshot-copies.ts';
+import {
+  allocateStaticIp,
+  attachStaticIp,
+  detachStaticIp,
+  getStaticIp,
+  getStaticIps,
+  releaseStaticIp,
+} from './static-ips.ts';
 import { tagResource, untagResource } from './tags.ts';
 
 export const lightsailFace: Face = defineFace({
@@ -77,6 +95,7 @@ export const lightsailFace: Face = defineFace({
     GetInstanceSnapshots: getInstanceSnapshots,
     DeleteInstanceSnapshot: deleteInstanceSnapshot,
     CreateInstancesFromSnapshot: createInstancesFromSnapshot,
+    CopySnapshot: copySnapshot,
     EnableAddOn: enableAddOn,
     DisableAddOn: disableAddOn,
     GetAutoSnapshots: getAutoSnapshots,
@@ -84,6 +103,19 @@ export const lightsailFace: Face = defineFace({
     GetOperation: getOperation,
     GetOperations: getOperations,
     GetOperationsForResource: getOperationsForResource,
+    OpenInstancePublicPorts: openInstancePublicPorts,
+    CloseInstancePublicPorts: closeInstancePublicPorts,
+    PutInstancePublicPorts: putInstancePublicPorts,
+    GetInstancePortStates: getInstancePortStates,
+    AllocateStaticIp: allocateStaticIp,
+    AttachStaticIp: attachStaticIp,
+    DetachStaticIp: detachStaticIp,
+    ReleaseStaticIp: releaseStaticIp,
+    GetStaticIp: getStaticIp,
+    GetStaticIps: getStaticIps,
+    SetIpAddressType: setIpAddressType,
+    UpdateInstanceMetadataOptions: updateInstanceMetadataOptions,
+    DeleteKnownHostKeys: deleteKnownHostKeys,
     TagResource: tagResource,
     UntagResource: untagResource,
   },

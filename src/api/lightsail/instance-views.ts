@@ -4,6 +4,7 @@ import type { VolumeId } from '#domain/ids.ts';
 import {
   type Attachment,
   type Instance as DomainInstance,
+  DEFAULT_METADATA_OPTIONS,
   INSTANCE_STATE_CODE,
   type OpenPorts,
   SYSTEM_DEVICE,
@@ -11,16 +12,19 @@ import {
 import type { KeyPair as DomainKeyPair } from '#domain/key-pair.ts';
 import type { Scope, Volume } from '#domain/volume.ts';
 import { DEFAULT_KEY_PAIR_NAME, type OpenDefaultKeyPair } from '#control/machines/key-pairs.ts';
+import type { StaticIpSeen } from '#control/machines/static-ips.ts';
 import type {
   Blueprint,
   Bundle,
   Disk,
   Instance,
   InstancePortInfo,
+  InstancePortState,
   InstanceState,
   KeyPair,
+  StaticIp,
 } from '#wire/aws/models/lightsail.ts';
-import { instanceArn, keyPairArn } from './arn.ts';
+import { instanceArn, keyPairArn, staticIpArn } from './arn.ts';
 import { ALL_ZONES, diskIops, location, tagViews } from './views.ts';
 
 const MIB_PER_GB = 1024;
@@ -57,7 +61,7 @@ export function blueprintView(blueprint: DomainBlueprint): Blueprint {
   };
 }
 
-/** Without its add-ons. `address`: of this computer, where ports lead to machines. */
+/** Without its add-ons. `address`: where machines that have no address of their own are reached. */
 export function instanceView(
   instance: DomainInstance,
   volumes: ReadonlyMap<VolumeId, Volume>,
@@ -76,8 +80,9 @@ export function instanceView(
     blueprintId: instance.blueprint,
     blueprintName: instance.blueprintName,
     bundleId: instance.bundle,
-    isStaticIp: false,
-    ...(runs ? { publicIpAddress: address, privateIpAddress: GUEST_ADDRESS } : {}),
+    isStaticIp: instance.staticIp !== null,
+    ...(runs || instance.staticIp !== null ? { publicIpAddress: instance.address ?? address } : {}),
+    ...(runs ? { privateIpAddress: GUEST_ADDRESS } : {}),
     ipv6Addresses: [],
     ipAddressType: instance.addressType,
     hardware: {
@@ -92,14 +97,8 @@ export function instanceView(
     state: stateView(instance),
     username: instance.userName,
     sshKeyName: instance.keyPair ?? DEFAULT_KEY_PAIR_NAME,
-    // Machines are not told of themselves over HTTP, but by their seed.
-    metadataOptions: {
-      state: 'applied',
-      httpTokens: 'optional',
-      httpEndpoint: 'disabled',
-      httpPutResponseHopLimit: 1,
-      httpProtocolIpv6: 'disabled',
-    },
+    // Machines are not told of themselves over HTTP, but by their seed: what clients set is kept.
+    metadataOptions: { state: 'applied', ...(instance.metadataOptions ?? DEFAULT_METADATA_OPTIONS) },
   };
 }
 
@@ -123,18 +122,45 @@ function attachedView(instance: DomainInstance, attachment: Attachment, volume: 
   };
 }
 
-function portView({ protocol, fromPort, toPort, cidrs, ipv6Cidrs }: OpenPorts): InstancePortInfo {
+function portView(rule: OpenPorts): InstancePortInfo {
+  const { cidrs, ipv6Cidrs } = rule;
+  const world = [...ipv6Cidrs, ...cidrs].filter((cidr) => cidr === '::/0' || cidr === '0.0.0.0/0');
+  return {
+    ...rangeView(rule),
+    accessFrom: world.length === 0 ? 'Custom' : `Anywhere (${world.join(' and ')})`,
+    accessType: world.length === 0 ? 'Private' : 'Public',
+    commonName: '',
+    accessDirection: 'inbound',
+  };
+}
+
+/** As GetInstancePortStates has it: ports that are closed are not there. */
+export function portStateView(rule: OpenPorts): InstancePortState {
+  return { ...rangeView(rule), state: 'open' };
+}
+
+function rangeView({ protocol, fromPort, toPort, cidrs, ipv6Cidrs, aliases }: OpenPorts): InstancePortState {
   return {
     fromPort,
     toPort,
     protocol,
-    accessFrom: 'Anywhere (::/0 and 0.0.0.0/0)',
-    accessType: 'Public',
-    commonName: '',
-    accessDirection: 'inbound',
     cidrs: [...cidrs],
     ipv6Cidrs: [...ipv6Cidrs],
-    cidrListAliases: [],
+    cidrListAliases: [...(aliases ?? [])],
+  };
+}
+
+export function staticIpView({ staticIp, attachedTo }: StaticIpSeen): StaticIp {
+  return {
+    name: staticIp.name,
+    arn: staticIpArn(staticIp, staticIp.id),
+    supportCode: `${staticIp.account}/${staticIp.address}`,
+    createdAt: new Date(staticIp.createdAtMs),
+    location: location(staticIp, ALL_ZONES),
+    resourceType: 'StaticIp',
+    ipAddress: staticIp.address,
+    ...(attachedTo === null ? {} : { attachedTo }),
+    isAttached: attachedTo !== null,
   };
 }
 

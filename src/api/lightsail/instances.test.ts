@@ -92,7 +92,7 @@ test('CreateInstances answers one started operation for each, which succeeds whe
     bundleId: 'pico_1_0',
     addOns: [],
     isStaticIp: false,
-    publicIpAddress: '127.0.0.1',
+    publicIpAddress: '127.10.0.1',
     privateIpAddress: '10.0.2.15',
     ipv6Addresses: [],
     ipAddressType: 'dualstack',
@@ -308,7 +308,7 @@ test('key pairs: the private key is answered once, and matches the public one', 
   const { accessDetails } = await scene.ok('GetInstanceAccessDetails', { instanceName: 'web', protocol: 'ssh' });
   const access = accessDetails as Json;
   assert.deepEqual(keys, [own, sshPublicKey(createPrivateKey(String(access['privateKey'])))]);
-  assert.deepEqual([access['username'], access['ipAddress']], ['admin', '127.0.0.1']);
+  assert.deepEqual([access['username'], access['ipAddress']], ['admin', '127.10.0.1']);
   const downloaded = await scene.ok('DownloadDefaultKeyPair');
   assert.equal(downloaded['privateKeyBase64'], access['privateKey']);
   const { keyPairs: all } = await scene.ok('GetKeyPairs', { includeDefaultKeyPair: true });

@@ -182,7 +182,7 @@ export async function getInstanceAccessDetails(
       protocol: 'ssh',
       username: instance.userName,
       privateKey,
-      ...(instance.state === 'running' ? { ipAddress: ports.machinePlace.address } : {}),
+      ...(instance.state === 'running' ? { ipAddress: instance.address ?? ports.machinePlace.address } : {}),
       ipv6Addresses: [],
       hostKeys: [],
     },

@@ -73,17 +73,22 @@ export function diskSnapshotView(snapshot: Snapshot): DiskSnapshot {
     state: snapshotState(snapshot),
     progress: `${snapshot.progressPercent}%`,
     ...sourceView(snapshot),
-    isFromAutoSnapshot: false,
+    isFromAutoSnapshot: snapshot.copiedFrom?.isAutomatic === true,
   };
 }
 
 function sourceView(
   snapshot: Snapshot,
 ): Pick<DiskSnapshot, 'fromDiskName' | 'fromDiskArn' | 'fromInstanceName' | 'fromInstanceArn'> {
-  const { fromInstance, volume, volumeName } = snapshot;
+  const { fromInstance, volume, volumeName, copiedFrom } = snapshot;
   if (fromInstance !== null) {
-    return { fromInstanceName: fromInstance.name, fromInstanceArn: instanceArn(snapshot, fromInstance.id) };
+    const fromInstanceName = fromInstance.name;
+    return copiedFrom === null
+      ? { fromInstanceName, fromInstanceArn: instanceArn(snapshot, fromInstance.id) }
+      : { fromInstanceName };
   }
+  // Of a copy, only the name of what its source was made of is known.
+  if (copiedFrom !== null) return volumeName === null ? {} : { fromDiskName: volumeName };
   const fromDiskArn = diskArn(snapshot, volume);
   return volumeName === null ? { fromDiskArn } : { fromDiskName: volumeName, fromDiskArn };
 }
@@ -110,6 +115,12 @@ export function operationView(operation: Operation): OperationShape {
     ...(operation.errorCode === null ? {} : { errorCode: operation.errorCode }),
     ...(operation.errorDetails === null ? {} : { errorDetails: operation.errorDetails }),
   };
+}
+
+/** For an operation that answers one, and not a list. */
+export function firstOperation(operations: readonly Operation[]): { readonly operation?: OperationShape } {
+  const [first] = operations;
+  return first === undefined ? {} : { operation: operationView(first) };
 }
 
 /** Null for a region that Lightsail does not have. */

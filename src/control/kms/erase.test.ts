@@ -38,7 +38,10 @@ for (const seed of [1, 2]) {
     const vault = new KeyVault({ root: random.bytes(32), random });
     const time = new SteadyTime(clock, clock, null);
     const parts = { meta, clock, time, random, vault, host: new MemoryHost(), log: silentLog, limits: limits() };
-    const machines = { hypervisor: new FakeHypervisor({ clock }), machinePlace: { address: '127.0.0.1', boot: null } };
+    const machines = {
+      hypervisor: new FakeHypervisor({ clock }),
+      machinePlace: { address: '127.0.0.1', addresses: null, lowestPort: 1024, boot: null },
+    };
     await using control = makeControl({ ...parts, ...machines, tokenKey: random.bytes(32) });
     const { account } = await createAccount(control.ports, {});
     const call = {

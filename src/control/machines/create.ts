@@ -21,6 +21,7 @@ import {
   SYSTEM_DEVICE,
 } from '#domain/instance.ts';
 import { checkName } from '#domain/name.ts';
+import { EVERYBODY } from '#domain/open-ports.ts';
 import type { Operation } from '#domain/operation.ts';
 import { findZone } from '#domain/region.ts';
 import { TAG_RULES, type Tag, tagsOf } from '#domain/tags.ts';
@@ -124,10 +125,11 @@ export interface InstancesCreated {
   readonly operations: readonly Operation[];
 }
 
-/** Lightsail opens this one, and port 80, of a new machine; what else is forwarded is said by its open ports. */
-const OPEN_AT_FIRST: readonly OpenPorts[] = [
-  { protocol: 'tcp', fromPort: 22, toPort: 22, cidrs: ['0.0.0.0/0'], ipv6Cidrs: ['::/0'] },
-];
+/** What Lightsail opens of a new machine. In EC2 that is a security group's business. */
+const OPEN_AT_FIRST: Readonly<Record<Face, readonly OpenPorts[]>> = {
+  lightsail: [22, 80].map((port) => ({ protocol: 'tcp', fromPort: port, toPort: port, ...EVERYBODY })),
+  ec2: [{ protocol: 'tcp', fromPort: 22, toPort: 22, ...EVERYBODY }],
+};
 
 /**
  * Refuses: no-machines, not-found (snapshot, key pair, or what the token made is gone), wrong-state (snapshot), zone-not-found,
@@ -296,8 +298,11 @@ async function record(
       sshPort: await freeSshPort(tx),
       options: { ...NO_INSTANCE_OPTIONS, ...request.options, launchIndex },
       endedAtMs: null,
+      address: null,
+      staticIp: null,
+      metadataOptions: null,
       addressType: request.addressType,
-      openPorts: OPEN_AT_FIRST,
+      openPorts: OPEN_AT_FIRST[face],
       tags,
     };
     await tx.documents.insert(INSTANCES, scope, instance);

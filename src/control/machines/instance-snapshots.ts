@@ -293,7 +293,7 @@ async function retire(
     const parts = await partsOf(tx, snapshot);
     for (const part of parts) refuseLocked(part, ports.time.earliestMs());
     for (const part of parts) await retirePart(tx, part);
-    await recordToken(tx, scope, use, id, ports.clock.nowMs());
+    await recordToken(tx, scope, use, id, ports.time.latestMs());
     await tx.names.free(scope, snapshot.name, id);
     const errorDetails = 'the snapshot was deleted before it was complete';
     await endOperations(ports, tx, id, { status: 'Failed', errorCode: 'Deleted', errorDetails });

@@ -70,7 +70,7 @@ export class ReconcileInstances implements Task {
       if (workers.has(id) || rested.has(id)) continue;
       // Asked for when there is a machine at all.
       statuses ??= new Map((await ports.hypervisor.list()).map((one) => [one.id, one]));
-      if (!needsWork(instance, statuses.get(id) ?? null)) continue;
+      if (!needsWork(ports.machinePlace, instance, statuses.get(id) ?? null)) continue;
       rested.add(id);
       const work = this.#bring(id, tally, signal).finally(() => workers.delete(id));
       workers.set(id, work);
