@@ -48,11 +48,18 @@ test('ranges and networks that are none are refused', () => {
     rule('tcp', 1, 1, { cidrs: ['10.0.0.0/33'] }),
     rule('tcp', 1, 1, { cidrs: ['::/0'] }),
     rule('tcp', 1, 1, { ipv6Cidrs: ['10.0.0.0/8'] }),
+    rule('tcp', 1, 1, { ipv6Cidrs: ['2001:db8::1::/64'] }),
+    rule('tcp', 1, 1, { ipv6Cidrs: ['2001:db8:1/64'] }),
+    rule('tcp', 1, 1, { cidrs: ['10.0.0.256'] }),
     rule('tcp', 1, 1, { cidrs: ['all'] }),
   ]) {
     assert.throws(() => checkOpenPorts(wrong), refused('invalid-value'), JSON.stringify(wrong));
   }
-  for (const right of [rule('icmp', 8, -1), rule('all', 0, 65_535), rule('tcp', 1, 1, { cidrs: ['10.0.0.1'] })]) {
+  for (const right of [
+    rule('icmp', 8, -1),
+    rule('all', 0, 65_535),
+    rule('tcp', 1, 1, { cidrs: ['10.0.0.1'], ipv6Cidrs: ['2001:db8::/32'] }),
+  ]) {
     assert.equal(checkOpenPorts(right), right);
   }
 });

@@ -127,7 +127,10 @@ export interface InstancesCreated {
 
 /** What Lightsail opens of a new machine. In EC2 that is a security group's business. */
 const OPEN_AT_FIRST: Readonly<Record<Face, readonly OpenPorts[]>> = {
-  lightsail: [22, 80].map((port) => ({ protocol: 'tcp', fromPort: port, toPort: port, ...EVERYBODY })),
+  lightsail: [
+    { protocol: 'tcp', fromPort: 22, toPort: 22, ...EVERYBODY },
+    { protocol: 'tcp', fromPort: 80, toPort: 80, ...EVERYBODY },
+  ],
   ec2: [{ protocol: 'tcp', fromPort: 22, toPort: 22, ...EVERYBODY }],
 };
 
