@@ -95,13 +95,9 @@ async function record(
 ): Promise<{ readonly snapshot: Snapshot } | FoundAgain<SnapshotId>> {
   const again = await findAgain(tx, scope, request);
   if (again !== null) return again;
-  const { pendingCopyCountMax, snapshotCountMax, tagCountMax } = ports.limitsOf(scope.account);
   const source = await sourceOf(tx, scope, request);
-  const tags = tagsOf(EC2_TAG_RULES, request.tags, tagCountMax);
-  if ((await tx.snapshots.countCopies(scope)) >= pendingCopyCountMax) {
-    refuse({ kind: 'limit', limit: 'pending-copies', max: pendingCopyCountMax });
-  }
-  await checkSnapshotCount(tx, scope, snapshotCountMax);
+  const tags = tagsOf(EC2_TAG_RULES, request.tags, ports.limitsOf(scope.account).tagCountMax);
+  await checkCopyCount(ports, tx, scope);
   const { face, description, completionDurationMinutes } = request;
   const outpost = checkCopyPlace(ports, scope, request);
   const snapshot: Snapshot = {
@@ -118,6 +114,15 @@ async function record(
   await tx.snapshots.insert(snapshot);
   await recordToken(tx, scope, useOf(request), id, snapshot.startedAtMs);
   return { snapshot };
+}
+
+/** Whether there may be one more copy in the scope. Refuses: limit. */
+export async function checkCopyCount(ports: ControlPorts, tx: Tx, scope: Scope): Promise<void> {
+  const { pendingCopyCountMax, snapshotCountMax } = ports.limitsOf(scope.account);
+  if ((await tx.snapshots.countCopies(scope)) >= pendingCopyCountMax) {
+    refuse({ kind: 'limit', limit: 'pending-copies', max: pendingCopyCountMax });
+  }
+  await checkSnapshotCount(tx, scope, snapshotCountMax);
 }
 
 function useOf({ token, caller: _caller, ...request }: CopySnapshot): TokenUse {

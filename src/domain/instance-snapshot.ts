@@ -1,4 +1,4 @@
-import type { InstanceId, InstanceSnapshotId, SnapshotId } from './ids.ts';
+import type { InstanceId, InstanceSnapshotId, RegionName, SnapshotId } from './ids.ts';
 import type { Scope, Tags } from './volume.ts';
 
 /**
@@ -44,7 +44,12 @@ export interface InstanceSnapshot extends Scope {
   /** Of an automatic one: the day in UTC, `2026-11-21`; null: somebody asked for it. */
   readonly autoDate: string | null;
   /** What it is a copy of; null of others. */
-  readonly copiedFrom: { readonly name: string; readonly region: string } | null;
+  readonly copiedFrom: {
+    /** What it, or the machine whose automatic one it is, was called then. */
+    readonly name: string;
+    readonly region: RegionName;
+    readonly isAutomatic: boolean;
+  } | null;
   readonly tags: Tags;
 }
 

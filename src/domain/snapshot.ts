@@ -35,7 +35,12 @@ export interface SnapshotDetails {
   /** Accounts that may make volumes from it; `all`: everybody. */
   readonly sharedWith: readonly (AccountId | 'all')[];
   /** What it is a copy of; null for others. */
-  readonly copiedFrom: { readonly snapshot: SnapshotId; readonly region: RegionName } | null;
+  readonly copiedFrom: {
+    readonly snapshot: SnapshotId;
+    readonly region: RegionName;
+    /** In Lightsail, of an automatic one; missing: it is not. */
+    readonly isAutomatic?: boolean;
+  } | null;
   /** What CopySnapshot asked for as the longest time of the copy; null: nothing. */
   readonly completionDurationMinutes: number | null;
   /** Made by the server, for a volume that is to be made of it, and gone with that: no client sees it. */

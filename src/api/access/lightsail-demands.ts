@@ -1,4 +1,5 @@
 import type { Fact, Ref } from '#control/identity/facts.ts';
+import { regionName } from '#domain/ids.ts';
 import type { Scope } from '#domain/volume.ts';
 import { diskArn, diskSnapshotArn, instanceArn, instanceSnapshotArn, keyPairArn } from '#api/lightsail/arn.ts';
 import {
@@ -61,11 +62,17 @@ interface Named {
  * What Lightsail asks: the action on every resource that is named, on `*` when none is; and TagResource for tags on what is
  * made. A name that means nothing here has an ARN with the name in it, which no policy that names resources allows.
  */
-export function lightsailPlan({ scope, operation, input }: Asked): Plan {
+export function lightsailPlan({ scope: own, operation, input }: Asked): Plan {
   const action = `lightsail:${operation}`;
   const made = MADE.get(operation);
+  const [sourceRegion] = operation === 'CopySnapshot' ? textsOf(input['sourceRegion']) : [];
+  // What a copy is made of is where the request says; the copy comes to the request's own region.
+  const scope = sourceRegion === undefined ? own : { ...own, region: regionName(sourceRegion) };
+  const { region } = scope;
   const named: readonly Named[] = [...MEMBERS].flatMap(([member, type]) =>
-    member === made ? [] : textsOf(input[member]).map((name): Named => ({ ref: { kind: 'named', name }, type })),
+    member === made
+      ? []
+      : textsOf(input[member]).map((name): Named => ({ ref: { kind: 'named', name, region }, type })),
   );
   const tags = tagsOf(input['tags']);
   const keys: readonly Key[] =

@@ -7,7 +7,9 @@ import {
   createInstanceSnapshot as createOnControl,
   deleteInstanceSnapshot as deleteOnControl,
 } from '#control/machines/instance-snapshots.ts';
-import type { InstanceSnapshotPart } from '#domain/instance-snapshot.ts';
+import { regionName } from '#domain/ids.ts';
+import type { InstanceSnapshot, InstanceSnapshotPart } from '#domain/instance-snapshot.ts';
+import type { Scope } from '#domain/volume.ts';
 import type { CallContext } from '#api/handler.ts';
 import type {
   CreateInstanceSnapshotRequest,
@@ -85,12 +87,17 @@ export function instanceSnapshotView({ record, progressPercent }: InstanceSnapsh
     progress: `${progressPercent}%`,
     fromAttachedDisks: disks.map(diskView),
     fromInstanceName: record.instanceName,
-    fromInstanceArn: instanceArn(record, record.instance),
+    fromInstanceArn: instanceArn(machinePlace(record), record.instance),
     fromBlueprintId: record.blueprint,
     fromBundleId: record.bundle,
-    isFromAutoSnapshot: record.autoDate !== null,
+    isFromAutoSnapshot: record.autoDate !== null || record.copiedFrom?.isAutomatic === true,
     ...(system === undefined ? {} : { sizeInGb: system.sizeGib }),
   };
+}
+
+/** Where the machine is, or was: of a copy, another region. */
+function machinePlace({ account, zone }: InstanceSnapshot): Scope {
+  return { account, region: regionName(zone.slice(0, -1)) };
 }
 
 function diskView({ device, diskName, sizeGib }: InstanceSnapshotPart): Disk {

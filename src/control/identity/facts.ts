@@ -32,8 +32,8 @@ export type Ref =
   | { readonly kind: 'volume'; readonly id: string }
   /** `region`: where it is looked for, when not in the request's own. */
   | { readonly kind: 'snapshot'; readonly id: string; readonly region?: RegionName }
-  /** Lightsail's name of anything. */
-  | { readonly kind: 'named'; readonly name: string }
+  /** Lightsail's name of anything. `region`: where it is looked for, when not in the request's own. */
+  | { readonly kind: 'named'; readonly name: string; readonly region?: RegionName }
   | { readonly kind: 'lifecycle-policy'; readonly id: string }
   | { readonly kind: 'retention-rule'; readonly id: string }
   | { readonly kind: 'user'; readonly name: string }
@@ -95,7 +95,7 @@ async function findFact(tx: ReadTx, scope: Scope, ref: Ref): Promise<Fact> {
       return id === null ? NOTHING : await snapshotFact(tx, place, id);
     }
     case 'named':
-      return await namedFact(tx, scope, ref.name);
+      return await namedFact(tx, { ...scope, region: ref.region ?? scope.region }, ref.name);
     case 'lifecycle-policy': {
       const policy = await tx.documents.find(lifecyclePolicies, scope, ref.id);
       return policy === null ? NOTHING : { kind: 'tagged', tags: tagList(policy.tags) };
