@@ -50,11 +50,13 @@ async function timed<R>(what: string, work: () => Promise<R>): Promise<R> {
   return result;
 }
 
-/** Rejects when somebody wants it to end. */
+class Interrupted extends Error {}
+
+/** Rejects when somebody wants it to end. A terminal tells the whole group, and npm and others tell it again. */
 function interrupted(): Promise<never> {
   return new Promise((_resolve, reject) => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-      process.once(signal, () => reject(new Error(`ended by ${signal}`)));
+      process.on(signal, () => reject(new Interrupted(`ended by ${signal}`)));
     }
   });
 }
@@ -69,9 +71,15 @@ async function main(): Promise<void> {
   try {
     await Promise.race([demonstrate(work, opened), stop]);
     say(`All of it: ${((systemClock.monotonicMs() - startMs) / 1000).toFixed(0)} s`);
+  } catch (error) {
+    if (!(error instanceof Interrupted)) throw error;
+    say(`   ${error.message}`);
+    process.exitCode = 130;
   } finally {
     await opened.disposeAsync();
   }
+  // What was waited for when it was ended goes on waiting.
+  process.exit();
 }
 
 /** One machine, as whoever has its key sees it. */
@@ -105,13 +113,14 @@ async function demonstrate(work: string, opened: AsyncDisposableStack): Promise<
   say('1. A server, with everything in one directory');
   const data = join(work, 'data');
   const server = await timed('started', () => RunningServer.start({ data }));
+  const machines = new Machines(data, (words) => server.aws(words));
   opened.defer(async () => {
+    await machines[Symbol.asyncDispose](); // Before what serves their disks.
     const host = await server.hostProcessId();
     await server.stop();
+    await machines.endAll(); // What the server had just begun to start.
     if (host > 1) await run('kill', ['-9', String(host)]);
   });
-  const machines = new Machines(data, (words) => server.aws(words));
-  opened.use(machines); // Ended before the server.
   say(`   endpoint ${server.endpoint}`);
 
   say('2. An image, of Debian packages, as a blueprint');
@@ -159,7 +168,7 @@ async function demonstrate(work: string, opened: AsyncDisposableStack): Promise<
       ['second', 'third'].map((name) => [name, [{ originalDiskPath: '/dev/xvdf', newDiskName: `${name}-data` }]]),
     ),
   );
-  const isBooted = timed('both booted, their user data run', async () => {
+  await timed('both booted, their user data run', async () => {
     await timed('aws lightsail create-instances-from-snapshot', () =>
       machines.createFromSnapshot(
         ['second', 'third'],
@@ -169,7 +178,6 @@ async function demonstrate(work: string, opened: AsyncDisposableStack): Promise<
     );
     await Promise.all([machines.waitBooted('second'), machines.waitBooted('third')]);
   });
-  await isBooted;
 
   say('6. What they have, read inside of them by ssh');
   for (const name of ['second', 'third']) {
