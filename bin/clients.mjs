@@ -12,7 +12,7 @@ const PACKAGES = {
   nbdkit: 'command -v nbdkit',
   'qemu-utils': 'command -v qemu-img',
   fio: 'command -v fio',
-  'openssh-client': 'command -v ssh-keygen',
+  'openssh-client': 'command -v ssh && command -v ssh-keygen',
   // Machines, and the images that they boot.
   'qemu-system-x86': 'command -v qemu-system-x86_64',
   'debian-archive-keyring': 'test -e /usr/share/keyrings/debian-archive-keyring.gpg',
@@ -21,7 +21,6 @@ const PACKAGES = {
   gdisk: 'PATH=$PATH:/sbin command -v sgdisk',
   mmdebstrap: 'command -v mmdebstrap',
   mtools: 'command -v mcopy',
-  'openssh-client': 'command -v ssh',
   syslinux: 'command -v syslinux',
   'syslinux-common': 'test -e /usr/lib/syslinux/mbr/gptmbr.bin',
   e2fsprogs: 'command -v mke2fs',
