@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SeededRandom } from '#base/random.ts';
-import { autoSnapshotDue, dateOf, nextAutoSnapshotMs, parseHour, timeOfDay } from './add-on.ts';
+import { autoSnapshotDue, autoSnapshotsDoomed, dateOf, nextAutoSnapshotMs, parseHour, timeOfDay } from './add-on.ts';
 import { DomainError } from './errors.ts';
 import { newInstanceId } from './ids.ts';
 
@@ -46,7 +46,24 @@ test('who enables it after the hour waits for the next day; what was missed is m
   const back = noon + 3 * 24 * HOUR_MS - 8 * HOUR_MS;
   assert.equal(autoSnapshotDue(addOn, id, back), '2026-11-23');
   assert.equal(autoSnapshotDue({ ...addOn, lastDate: '2026-11-23' }, id, back), null);
-  // A clock that was set back makes no second one.
-  assert.equal(autoSnapshotDue({ ...addOn, lastDate: '2026-11-25' }, id, back), null);
   assert.equal(new Date(nextAutoSnapshotMs(addOn, id, noon)).toISOString(), '2026-11-22T06:00:00.000Z');
+});
+
+test('a day, or an hour of enabling, that a clock wrote down which was ahead keeps no snapshot from being made', () => {
+  const id = newInstanceId(new SeededRandom(3));
+  const ahead = noon + 30 * 24 * HOUR_MS;
+  const addOn = { hour: 6, enabledAtMs: noon - 48 * HOUR_MS, lastDate: dateOf(ahead) };
+  assert.equal(autoSnapshotDue(addOn, id, noon), '2026-11-21');
+  assert.equal(autoSnapshotDue({ ...addOn, lastDate: '2026-11-21' }, id, noon), null);
+  assert.equal(autoSnapshotDue({ ...addOn, enabledAtMs: ahead, lastDate: null }, id, noon), '2026-11-21');
+});
+
+test('the last seven stay, and what failed pushes out none that can be restored', () => {
+  const of = (...states: ('pending' | 'available' | 'error')[]) => states.map((state, at) => ({ state, at }));
+  const doomed = (all: ReturnType<typeof of>): readonly number[] => autoSnapshotsDoomed(all).map(({ at }) => at);
+  const seven = Array.from({ length: 7 }, () => 'available' as const);
+  assert.deepEqual(doomed(of(...seven)), []);
+  assert.deepEqual(doomed(of('pending', ...seven)), [7]);
+  assert.deepEqual(doomed(of('error', 'error', 'pending', ...seven)), [9]);
+  assert.deepEqual(doomed(of(...seven.map(() => 'error' as const), 'error', ...seven)), [7]);
 });

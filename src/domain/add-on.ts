@@ -54,13 +54,27 @@ export function dateOf(ms: number): string {
 
 /**
  * The day for which a snapshot is to be made now; null: none. Each resource has a minute of its own in the window, so that not
- * all of them are cut at once. One that was missed, because nobody was there, is made up for once.
+ * all of them are cut at once. One that was missed, because nobody was there, is made up for once. What a clock left behind
+ * that was ahead holds up nothing.
  */
 export function autoSnapshotDue(addOn: AutoSnapshotAddOn, resource: string, nowMs: number): string | null {
   const dueMs = lastDueMs(addOn.hour, resource, nowMs);
-  if (dueMs < addOn.enabledAtMs) return null;
+  const { enabledAtMs, lastDate } = addOn;
+  if (dueMs < enabledAtMs && enabledAtMs <= nowMs) return null;
   const date = dateOf(dueMs);
-  return addOn.lastDate !== null && addOn.lastDate >= date ? null : date;
+  return lastDate !== null && lastDate >= date && lastDate <= dateOf(nowMs) ? null : date;
+}
+
+/** Of the automatic snapshots of a resource, the newest first, those that are too many. One that failed takes the place of none that can be restored. */
+export function autoSnapshotsDoomed<S extends { readonly state: 'pending' | 'available' | 'error' }>(
+  snapshots: readonly S[],
+): readonly S[] {
+  let keptCount = 0;
+  return snapshots.filter(({ state }, index) => {
+    if (state === 'error') return index >= AUTO_SNAPSHOT_COUNT_MAX;
+    keptCount += 1;
+    return keptCount > AUTO_SNAPSHOT_COUNT_MAX;
+  });
 }
 
 /** The hour of the next one, as ISO 8601 in UTC. */

@@ -11,7 +11,10 @@ import type { DocumentKind } from '#meta/document-table.ts';
 import type { ReadTx, Tx } from '#meta/meta-store.ts';
 import { instanceSeen } from './records.ts';
 
-/** Add-ons go with their resource: whoever reads them looks whether that is still there. */
+/**
+ * Add-ons go with their resource: whoever reads them looks whether that is still there. Where all are disabled the record
+ * stays: by it the automatic snapshots that were made before go with the resource, too.
+ */
 export const ADD_ONS: DocumentKind<AddOns> = {
   name: 'add-ons',
   idOf: ({ resource }) => resource,
@@ -66,14 +69,14 @@ export async function enableAddOn(
 
 /** As `enableAddOn`, in the transaction that makes the resource. */
 export async function setAddOn(
-  ports: Pick<ControlPorts, 'clock'>,
+  ports: Pick<ControlPorts, 'time'>,
   tx: Tx,
   { type, record }: AddOnResource,
   addOn: AddOnRequest,
 ): Promise<void> {
   const before = await addOnsOf(tx, record, record.id);
   const current: AddOns = before ?? { resource: record.id, autoSnapshot: null, stopOnIdle: null };
-  const enabledAtMs = ports.clock.nowMs();
+  const enabledAtMs = ports.time.estimateMs();
   let changed: AddOns;
   if (addOn.type === 'auto-snapshot') {
     const lastDate = current.autoSnapshot?.lastDate ?? null;
@@ -85,7 +88,8 @@ export async function setAddOn(
     const { thresholdPercent, durationMinutes } = addOn;
     changed = { ...current, stopOnIdle: { thresholdPercent, durationMinutes, enabledAtMs } };
   }
-  await putAddOns(tx, record, changed, before !== null);
+  if (before === null) await tx.documents.insert(ADD_ONS, record, changed);
+  else await tx.documents.update(ADD_ONS, record, changed);
 }
 
 /** No error when it is not enabled. The operation has ended when it answers. Refuses: not-found. */
@@ -99,15 +103,10 @@ export async function disableAddOn(
     const current = await addOnsOf(tx, scope, resource.record.id);
     if (current !== null) {
       const off = request.type === 'auto-snapshot' ? { autoSnapshot: null } : { stopOnIdle: null };
-      await putAddOns(tx, scope, { ...current, ...off }, true);
+      await tx.documents.update(ADD_ONS, scope, { ...current, ...off });
     }
     return await recordOperation(ports, tx, scope, resource, request.operation);
   });
-}
-
-/** To be called when the resource goes. */
-export async function forgetAddOns(tx: Tx, scope: Scope, resource: InstanceId | VolumeId): Promise<void> {
-  await tx.documents.remove(ADD_ONS, scope, resource);
 }
 
 /** That a snapshot was made for this day: no second one is. */
@@ -121,13 +120,6 @@ export async function recordAutoSnapshot(
   if (current === null || current.autoSnapshot === null) return;
   const autoSnapshot: AutoSnapshotAddOn = { ...current.autoSnapshot, lastDate: date };
   await tx.documents.update(ADD_ONS, scope, { ...current, autoSnapshot });
-}
-
-async function putAddOns(tx: Tx, scope: Scope, addOns: AddOns, isThere: boolean): Promise<void> {
-  const isEmpty = addOns.autoSnapshot === null && addOns.stopOnIdle === null;
-  if (isEmpty) await tx.documents.remove(ADD_ONS, scope, addOns.resource);
-  else if (isThere) await tx.documents.update(ADD_ONS, scope, addOns);
-  else await tx.documents.insert(ADD_ONS, scope, addOns);
 }
 
 async function recordOperation(

@@ -76,7 +76,7 @@ export async function autoDiskSnapshotsOf(
       const state = seen === 'completed' ? 'available' : seen === 'error' ? 'error' : 'pending';
       return [{ type: 'Disk', id, date, createdAtMs, state, disks: [] }];
     })
-    .toSorted((a, b) => b.createdAtMs - a.createdAtMs);
+    .toReversed(); // They come in the order in which they were made, whatever the clock said.
 }
 
 /** Which of them a request means by a day, or as the latest that can be restored. Refuses: not-found. */

@@ -83,10 +83,11 @@ export async function autoSnapshotsOf(
   const rows = await ports.meta.read((tx) =>
     tx.documents.list(INSTANCE_SNAPSHOTS, scope, instance, { after: 0, countMax: AUTO_COUNT_READ }),
   );
+  // They come in the order in which they were made, whatever the clock said.
   const found = rows
     .map(({ record }) => record)
     .filter(({ autoDate, state }) => autoDate !== null && state !== 'cutting')
-    .toSorted((a, b) => b.createdAtMs - a.createdAtMs);
+    .toReversed();
   return await eachWithProgress(ports, found);
 }
 

@@ -5,17 +5,18 @@ import type { SnapshotId } from '#domain/ids.ts';
 import type { Instance } from '#domain/instance.ts';
 import type { Scope } from '#domain/volume.ts';
 import { deleteSnapshot, findSnapshot, listSnapshots } from '#control/snapshots.ts';
-import { findVolumeByName } from '#control/volumes.ts';
+import { deleteVolume, findVolumeByName } from '#control/volumes.ts';
 import { isListedByName } from '#domain/snapshot.ts';
 import { World } from '#control/world.fake.ts';
-import { enableAddOn, disableAddOn } from './add-ons.ts';
-import { autoSnapshotsOfMachine } from './auto-snapshots.ts';
+import type { VolumeHost } from '#volume/host.ts';
+import { ADD_ONS, addOnsOf, enableAddOn, disableAddOn } from './add-ons.ts';
+import { autoDiskSnapshotsOf, autoSnapshotsOfMachine } from './auto-snapshots.ts';
 import { createInstances } from './create.ts';
 import { attachDisk } from './disks.ts';
 import { findInstanceSnapshot, listInstanceSnapshots } from './instance-snapshot-records.ts';
 import { createInstanceSnapshot, deleteInstanceSnapshot } from './instance-snapshots.ts';
 import { machinesRequest, makeDisk, systemSnapshot } from './machine.fixture.ts';
-import { deleteInstance, stopInstance } from './power.ts';
+import { deleteInstance, startInstance, stopInstance } from './power.ts';
 import { findInstance } from './records.ts';
 
 const ZONE = 'us-east-1a';
@@ -145,6 +146,25 @@ test('a guest that cannot hold still, or a machine that is stopped or killed, is
   assert.equal(crashed.snapshot.consistency, 'crash');
 });
 
+test('a machine that is started while it is cut is not said to have been at rest', async () => {
+  await using all = await scene();
+  const { world, scope } = all;
+  await machine(all, 'web');
+  await stopInstance(world.ports, scope, { name: 'web' }, { force: false, operation: null });
+  await world.settle();
+  const { ports } = world;
+  const host: VolumeHost = {
+    ...ports.host,
+    cut: async (...cut) => {
+      await startInstance(ports, scope, { name: 'web' }, null);
+      return await ports.host.cut(...cut);
+    },
+  };
+  const { snapshot } = await createInstanceSnapshot({ ...ports, host }, scope, request('web-1', 'web'));
+  assert.equal(snapshot.consistency, 'crash');
+  assert.match(snapshot.consistencyNote ?? '', /started/);
+});
+
 test('a snapshot that fails leaves nothing: no name, no parts, and a guest that goes on', async () => {
   await using all = await scene();
   const { world, scope } = all;
@@ -235,4 +255,72 @@ test('automatic snapshots: one a day, the last seven kept, none without the add-
   await world.settle();
   await world.control.run('run-add-ons');
   assert.deepEqual(await dates(), []);
+});
+
+test('automatic snapshots of a disk go with it, also when none were to be made any more; a long name does not keep one away', async () => {
+  await using all = await scene();
+  const { world, scope } = all;
+  const { ports } = world;
+  await makeDisk(world, scope, 'data');
+  const long = 'n'.repeat(255);
+  const made = await machine(all, long);
+  const addOn = { type: 'auto-snapshot', hour: 6 } as const;
+  for (const name of ['data', long]) await enableAddOn(ports, scope, { name, addOn, operation: 'EnableAddOn' });
+  await world.clock.advance(DAY_MS);
+  await world.control.run('run-add-ons');
+  const { id } = await findVolumeByName(ports, scope, 'data');
+  assert.equal((await autoDiskSnapshotsOf(ports, scope, id)).length, 1);
+  assert.equal((await autoSnapshotsOfMachine(ports, scope, made.id)).length, 1);
+  await disableAddOn(ports, scope, { name: 'data', type: 'auto-snapshot', operation: 'DisableAddOn' });
+  await deleteVolume(ports, scope, { name: 'data' }, { token: null, operation: null });
+  await world.control.run('run-add-ons');
+  await world.settle();
+  assert.deepEqual(await autoDiskSnapshotsOf(ports, scope, id), []);
+});
+
+test('automatic snapshots go on every day under a clock that jumps, and the newest stay', async () => {
+  await using all = await scene();
+  const { world, scope } = all;
+  const made = await machine(all, 'web');
+  const addOn = { type: 'auto-snapshot', hour: 6 } as const;
+  await enableAddOn(world.ports, scope, { name: 'web', addOn, operation: 'EnableAddOn' });
+  const ids: string[] = [];
+  for (let day = 0; day < 12; day += 1) {
+    if (day === 2) world.clock.jump(40 * DAY_MS);
+    if (day === 3) world.clock.jump(-70 * DAY_MS);
+    await world.clock.advance(DAY_MS);
+    await world.control.run('run-add-ons');
+    await world.settle();
+    const [newest] = await autoSnapshotsOfMachine(world.ports, scope, made.id);
+    assert.ok(newest !== undefined && !ids.includes(newest.id), `one was made on day ${day}`);
+    ids.push(newest.id);
+  }
+  const left = await autoSnapshotsOfMachine(world.ports, scope, made.id);
+  assert.deepEqual(
+    left.map(({ id }) => id),
+    ids.slice(-7).toReversed(),
+  );
+});
+
+test('a snapshot that was made for the day, and deleted before that was noted, is not tried again and again', async () => {
+  await using all = await scene();
+  const { world, scope } = all;
+  const { ports } = world;
+  const made = await machine(all, 'web');
+  const addOn = { type: 'auto-snapshot', hour: 6 } as const;
+  await enableAddOn(ports, scope, { name: 'web', addOn, operation: 'EnableAddOn' });
+  await world.clock.advance(DAY_MS);
+  const lastDate = async (): Promise<string | null | undefined> =>
+    (await ports.meta.read((tx) => addOnsOf(tx, scope, made.id)))?.autoSnapshot?.lastDate;
+  const before = await ports.meta.read((tx) => addOnsOf(tx, scope, made.id));
+  await world.control.run('run-add-ons');
+  const date = await lastDate();
+  // As if the server had died in between.
+  await ports.meta.transact((tx) => tx.documents.update(ADD_ONS, scope, before ?? assert.fail()));
+  const [first] = await autoSnapshotsOfMachine(ports, scope, made.id);
+  assert.ok(first?.type === 'Instance');
+  await deleteInstanceSnapshot(ports, scope, first.id, { token: null, operation: null });
+  await world.control.run('run-add-ons');
+  assert.equal(await lastDate(), date);
+  assert.deepEqual(await autoSnapshotsOfMachine(ports, scope, made.id), []);
 });

@@ -29,7 +29,7 @@ import { cutSet, runAll } from '#control/snapshot-sets.ts';
 import { planSnapshot } from '#control/snapshots.ts';
 import type { Tx } from '#meta/meta-store.ts';
 import { INSTANCE_SNAPSHOTS, instanceSnapshotOf, isInstanceSnapshotId, partsOf } from './instance-snapshot-records.ts';
-import { instanceOf } from './records.ts';
+import { instanceOf, INSTANCES } from './records.ts';
 
 /*
  * A snapshot of a machine: one transaction records it and its parts as `cutting`; the guest's file systems are frozen, as far
@@ -98,7 +98,7 @@ async function cutMachine(
     if ('again' in begun) return begun;
     try {
       const reached = await cutHeld(ports, begun.instance, begun.volumes, begun.cut);
-      const snapshot = await ports.meta.transact((tx) => setPending(tx, begun.snapshot, reached));
+      const snapshot = await ports.meta.transact((tx) => setPending(tx, begun, reached));
       ports.wake('upload-snapshots');
       return { snapshot, operations: begun.operations };
     } catch (error) {
@@ -242,16 +242,36 @@ async function cutHeld(
   }
 }
 
-async function setPending(tx: Tx, begun: InstanceSnapshot, { epochs, ...reached }: Reached): Promise<InstanceSnapshot> {
+async function setPending(
+  tx: Tx,
+  { snapshot: begun, instance }: Pick<Begun, 'snapshot' | 'instance'>,
+  { epochs, ...reached }: Reached,
+): Promise<InstanceSnapshot> {
   for (const { snapshot: id } of begun.parts) {
     const current = present(await tx.snapshots.find(id), 'a snapshot that is being cut exists');
     const epoch = present(epochs.get(current.volume), 'a cut answers the epoch of every volume');
     const volumeSizeGib = (await tx.volumes.find(current.volume))?.sizeGib ?? current.volumeSizeGib;
     await tx.snapshots.update({ ...current, state: 'pending', epoch, volumeSizeGib });
   }
-  const pending: InstanceSnapshot = { ...begun, ...reached, state: 'pending' };
+  const held = (await isStillStopped(tx, instance)) ? reached : { ...reached, ...STARTED_MEANWHILE };
+  const pending: InstanceSnapshot = { ...begun, ...held, state: 'pending' };
   await tx.documents.update(INSTANCE_SNAPSHOTS, begun, pending);
   return pending;
+}
+
+const STARTED_MEANWHILE = {
+  consistency: 'crash',
+  consistencyNote: 'the machine was started before the cut was done',
+} as const satisfies Partial<InstanceSnapshot>;
+
+/** Whether a machine that was stopped, and so was not asked to hold its writes, has made none; of others always. */
+async function isStillStopped(tx: Tx, { state, launchedAtMs, ...seen }: Instance): Promise<boolean> {
+  if (state !== 'stopped') return true;
+  const now = await tx.documents.find(INSTANCES, seen, seen.id);
+  if (now === null) return true;
+  // Once it is being deleted, nobody starts it.
+  const mayRun = now.state !== 'stopped' && now.state !== 'shutting-down' && now.state !== 'terminated';
+  return !mayRun && now.launchedAtMs === launchedAtMs;
 }
 
 /** Undoes one that its client will not hear of. */

@@ -12,8 +12,10 @@ import { INSTANCES } from '#control/machines/records.ts';
 import { volumeSeen } from '#control/lookup.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { createSnapshot } from '#control/snapshots.ts';
-import { type AddOns, AUTO_SNAPSHOT_COUNT_MAX, autoSnapshotDue } from '#domain/add-on.ts';
+import { type AddOns, autoSnapshotDue, autoSnapshotsDoomed } from '#domain/add-on.ts';
+import { DomainError } from '#domain/errors.ts';
 import { type InstanceId, parseInstanceId, parseVolumeId, type VolumeId } from '#domain/ids.ts';
+import { NAME_LENGTH_MAX } from '#domain/name.ts';
 import type { Scope } from '#domain/volume.ts';
 import { eachRow } from './each-row.ts';
 import { Tally, type Task } from './task.ts';
@@ -60,23 +62,35 @@ async function runOne(ports: ControlPorts, scope: Scope, addOns: AddOns): Promis
     await ports.meta.transact((tx) => tx.documents.remove(ADD_ONS, scope, resource));
     return true;
   }
-  const date = autoSnapshot === null ? null : autoSnapshotDue(autoSnapshot, resource, ports.clock.nowMs());
+  const date = autoSnapshot === null ? null : autoSnapshotDue(autoSnapshot, resource, ports.time.estimateMs());
   if (date === null) return false;
+  try {
+    await createOne(ports, scope, found, date);
+  } catch (error) {
+    // It was made for this day, and deleted since; or there is nothing any more of which it could be.
+    if (!(error instanceof DomainError && error.failure.kind === 'not-found')) throw error;
+  }
+  await ports.meta.transact((tx) => recordAutoSnapshot(tx, scope, resource, date));
+  const all: readonly AutoSnapshot[] =
+    found.type === 'Instance'
+      ? await autoSnapshotsOfMachine(ports, scope, found.id)
+      : await autoDiskSnapshotsOf(ports, scope, found.id);
+  for (const old of autoSnapshotsDoomed(all)) await deleteAutoSnapshot(ports, scope, old);
+  return true;
+}
+
+async function createOne(ports: ControlPorts, scope: Scope, found: Found, date: string): Promise<void> {
   // The token makes it one, also when this is interrupted before it is recorded.
-  const request = { autoDate: date, tags: [], token: `auto ${resource} ${date}`, operation: null };
-  let all: readonly AutoSnapshot[];
+  const request = { autoDate: date, tags: [], token: `auto ${found.id} ${date}`, operation: null };
   if (found.type === 'Instance') {
-    const name = `${found.name}-auto-${date}`;
+    const end = `-auto-${date}`;
+    // It is no more than shown, so it need not be whole.
+    const name = `${found.name.slice(0, NAME_LENGTH_MAX - end.length)}${end}`;
     await createInstanceSnapshot(ports, scope, { ...request, instance: found.id, name });
-    all = await autoSnapshotsOfMachine(ports, scope, found.id);
   } else {
     const description = `automatic, ${date}`;
     await createSnapshot(ports, scope, { ...request, face: 'lightsail', name: null, volume: found.id, description });
-    all = await autoDiskSnapshotsOf(ports, scope, found.id);
   }
-  await ports.meta.transact((tx) => recordAutoSnapshot(tx, scope, resource, date));
-  for (const old of all.slice(AUTO_SNAPSHOT_COUNT_MAX)) await deleteAutoSnapshot(ports, scope, old);
-  return true;
 }
 
 type Found =
