@@ -15,6 +15,16 @@ import {
   disableFastSnapshotRestores,
   enableFastSnapshotRestores,
 } from './fast-restores.ts';
+import { runInstances } from './instance-creation.ts';
+import { rebootInstances, startInstances, stopInstances, terminateInstances } from './instance-power.ts';
+import { describeInstanceTypes } from './instance-types.ts';
+import {
+  describeInstanceCreditSpecifications,
+  describeInstances,
+  describeInstanceStatus,
+  getConsoleOutput,
+} from './instances.ts';
+import { describeNetworkInterfaces, describeSecurityGroups, describeSubnets, describeVpcs } from './networks.ts';
 import { describeAvailabilityZones, describeRegions } from './regions.ts';
 import {
   describeSnapshotAttribute,
@@ -63,16 +73,24 @@ export const ec2Face = defineFace({
     DescribeAccountAttributes: describeAccountAttributes,
     DescribeAvailabilityZones: describeAvailabilityZones,
     DescribeFastSnapshotRestores: describeFastSnapshotRestores,
+    DescribeInstanceCreditSpecifications: describeInstanceCreditSpecifications,
+    DescribeInstanceStatus: describeInstanceStatus,
+    DescribeInstanceTypes: describeInstanceTypes,
+    DescribeInstances: describeInstances,
     DescribeLockedSnapshots: describeLockedSnapshots,
+    DescribeNetworkInterfaces: describeNetworkInterfaces,
     DescribeRegions: describeRegions,
+    DescribeSecurityGroups: describeSecurityGroups,
     DescribeSnapshotAttribute: describeSnapshotAttribute,
     DescribeSnapshotTierStatus: describeSnapshotTierStatus,
     DescribeSnapshots: describeSnapshots,
+    DescribeSubnets: describeSubnets,
     DescribeTags: describeTags,
     DescribeVolumeAttribute: describeVolumeAttribute,
     DescribeVolumeStatus: describeVolumeStatus,
     DescribeVolumes: describeVolumes,
     DescribeVolumesModifications: describeVolumesModifications,
+    DescribeVpcs: describeVpcs,
     DetachVolume: detachVolume,
     DisableEbsEncryptionByDefault: disableEbsEncryptionByDefault,
     DisableFastSnapshotRestores: disableFastSnapshotRestores,
@@ -81,6 +99,7 @@ export const ec2Face = defineFace({
     EnableFastSnapshotRestores: enableFastSnapshotRestores,
     EnableSnapshotBlockPublicAccess: enableSnapshotBlockPublicAccess,
     EnableVolumeIO: enableVolumeIo,
+    GetConsoleOutput: getConsoleOutput,
     GetEbsDefaultKmsKeyId: getEbsDefaultKmsKeyId,
     GetEbsEncryptionByDefault: getEbsEncryptionByDefault,
     GetSnapshotBlockPublicAccessState: getSnapshotBlockPublicAccessState,
@@ -92,11 +111,16 @@ export const ec2Face = defineFace({
     ModifySnapshotTier: modifySnapshotTier,
     ModifyVolume: modifyVolume,
     ModifyVolumeAttribute: modifyVolumeAttribute,
+    RebootInstances: rebootInstances,
     ResetEbsDefaultKmsKeyId: resetEbsDefaultKmsKeyId,
     ResetSnapshotAttribute: resetSnapshotAttribute,
     RestoreSnapshotFromRecycleBin: restoreSnapshotFromRecycleBin,
     RestoreSnapshotTier: restoreSnapshotTier,
     RestoreVolumeFromRecycleBin: restoreVolumeFromRecycleBin,
+    RunInstances: runInstances,
+    StartInstances: startInstances,
+    StopInstances: stopInstances,
+    TerminateInstances: terminateInstances,
     UnlockSnapshot: unlockSnapshot,
   },
   repeatable: ['Describe', 'Get', 'List'],

@@ -47,8 +47,8 @@ import { freeSshPort } from './ssh-ports.ts';
  */
 
 /** How many one request may make. */
-const INSTANCE_COUNT_MAX = 20;
-const USER_DATA_BYTES_MAX = 16 * 1024;
+export const INSTANCE_COUNT_MAX = 20;
+export const USER_DATA_BYTES_MAX = 16 * 1024;
 
 /** What a machine's system volume is made of: a blueprint's snapshot, or a machine's. */
 export interface MachineSource {

@@ -1,0 +1,91 @@
+import type { Handler } from '#api/handler.ts';
+import { ATTACHMENT_COUNT_MAX } from '#control/machines/disks.ts';
+import { slicePage } from '#control/pages.ts';
+import { INSTANCE_TYPES, type InstanceType } from '#domain/instance-type.ts';
+import type { InputOf, OutputOf } from '#wire/aws/operations.ts';
+import { endDryRun } from './dry-run.ts';
+import { instanceRefusal } from './errors.ts';
+import { type FilterTable, type FilterTexts, parseFilters } from './filters.ts';
+import { typeName } from './instance-views.ts';
+import { nextToken, parsePage } from './paging.ts';
+
+type TypeView = NonNullable<OutputOf<'ec2', 'DescribeInstanceTypes'>['InstanceTypes']>[number];
+
+const typeFilters: FilterTable<InstanceType> = {
+  named: new Map<string, FilterTexts<InstanceType>>([
+    ['auto-recovery-supported', () => ['false']],
+    ['bare-metal', () => ['false']],
+    ['burstable-performance-supported', ({ isBurstable }) => [String(isBurstable)]],
+    ['current-generation', ({ isCurrent }) => [String(isCurrent)]],
+    ['dedicated-hosts-supported', () => ['false']],
+    ['ebs-info.encryption-support', () => ['supported']],
+    ['free-tier-eligible', () => ['false']],
+    ['hibernation-supported', () => ['false']],
+    ['hypervisor', () => ['nitro']],
+    ['instance-storage-supported', () => ['false']],
+    ['instance-type', ({ id }) => [id]],
+    ['memory-info.size-in-mib', ({ memoryMib }) => [String(memoryMib)]],
+    ['processor-info.supported-architecture', () => ['x86_64']],
+    ['supported-boot-mode', () => ['legacy-bios']],
+    ['supported-root-device-type', () => ['ebs']],
+    ['supported-usage-class', () => ['on-demand']],
+    ['supported-virtualization-type', () => ['hvm']],
+    ['vcpu-info.default-vcpus', ({ cpuCount }) => [String(cpuCount)]],
+  ]),
+  tags: null,
+};
+
+export const describeInstanceTypes: Handler<
+  InputOf<'ec2', 'DescribeInstanceTypes'>,
+  OutputOf<'ec2', 'DescribeInstanceTypes'>
+> = async ({ ports, scope }, request) => {
+  const page = parsePage(request);
+  const match = parseFilters(request.Filters, typeFilters);
+  const asked = request.InstanceTypes ?? [];
+  const unknown = asked.filter((id) => !INSTANCE_TYPES.some((type) => type.id === id));
+  if (unknown.length > 0) {
+    const message = `The following supplied instance types do not exist: [${unknown.join(', ')}]`;
+    throw instanceRefusal('InvalidInstanceType', message);
+  }
+  endDryRun(request);
+  const types = INSTANCE_TYPES.filter(({ id }) => asked.length === 0 || asked.includes(id));
+  const { records, next } = await slicePage(ports, scope, 'instance types', { ...page, match }, types);
+  return { InstanceTypes: records.map(typeView), ...nextToken(next) };
+};
+
+function typeView({ id, cpuCount, memoryMib, isBurstable, isCurrent }: InstanceType): TypeView {
+  return {
+    AutoRecoverySupported: false,
+    BareMetal: false,
+    BurstablePerformanceSupported: isBurstable,
+    CurrentGeneration: isCurrent,
+    DedicatedHostsSupported: false,
+    EbsInfo: {
+      EbsOptimizedSupport: 'unsupported',
+      EncryptionSupport: 'supported',
+      MaximumEbsAttachments: ATTACHMENT_COUNT_MAX,
+      NvmeSupport: 'unsupported',
+    },
+    FreeTierEligible: false,
+    HibernationSupported: false,
+    Hypervisor: 'nitro',
+    InstanceStorageSupported: false,
+    InstanceType: typeName(id),
+    MemoryInfo: { SizeInMiB: memoryMib },
+    NetworkInfo: {
+      EfaSupported: false,
+      EnaSupport: 'supported',
+      Ipv4AddressesPerInterface: 1,
+      Ipv6AddressesPerInterface: 0,
+      Ipv6Supported: false,
+      MaximumNetworkInterfaces: 1,
+    },
+    PlacementGroupInfo: { SupportedStrategies: [] },
+    ProcessorInfo: { SupportedArchitectures: ['x86_64'] },
+    SupportedBootModes: ['legacy-bios'],
+    SupportedRootDeviceTypes: ['ebs'],
+    SupportedUsageClasses: ['on-demand'],
+    SupportedVirtualizationTypes: ['hvm'],
+    VCpuInfo: { DefaultCores: cpuCount, DefaultThreadsPerCore: 1, DefaultVCpus: cpuCount },
+  };
+}

@@ -1,0 +1,257 @@
+import type { CallContext, Handler } from '#api/handler.ts';
+import { listInstances } from '#control/machines/records.ts';
+import type { Instance } from '#domain/instance.ts';
+import { zonesOf } from '#domain/region.ts';
+import type { InputOf, OutputOf } from '#wire/aws/operations.ts';
+import { endDryRun } from './dry-run.ts';
+import { instanceRefusal } from './errors.ts';
+import { type FilterTable, type FilterTexts, parseFilters } from './filters.ts';
+import {
+  DEFAULT_GROUP,
+  FREE_ADDRESS_COUNT,
+  groupIdOf,
+  GUEST_ADDRESS,
+  GUEST_MAC_ADDRESS,
+  GUEST_NETWORK,
+  hasAddress,
+  interfaceAttachmentIdOf,
+  interfaceIdOf,
+  privateNameOf,
+  subnetIdOf,
+  vpcIdOf,
+} from './instance-network.ts';
+import { parsePage, UNPAGED_ITEMS_MAX } from './paging.ts';
+
+type VpcView = NonNullable<OutputOf<'ec2', 'DescribeVpcs'>['Vpcs']>[number];
+type SubnetView = NonNullable<OutputOf<'ec2', 'DescribeSubnets'>['Subnets']>[number];
+type GroupView = NonNullable<OutputOf<'ec2', 'DescribeSecurityGroups'>['SecurityGroups']>[number];
+type InterfaceView = NonNullable<OutputOf<'ec2', 'DescribeNetworkInterfaces'>['NetworkInterfaces']>[number];
+
+/** These lists have no tags, and no second page. */
+function table<View>(named: readonly (readonly [string, FilterTexts<View>])[]): FilterTable<View> {
+  return { named: new Map([...named, ['tag-key', () => []]]), tags: () => ({}) };
+}
+
+function text(value: string | boolean | number | undefined): readonly string[] {
+  return value === undefined ? [] : [String(value)];
+}
+
+const vpcFilters = table<VpcView>([
+  ['cidr', (vpc) => text(vpc.CidrBlock)],
+  ['cidr-block-association.cidr-block', (vpc) => text(vpc.CidrBlock)],
+  ['cidr-block-association.state', () => ['associated']],
+  ['dhcp-options-id', (vpc) => text(vpc.DhcpOptionsId)],
+  ['is-default', () => ['true']],
+  ['isDefault', () => ['true']],
+  ['owner-id', (vpc) => text(vpc.OwnerId)],
+  ['state', (vpc) => text(vpc.State)],
+  ['vpc-id', (vpc) => text(vpc.VpcId)],
+]);
+
+export const describeVpcs: Handler<InputOf<'ec2', 'DescribeVpcs'>, OutputOf<'ec2', 'DescribeVpcs'>> = async (
+  { scope },
+  request,
+) => {
+  parsePage(request);
+  const passes = parseFilters(request.Filters, vpcFilters);
+  const vpc: VpcView = {
+    CidrBlock: GUEST_NETWORK,
+    CidrBlockAssociationSet: [
+      {
+        AssociationId: vpcIdOf(scope).replace('vpc-', 'vpc-cidr-assoc-'),
+        CidrBlock: GUEST_NETWORK,
+        CidrBlockState: { State: 'associated' },
+      },
+    ],
+    DhcpOptionsId: 'default',
+    InstanceTenancy: 'default',
+    IsDefault: true,
+    OwnerId: scope.account,
+    State: 'available',
+    Tags: [],
+    VpcId: vpcIdOf(scope),
+  };
+  const missing = request.VpcIds?.find((id) => id !== vpc.VpcId);
+  if (missing !== undefined) throw instanceRefusal('InvalidVpcID.NotFound', `The vpc ID '${missing}' does not exist`);
+  endDryRun(request);
+  return { Vpcs: [vpc].filter(passes) };
+};
+
+const subnetFilters = table<SubnetView>([
+  ['availability-zone', (subnet) => text(subnet.AvailabilityZone)],
+  ['availabilityZone', (subnet) => text(subnet.AvailabilityZone)],
+  ['availability-zone-id', (subnet) => text(subnet.AvailabilityZoneId)],
+  ['availabilityZoneId', (subnet) => text(subnet.AvailabilityZoneId)],
+  ['available-ip-address-count', (subnet) => text(subnet.AvailableIpAddressCount)],
+  ['cidr', (subnet) => text(subnet.CidrBlock)],
+  ['cidr-block', (subnet) => text(subnet.CidrBlock)],
+  ['cidrBlock', (subnet) => text(subnet.CidrBlock)],
+  ['default-for-az', () => ['true']],
+  ['defaultForAz', () => ['true']],
+  ['map-public-ip-on-launch', () => ['true']],
+  ['owner-id', (subnet) => text(subnet.OwnerId)],
+  ['state', (subnet) => text(subnet.State)],
+  ['subnet-arn', (subnet) => text(subnet.SubnetArn)],
+  ['subnet-id', (subnet) => text(subnet.SubnetId)],
+  ['vpc-id', (subnet) => text(subnet.VpcId)],
+]);
+
+export const describeSubnets: Handler<InputOf<'ec2', 'DescribeSubnets'>, OutputOf<'ec2', 'DescribeSubnets'>> = async (
+  { scope },
+  request,
+) => {
+  parsePage(request);
+  const passes = parseFilters(request.Filters, subnetFilters);
+  const subnets = zonesOf(scope.region).map((zone): SubnetView => {
+    const id = subnetIdOf(scope, zone.name);
+    return {
+      AssignIpv6AddressOnCreation: false,
+      AvailabilityZone: zone.name,
+      AvailabilityZoneId: zone.id,
+      AvailableIpAddressCount: FREE_ADDRESS_COUNT,
+      CidrBlock: GUEST_NETWORK,
+      DefaultForAz: true,
+      EnableDns64: false,
+      Ipv6CidrBlockAssociationSet: [],
+      Ipv6Native: false,
+      MapCustomerOwnedIpOnLaunch: false,
+      MapPublicIpOnLaunch: true,
+      OwnerId: scope.account,
+      State: 'available',
+      SubnetArn: `arn:aws:ec2:${scope.region}:${scope.account}:subnet/${id}`,
+      SubnetId: id,
+      Tags: [],
+      VpcId: vpcIdOf(scope),
+    };
+  });
+  const missing = request.SubnetIds?.find((id) => !subnets.some((subnet) => subnet.SubnetId === id));
+  if (missing !== undefined) {
+    throw instanceRefusal('InvalidSubnetID.NotFound', `The subnet ID '${missing}' does not exist`);
+  }
+  endDryRun(request);
+  const { SubnetIds: asked } = request;
+  const isAsked = ({ SubnetId: id }: SubnetView): boolean =>
+    asked === undefined || asked.length === 0 || asked.includes(id ?? '');
+  return { Subnets: subnets.filter((subnet) => isAsked(subnet) && passes(subnet)) };
+};
+
+const groupFilters = table<GroupView>([
+  ['description', (group) => text(group.Description)],
+  ['group-id', (group) => text(group.GroupId)],
+  ['group-name', (group) => text(group.GroupName)],
+  ['owner-id', (group) => text(group.OwnerId)],
+  ['vpc-id', (group) => text(group.VpcId)],
+]);
+
+/** What it says is so: each machine reaches everything, and its port 22 is reached through a port of this computer. */
+export const describeSecurityGroups: Handler<
+  InputOf<'ec2', 'DescribeSecurityGroups'>,
+  OutputOf<'ec2', 'DescribeSecurityGroups'>
+> = async ({ scope }, request) => {
+  parsePage(request);
+  const passes = parseFilters(request.Filters, groupFilters);
+  const id = groupIdOf(scope);
+  const anywhere = { IpRanges: [{ CidrIp: '0.0.0.0/0' }], Ipv6Ranges: [], PrefixListIds: [], UserIdGroupPairs: [] };
+  const group: GroupView = {
+    Description: 'default VPC security group',
+    GroupId: id,
+    GroupName: DEFAULT_GROUP,
+    IpPermissions: [{ IpProtocol: 'tcp', FromPort: 22, ToPort: 22, ...anywhere }],
+    IpPermissionsEgress: [{ IpProtocol: '-1', ...anywhere }],
+    OwnerId: scope.account,
+    SecurityGroupArn: `arn:aws:ec2:${scope.region}:${scope.account}:security-group/${id}`,
+    Tags: [],
+    VpcId: vpcIdOf(scope),
+  };
+  const missing =
+    request.GroupIds?.find((other) => other !== id) ?? request.GroupNames?.find((name) => name !== DEFAULT_GROUP);
+  if (missing !== undefined) throw groupNotFound(missing);
+  endDryRun(request);
+  return { SecurityGroups: [group].filter(passes) };
+};
+
+export function groupNotFound(group: string): Error {
+  return instanceRefusal('InvalidGroup.NotFound', `The security group '${group}' does not exist`);
+}
+
+const interfaceFilters = table<InterfaceView>([
+  ['attachment.attachment-id', (one) => text(one.Attachment?.AttachmentId)],
+  ['attachment.device-index', () => ['0']],
+  ['attachment.instance-id', (one) => text(one.Attachment?.InstanceId)],
+  ['attachment.instance-owner-id', (one) => text(one.OwnerId)],
+  ['attachment.status', (one) => text(one.Attachment?.Status)],
+  ['availability-zone', (one) => text(one.AvailabilityZone)],
+  ['group-id', (one) => (one.Groups ?? []).flatMap(({ GroupId }) => text(GroupId))],
+  ['group-name', () => [DEFAULT_GROUP]],
+  ['mac-address', (one) => text(one.MacAddress)],
+  ['network-interface-id', (one) => text(one.NetworkInterfaceId)],
+  ['owner-id', (one) => text(one.OwnerId)],
+  ['private-dns-name', (one) => text(one.PrivateDnsName)],
+  ['private-ip-address', (one) => text(one.PrivateIpAddress)],
+  ['status', (one) => text(one.Status)],
+  ['subnet-id', (one) => text(one.SubnetId)],
+  ['vpc-id', (one) => text(one.VpcId)],
+]);
+
+export const describeNetworkInterfaces: Handler<
+  InputOf<'ec2', 'DescribeNetworkInterfaces'>,
+  OutputOf<'ec2', 'DescribeNetworkInterfaces'>
+> = async (context, request) => {
+  parsePage(request);
+  const passes = parseFilters(request.Filters, interfaceFilters);
+  const all = (await machinesOf(context)).map(interfaceView);
+  const asked = request.NetworkInterfaceIds ?? [];
+  const missing = asked.find((id) => !all.some((one) => one.NetworkInterfaceId === id));
+  if (missing !== undefined) {
+    const message = `The networkInterface ID '${missing}' does not exist`;
+    throw instanceRefusal('InvalidNetworkInterfaceID.NotFound', message);
+  }
+  endDryRun(request);
+  const isAsked = ({ NetworkInterfaceId: id }: InterfaceView): boolean =>
+    asked.length === 0 || asked.includes(id ?? '');
+  return { NetworkInterfaces: all.filter((one) => isAsked(one) && passes(one)) };
+};
+
+async function machinesOf({ ports, scope }: CallContext): Promise<readonly Instance[]> {
+  const { instances } = await listInstances(ports, scope, {
+    ids: null,
+    face: 'ec2',
+    after: null,
+    countMax: UNPAGED_ITEMS_MAX,
+    match: hasAddress,
+  });
+  return instances;
+}
+
+function interfaceView(instance: Instance): InterfaceView {
+  const name = privateNameOf(instance);
+  return {
+    Attachment: {
+      AttachmentId: interfaceAttachmentIdOf(instance),
+      AttachTime: new Date(instance.createdAtMs),
+      DeleteOnTermination: true,
+      DeviceIndex: 0,
+      InstanceId: instance.id,
+      InstanceOwnerId: instance.account,
+      NetworkCardIndex: 0,
+      Status: 'attached',
+    },
+    AvailabilityZone: instance.zone,
+    Description: '',
+    Groups: [{ GroupId: groupIdOf(instance), GroupName: DEFAULT_GROUP }],
+    InterfaceType: 'interface',
+    Ipv6Addresses: [],
+    MacAddress: GUEST_MAC_ADDRESS,
+    NetworkInterfaceId: interfaceIdOf(instance),
+    OwnerId: instance.account,
+    PrivateDnsName: name,
+    PrivateIpAddress: GUEST_ADDRESS,
+    PrivateIpAddresses: [{ Primary: true, PrivateDnsName: name, PrivateIpAddress: GUEST_ADDRESS }],
+    RequesterManaged: false,
+    SourceDestCheck: true,
+    Status: 'in-use',
+    SubnetId: subnetIdOf(instance, instance.zone),
+    TagSet: [],
+    VpcId: vpcIdOf(instance),
+  };
+}
