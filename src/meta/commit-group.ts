@@ -10,6 +10,11 @@ interface Ended {
   readonly settle: () => void;
 }
 
+interface Outcome extends Pick<Ended, 'settle'> {
+  /** Whether something is to be committed. */
+  readonly isChange: boolean;
+}
+
 interface Job {
   readonly isRead: boolean;
   /** Runs the body; answers how to settle its promise once what it did is durable. */
@@ -20,7 +25,7 @@ interface Job {
 /**
  * Runs bodies one after another, and commits those that are waiting together. Each body is a savepoint, so one that throws
  * takes back only itself. Nobody hears of a body's end before its commit is durable, and none when the commit fails; bodies
- * go on while the disk is waited for. A read that saw nothing that could still be lost need not wait.
+ * go on while the disk is waited for. A read, or a refusal, that saw nothing that could still be lost need not wait.
  */
 export class CommitGroup {
   readonly #db: Kysely<Tables>;
@@ -79,11 +84,10 @@ export class CommitGroup {
       for (let count = 0; count < GROUP_SIZE_MAX; count += 1) {
         running = this.#waiting.shift();
         if (running === undefined) break;
-        const settle = await this.#runJob(db, running);
-        if (settle === null) continue;
-        if (running.isRead && !wrote && this.#log?.isBehind !== true) settle();
+        const { settle, isChange } = await this.#runJob(db, running);
+        if (!isChange && !wrote && this.#log?.isBehind !== true) settle();
         else ended.push({ job: running, settle });
-        wrote ||= !running.isRead;
+        wrote ||= isChange;
       }
       running = undefined;
       await sql`commit`.execute(db);
@@ -118,13 +122,13 @@ export class CommitGroup {
     }
   }
 
-  /** Null when the body threw, and nothing of it is left; throws when the transaction as a whole is lost. */
-  async #runJob(db: Kysely<Tables>, job: Job): Promise<(() => void) | null> {
+  /** Of a body that threw nothing is left. Throws when the transaction as a whole is lost. */
+  async #runJob(db: Kysely<Tables>, job: Job): Promise<Outcome> {
     await sql`savepoint body`.execute(db);
     try {
       const settle = await job.run(db);
       await sql`release body`.execute(db);
-      return settle;
+      return { settle, isChange: !job.isRead };
     } catch (error) {
       try {
         await sql`rollback to body`.execute(db);
@@ -132,8 +136,8 @@ export class CommitGroup {
       } catch {
         throw error; // The savepoint is gone, and with it what the bodies before had done: a full disk does that.
       }
-      job.reject(error);
-      return null;
+      // What it refused it may have refused because of what can still be lost.
+      return { settle: () => job.reject(error), isChange: false };
     }
   }
 }

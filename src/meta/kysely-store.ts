@@ -38,14 +38,19 @@ export class KyselyStore implements MetaStore {
   /** Opens or makes the file (0600); `:memory:` is SQLite's database without a file, for tests. Throws MetaStoreError when another server has it, when a newer program made it, or when it cannot be read. */
   static async open(path: string, clock: Clock): Promise<KyselyStore> {
     const db = new Kysely<Tables>({ dialect: sqliteDialect(openFile(path)) });
+    const log = path === ':memory:' ? null : new LogSync(`${path}-wal`);
     try {
       await migrate(db, clock.nowMs());
+      // What a killed server committed and did not flush is read from here on, and acted upon.
+      log?.committed();
+      await log?.durable();
     } catch (error) {
+      await log?.[Symbol.asyncDispose]();
       await db.destroy();
       if (error instanceof MetaStoreError) throw new MetaStoreError(`${path}: ${error.message}`);
       throw new MetaStoreError(`cannot prepare the metadata in ${path}`, { cause: error });
     }
-    return new KyselyStore(db, path === ':memory:' ? null : new LogSync(`${path}-wal`));
+    return new KyselyStore(db, log);
   }
 
   transact<R>(body: (tx: Tx) => Promise<R>): Promise<R> {

@@ -1,11 +1,25 @@
 import assert from 'node:assert/strict';
-import { rmSync, writeFileSync } from 'node:fs';
+import fs, { type NoParamCallback, writeFileSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { mock, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { scratchDirectory } from '#base/scratch-directory.fixture.ts';
 import { systemClock } from '#base/clock.ts';
 import { KyselyStore } from './kysely-store.ts';
 import { LogSync } from './log-sync.ts';
+
+/** From now on flushes end as `end` says. */
+function flushes(end: (done: NoParamCallback) => void): Disposable {
+  const mocked = mock.method(fs, 'fdatasync', (_file: number, done: NoParamCallback) => end(done));
+  syncBuiltinESMExports();
+  return {
+    [Symbol.dispose]: () => {
+      mocked.mock.restore();
+      syncBuiltinESMExports();
+    },
+  };
+}
 
 test('what was committed before is durable when the log says so, and not sooner', async () => {
   const path = join(scratchDirectory('log-sync'), 'log');
@@ -37,7 +51,7 @@ test('a log that cannot be flushed is durable never again', async () => {
 test('a store whose log cannot be flushed says so to writers and to readers, and keeps its order', async () => {
   const path = join(scratchDirectory('log-sync'), 'meta.db');
   await using store = await KyselyStore.open(path, systemClock);
-  rmSync(`${path}-wal`); // Gone before it is opened for the first flush.
+  using _ = flushes((done) => done(new Error('the disk is broken')));
   await assert.rejects(
     store.transact((tx) => tx.settings.put('a', '1')),
     /cannot be made durable/,
@@ -63,4 +77,46 @@ test('answers come in the order of the commits, and a read after a write sees it
     told,
     Array.from({ length: 300 }, (_, n) => n),
   );
+});
+
+test('a store is open only when what an earlier server committed is durable: it may have been killed before its flush', async () => {
+  const path = join(scratchDirectory('log-sync'), 'meta.db');
+  {
+    await using first = await KyselyStore.open(path, systemClock);
+    await first.transact((tx) => tx.settings.put('a', '1'));
+  }
+  const waiting: NoParamCallback[] = [];
+  let isOpen = false;
+  using _ = flushes((done) => waiting.push(done));
+  const opening = KyselyStore.open(path, systemClock).then((store) => {
+    isOpen = true;
+    return store;
+  });
+  for (let turn = 0; turn < 1000 && waiting.length === 0; turn += 1) await setImmediate();
+  assert.equal(isOpen, false);
+  for (const done of waiting.splice(0)) done(null);
+  await using _store = await opening;
+  assert.equal(isOpen, true);
+});
+
+test('what is refused because of a change is refused once that cannot be lost any more', async () => {
+  const path = join(scratchDirectory('log-sync'), 'meta.db');
+  await using store = await KyselyStore.open(path, systemClock);
+  const waiting: NoParamCallback[] = [];
+  {
+    using _ = flushes((done) => waiting.push(done));
+    const told: string[] = [];
+    const write = store.transact((tx) => tx.settings.put('gone', 'yes')).then(() => told.push('changed'));
+    for (let turn = 0; turn < 1000 && waiting.length === 0; turn += 1) await setImmediate();
+    const refusal = store
+      .transact(async (tx) => {
+        throw new Error(`is it gone? ${String(await tx.settings.get('gone'))}`);
+      })
+      .catch((error: unknown) => told.push(String(error)));
+    for (let turn = 0; turn < 100; turn += 1) await setImmediate();
+    assert.deepEqual(told, []);
+    for (const done of waiting.splice(0)) done(null);
+    await Promise.all([write, refusal]);
+    assert.deepEqual(told, ['changed', 'Error: is it gone? yes']);
+  }
 });
