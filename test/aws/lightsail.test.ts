@@ -176,7 +176,7 @@ test('A6 A7 A8: the cut is fixed when the call returns; what is written while it
   assert.ok(await holds('cut-r', 0x44, '0', '96M'));
 });
 
-test('A13 A15 A16 A29: names and zones that are not there, not given, taken or badly formed', async (t) => {
+test('A13 A14 A15 A16 A29: names and zones that are not there, not given, taken or badly formed', async (t) => {
   if (!requireTools(t, ['aws'])) return;
   await createDisk('named');
   await snapshotDisk('named', 'named-s');

@@ -111,6 +111,7 @@ async function sshTo(machines: Machines, name: string, privateKey: string, comma
 const WRITER = `
 n=0
 while [ ! -e /run/stop ]; do
+  while [ -e /run/pause ]; do usleep 100000; done
   n=$((n+1))
   echo $n >> /root/numbers; sync
   echo $n >> /data/numbers; sync
@@ -160,7 +161,7 @@ test('machines boot, are snapshotted while they write, and others boot of that',
     await console.run('until [ "$(wc -l < /data/numbers 2> /dev/null || echo 0)" -gt 3 ]; do usleep 100000; done');
   });
 
-  await t.test('B1 B4 B6 B7 B8: frozen for the cut, both file systems need no repair', async () => {
+  await t.test('B1 B3 B4 B6 B7 B8: frozen for the cut, both file systems need no repair', async () => {
     const names = ['--instance-name', 'first', '--instance-snapshot-name', 'whole', '--tags', 'key=team,value=a'];
     assert.deepEqual(summary(await lightsail<Operations>('create-instance-snapshot', ...names)), [
       'CreateInstanceSnapshot: InstanceSnapshot whole in all, first',
@@ -170,7 +171,7 @@ test('machines boot, are snapshotted while they write, and others boot of that',
     const { instanceSnapshot } = await lightsail<{ readonly instanceSnapshot: Readonly<Record<string, unknown>> }>(
       ...['get-instance-snapshot', '--instance-snapshot-name', 'whole'],
     );
-    const { fromInstanceName, fromBlueprintId, fromBundleId, isFromAutoSnapshot, fromAttachedDisks, sizeInGb } =
+    const { fromInstanceName, fromBlueprintId, fromBundleId, isFromAutoSnapshot, fromAttachedDisks, sizeInGb, tags } =
       instanceSnapshot;
     assert.deepEqual(
       { fromInstanceName, fromBlueprintId, fromBundleId, isFromAutoSnapshot, sizeInGb },
@@ -192,10 +193,11 @@ test('machines boot, are snapshotted while they write, and others boot of that',
       assert.equal(code, 0, said);
       assert.doesNotMatch(said, /recover/i, 'no journal had to be replayed');
     }
+    assert.deepEqual(tags, [{ key: 'team', value: 'a' }]);
     // It goes on: nothing of the machine is held any more.
     const console = await machines.console('first');
     const before = Number(await console.run('wc -l < /data/numbers'));
-    await console.run(`until [ "$(wc -l < /data/numbers)" -gt ${before} ]; do usleep 100000; done`);
+    await console.run(`until [ "$(wc -l < /data/numbers)" -gt ${before} ]; do usleep 100000; done; touch /run/pause`);
   });
 
   await t.test(
@@ -246,7 +248,7 @@ test('machines boot, are snapshotted while they write, and others boot of that',
     'without its agent the snapshot is as after a power cut: whole once the journal is replayed',
     async () => {
       const console = await machines.console('first');
-      await console.run('kill $(cat /run/qemu-ga.pid)');
+      await console.run('rm /run/pause; kill $(cat /run/qemu-ga.pid)');
       const names = ['--instance-name', 'first', '--instance-snapshot-name', 'crashed'];
       await lightsail('create-instance-snapshot', ...names);
       await machines.waitAvailable('crashed');
@@ -291,20 +293,32 @@ test('machines boot, are snapshotted while they write, and others boot of that',
     assert.doesNotMatch(await console.run('dmesg'), /I\/O error/);
   });
 
-  await t.test('A9 A10 A23: a killed machine is seen as stopped, and its system volume has its snapshot', async () => {
-    process.kill(await machines.processId('two'), 'SIGKILL');
-    await machines.waitState('two', 'stopped');
-    const names = ['--instance-name', 'two', '--disk-snapshot-name', 'rescued'];
-    assert.deepEqual(summary(await lightsail<Operations>('create-disk-snapshot', ...names)), [
-      'CreateDiskSnapshot: DiskSnapshot rescued in all, two',
-      'CreateDiskSnapshot: Instance two in us-east-1a, rescued',
-    ]);
-    type Reply = { readonly diskSnapshot: { readonly state: string; readonly fromInstanceName: string } };
-    const found = async (): Promise<Reply['diskSnapshot']> =>
-      (await lightsail<Reply>('get-disk-snapshot', '--disk-snapshot-name', 'rescued')).diskSnapshot;
-    await waitFor('rescued is complete', async () => (await found()).state === 'completed');
-    assert.equal((await found()).fromInstanceName, 'two');
-  });
+  await t.test(
+    'A9 A10 A23 B7 C9 D9: a killed machine is seen as stopped, and is snapshotted as one that runs',
+    async () => {
+      process.kill(await machines.processId('two'), 'SIGKILL');
+      await machines.waitState('two', 'stopped');
+      const names = ['--instance-name', 'two', '--disk-snapshot-name', 'rescued'];
+      assert.deepEqual(summary(await lightsail<Operations>('create-disk-snapshot', ...names)), [
+        'CreateDiskSnapshot: DiskSnapshot rescued in all, two',
+        'CreateDiskSnapshot: Instance two in us-east-1a, rescued',
+      ]);
+      type Reply = { readonly diskSnapshot: { readonly state: string; readonly fromInstanceName: string } };
+      const found = async (): Promise<Reply['diskSnapshot']> =>
+        (await lightsail<Reply>('get-disk-snapshot', '--disk-snapshot-name', 'rescued')).diskSnapshot;
+      await waitFor('rescued is complete', async () => (await found()).state === 'completed');
+      assert.equal((await found()).fromInstanceName, 'two');
+      await lightsail('create-instance-snapshot', '--instance-name', 'two', '--instance-snapshot-name', 'stopped');
+      await machines.waitAvailable('stopped');
+      for (const name of ['first', 'two']) {
+        const [system] = (await machines.record(name)).disks;
+        const words = ['ec2', 'create-snapshot', '--volume-id', system?.volume ?? '', '--query', 'State'];
+        const { code, stdout, stderr } = await machines.aws(words);
+        assert.equal(code, 0, stderr);
+        assert.match(stdout, /pending/);
+      }
+    },
+  );
 
   await t.test('A11: the disk that is made of it is read on another machine, which runs', async () => {
     await lightsail(
