@@ -8,6 +8,7 @@ import { giveUpSnapshot } from './deletion.ts';
 import { isHostError } from './host-failure.ts';
 import { eachOnce, volumeIn } from './lookup.ts';
 import { openVolume } from './open-volume.ts';
+import type { Tx } from '#meta/meta-store.ts';
 import type { ControlPorts } from './ports.ts';
 import { planSnapshot } from './snapshots.ts';
 
@@ -28,7 +29,14 @@ export interface CreateSnapshotSet {
   readonly copiesTags: boolean;
   /** ARN of the Outpost that all of the volumes are on and the snapshots are to be on; null or missing: they go to the region. */
   readonly outpost?: string | null;
+  /** Runs the cut, and may hold a machine's writes meanwhile; missing: nothing holds them. */
+  readonly hold?: (cut: () => Promise<Epochs>) => Promise<Epochs>;
+  /** What is recorded with them, in the transaction in which they become `pending`; when it refuses, there is none of them. */
+  readonly settle?: (tx: Tx, snapshots: readonly Snapshot[]) => Promise<void>;
 }
+
+/** The epoch that each volume of a cut ended. */
+export type Epochs = ReadonlyMap<VolumeId, number>;
 
 /**
  * Resolves with pending snapshots, in the order of the volumes, once the cut is durable: of all volumes together, what was
@@ -46,17 +54,13 @@ export async function createSnapshots(
   return await runAll(ports, ids, async () => {
     const begun = await recordSet(ports, scope, request, ids);
     try {
-      const epochs = await cutSet(ports, begun.volumes, begun.cut);
-      const pending = await ports.meta.transact((tx) =>
-        eachOnce(ids, async (id) => {
-          const current = present(await tx.snapshots.find(id), 'a snapshot that is being cut exists');
-          const epoch = present(epochs.get(current.volume), 'a cut answers the epoch of every volume');
-          const volumeSizeGib = (await tx.volumes.find(current.volume))?.sizeGib ?? current.volumeSizeGib;
-          const changed: Snapshot = { ...current, state: 'pending', epoch, volumeSizeGib };
-          await tx.snapshots.update(changed);
-          return changed;
-        }),
-      );
+      const cutAll = (): Promise<Epochs> => cutSet(ports, begun.volumes, begun.cut);
+      const epochs = await (request.hold ?? ((cut) => cut()))(cutAll);
+      const pending = await ports.meta.transact(async (tx) => {
+        const snapshots = await eachOnce(ids, (id) => setPending(tx, id, epochs));
+        await request.settle?.(tx, snapshots);
+        return snapshots;
+      });
       ports.wake('upload-snapshots');
       return pending;
     } catch (error) {
@@ -64,6 +68,15 @@ export async function createSnapshots(
       throw error;
     }
   });
+}
+
+async function setPending(tx: Tx, id: SnapshotId, epochs: Epochs): Promise<Snapshot> {
+  const current = present(await tx.snapshots.find(id), 'a snapshot that is being cut exists');
+  const epoch = present(epochs.get(current.volume), 'a cut answers the epoch of every volume');
+  const volumeSizeGib = (await tx.volumes.find(current.volume))?.sizeGib ?? current.volumeSizeGib;
+  const changed: Snapshot = { ...current, state: 'pending', epoch, volumeSizeGib };
+  await tx.snapshots.update(changed);
+  return changed;
 }
 
 async function recordSet(
@@ -96,13 +109,9 @@ function mergedTags(volume: Volume, tags: readonly Tag[]): readonly Tag[] {
 }
 
 /** One cut of all these volumes: the epoch that each ends. */
-export async function cutSet(
-  ports: ControlPorts,
-  volumes: readonly Volume[],
-  cut: CutId,
-): Promise<ReadonlyMap<VolumeId, number>> {
+export async function cutSet(ports: ControlPorts, volumes: readonly Volume[], cut: CutId): Promise<Epochs> {
   const ids = volumes.map(({ id }) => id);
-  const attempt = async (): Promise<ReadonlyMap<VolumeId, number>> =>
+  const attempt = async (): Promise<Epochs> =>
     new Map((await ports.host.cut(ids, cut)).map(({ volume, epoch }) => [volume, epoch]));
   try {
     return await attempt();

@@ -15,6 +15,8 @@ import {
   disableFastSnapshotRestores,
   enableFastSnapshotRestores,
 } from './fast-restores.ts';
+import { createImage, deregisterImage, describeImages, registerImage } from './images.ts';
+import { describeInstanceAttribute, modifyInstanceAttribute } from './instance-attributes.ts';
 import { runInstances } from './instance-creation.ts';
 import { rebootInstances, startInstances, stopInstances, terminateInstances } from './instance-power.ts';
 import { describeInstanceTypes } from './instance-types.ts';
@@ -24,6 +26,7 @@ import {
   describeInstanceStatus,
   getConsoleOutput,
 } from './instances.ts';
+import { createKeyPair, deleteKeyPair, describeKeyPairs, importKeyPair } from './key-pairs.ts';
 import { describeNetworkInterfaces, describeSecurityGroups, describeSubnets, describeVpcs } from './networks.ts';
 import { describeAvailabilityZones, describeRegions } from './regions.ts';
 import {
@@ -63,20 +66,27 @@ export const ec2Face = defineFace({
     AttachVolume: attachVolume,
     CopySnapshot: copySnapshot,
     CopyVolumes: copyVolumes,
+    CreateImage: createImage,
+    CreateKeyPair: createKeyPair,
     CreateSnapshot: createSnapshot,
     CreateSnapshots: createSnapshots,
     CreateTags: createTags,
     CreateVolume: createVolume,
+    DeleteKeyPair: deleteKeyPair,
     DeleteSnapshot: deleteSnapshot,
     DeleteTags: deleteTags,
     DeleteVolume: deleteVolume,
+    DeregisterImage: deregisterImage,
     DescribeAccountAttributes: describeAccountAttributes,
     DescribeAvailabilityZones: describeAvailabilityZones,
     DescribeFastSnapshotRestores: describeFastSnapshotRestores,
+    DescribeImages: describeImages,
+    DescribeInstanceAttribute: describeInstanceAttribute,
     DescribeInstanceCreditSpecifications: describeInstanceCreditSpecifications,
     DescribeInstanceStatus: describeInstanceStatus,
     DescribeInstanceTypes: describeInstanceTypes,
     DescribeInstances: describeInstances,
+    DescribeKeyPairs: describeKeyPairs,
     DescribeLockedSnapshots: describeLockedSnapshots,
     DescribeNetworkInterfaces: describeNetworkInterfaces,
     DescribeRegions: describeRegions,
@@ -103,15 +113,18 @@ export const ec2Face = defineFace({
     GetEbsDefaultKmsKeyId: getEbsDefaultKmsKeyId,
     GetEbsEncryptionByDefault: getEbsEncryptionByDefault,
     GetSnapshotBlockPublicAccessState: getSnapshotBlockPublicAccessState,
+    ImportKeyPair: importKeyPair,
     ListSnapshotsInRecycleBin: listSnapshotsInRecycleBin,
     ListVolumesInRecycleBin: listVolumesInRecycleBin,
     LockSnapshot: lockSnapshot,
     ModifyEbsDefaultKmsKeyId: modifyEbsDefaultKmsKeyId,
+    ModifyInstanceAttribute: modifyInstanceAttribute,
     ModifySnapshotAttribute: modifySnapshotAttribute,
     ModifySnapshotTier: modifySnapshotTier,
     ModifyVolume: modifyVolume,
     ModifyVolumeAttribute: modifyVolumeAttribute,
     RebootInstances: rebootInstances,
+    RegisterImage: registerImage,
     ResetEbsDefaultKmsKeyId: resetEbsDefaultKmsKeyId,
     ResetSnapshotAttribute: resetSnapshotAttribute,
     RestoreSnapshotFromRecycleBin: restoreSnapshotFromRecycleBin,

@@ -97,7 +97,7 @@ async function cutMachine(
     const begun = await ports.meta.transact((tx) => record(ports, tx, scope, { id, ids, request, use }));
     if ('again' in begun) return begun;
     try {
-      const reached = await cutHeld(ports, begun.instance, begun.volumes, begun.cut);
+      const reached = await cutHeld(ports, begun.instance, () => cutSet(ports, begun.volumes, begun.cut));
       const snapshot = await ports.meta.transact((tx) => setPending(tx, begun, reached));
       ports.wake('upload-snapshots');
       return { snapshot, operations: begun.operations };
@@ -207,14 +207,12 @@ interface Reached extends Pick<InstanceSnapshot, 'consistency' | 'consistencyNot
   readonly epochs: ReadonlyMap<VolumeId, number>;
 }
 
-/** Cuts all volumes while the guest is held, as far as it can be. */
-async function cutHeld(
+/** Cuts volumes of a machine by `cutAll` while the guest is held, as far as it can be. */
+export async function cutHeld(
   ports: ControlPorts,
   instance: Instance,
-  volumes: readonly Volume[],
-  cut: CutId,
+  cutAll: () => Promise<ReadonlyMap<VolumeId, number>>,
 ): Promise<Reached> {
-  const cutAll = (): Promise<ReadonlyMap<VolumeId, number>> => cutSet(ports, volumes, cut);
   if (instance.state === 'stopped') {
     const { stateReason } = instance;
     // What was asked to shut down has written all it had; what was killed has not.
