@@ -10,6 +10,7 @@ import { isHostError, onOpenVolume } from './host-failure.ts';
 import { freeToken, recordToken, type TokenUse } from './idempotency.ts';
 import { snapshotIn, volumeIn } from './lookup.ts';
 import { imageWith } from './machines/image-records.ts';
+import { exportPartEnded } from './machines/export-records.ts';
 import { binOf } from './recycle-bin.ts';
 import { refuseLocked } from './snapshot-locks.ts';
 import { endOperations, startOperations } from './operations.ts';
@@ -219,6 +220,7 @@ export async function retireSnapshot(
     await retireDraft(tx, snapshot);
     const errorDetails = 'the snapshot was deleted before it was complete';
     await endOperations(ports, tx, id, { status: 'Failed', errorCode: 'Deleted', errorDetails });
+    if (snapshot.exportOf !== null) await exportPartEnded(ports, tx, deleting, snapshot.exportOf);
     const operations = await startOperations(
       ports,
       tx,

@@ -21,6 +21,8 @@ export type StaticIpId = Branded<'StaticIpId'>;
 export type AlarmId = Branded<'AlarmId'>;
 /** `contact-` and 17 hexadecimal digits. */
 export type ContactMethodId = Branded<'ContactMethodId'>;
+/** `export-` and 17 hexadecimal digits. */
+export type ExportRecordId = Branded<'ExportRecordId'>;
 /** `r-` and 17 hexadecimal digits: machines that one request made. */
 export type ReservationId = Branded<'ReservationId'>;
 /** What has an id of its own, a place in the names of Lightsail, and operations. */
@@ -33,7 +35,8 @@ export type ResourceId =
   | ImageId
   | StaticIpId
   | AlarmId
-  | ContactMethodId;
+  | ContactMethodId
+  | ExportRecordId;
 /** Unique in an account and region. */
 export type KeyPairName = Branded<'KeyPairName'>;
 /** Twelve decimal digits, leading zeros kept. */
@@ -119,6 +122,10 @@ export function newAlarmId(random: Random): AlarmId {
 
 export function newContactMethodId(random: Random): ContactMethodId {
   return `contact-0${random.bytes(8).toString('hex')}` as ContactMethodId;
+}
+
+export function newExportRecordId(random: Random): ExportRecordId {
+  return `export-0${random.bytes(8).toString('hex')}` as ExportRecordId;
 }
 
 export function newReservationId(random: Random): ReservationId {

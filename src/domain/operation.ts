@@ -15,7 +15,9 @@ export interface Operation extends Scope {
     | 'KeyPair'
     | 'StaticIp'
     | 'Alarm'
-    | 'ContactMethod';
+    | 'ContactMethod'
+    | 'ExportSnapshotRecord'
+    | 'CloudFormationStackRecord';
   readonly type: string;
   readonly zone: string;
   readonly details: string | null;

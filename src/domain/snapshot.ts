@@ -3,6 +3,7 @@ import type {
   AccountId,
   CutId,
   Epoch,
+  ExportRecordId,
   InstanceId,
   InstanceSnapshotId,
   Lineage,
@@ -47,6 +48,8 @@ export interface SnapshotDetails {
   readonly isStaging: boolean;
   /** The snapshot of a machine that it belongs to: it is in no list of Lightsail's, and goes with that. Null: of none. */
   readonly partOf: InstanceSnapshotId | null;
+  /** The export from Lightsail to EC2 by which it was made; null: none. */
+  readonly exportOf: ExportRecordId | null;
   /** Of an automatic one of a disk: the day in UTC. Null: somebody asked for it. */
   readonly autoDate: string | null;
   /** The machine whose system volume it is of, as it was named then; null: of none. */
@@ -69,6 +72,7 @@ export const NO_SNAPSHOT_DETAILS: SnapshotDetails = {
   completionDurationMinutes: null,
   isStaging: false,
   partOf: null,
+  exportOf: null,
   autoDate: null,
   fromInstance: null,
   lock: null,

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type {
   AlarmId,
   ContactMethodId,
+  ExportRecordId,
   StaticIpId,
   InstanceId,
   InstanceSnapshotId,
@@ -42,6 +43,14 @@ export function alarmArn(scope: Scope, id: AlarmId): string {
 
 export function contactMethodArn(scope: Scope, id: ContactMethodId): string {
   return arn(scope, 'ContactMethod', id);
+}
+
+export function exportRecordArn(scope: Scope, id: ExportRecordId): string {
+  return arn(scope, 'ExportSnapshotRecord', id);
+}
+
+export function stackRecordArn(scope: Scope, id: string): string {
+  return arn(scope, 'CloudFormationStackRecord', id);
 }
 
 function arn(scope: Scope, type: string, id: string): string {

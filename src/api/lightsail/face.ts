@@ -5,6 +5,7 @@ import { createDiskSnapshot, deleteDiskSnapshot, getDiskSnapshot, getDiskSnapsho
 import { getActiveNames, getBlueprints, getBundles } from './catalogue.ts';
 import { attachDisk, createDisk, createDiskFromSnapshot, deleteDisk, detachDisk, getDisk, getDisks } from './disks.ts';
 import { mapFailure } from './errors.ts';
+import { exportSnapshot, getExportSnapshotRecords } from './exports.ts';
 import {
   createInstanceSnapshot,
   deleteInstanceSnapshot,
@@ -96,6 +97,8 @@ export const lightsailFace: Face = defineFace({
     DeleteInstanceSnapshot: deleteInstanceSnapshot,
     CreateInstancesFromSnapshot: createInstancesFromSnapshot,
     CopySnapshot: copySnapshot,
+    ExportSnapshot: exportSnapshot,
+    GetExportSnapshotRecords: getExportSnapshotRecords,
     EnableAddOn: enableAddOn,
     DisableAddOn: disableAddOn,
     GetAutoSnapshots: getAutoSnapshots,

@@ -9,6 +9,7 @@ import { readPage } from '#control/pages.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import type { DocumentKind } from '#meta/document-table.ts';
 import type { ReadTx, Tx } from '#meta/meta-store.ts';
+import { exportPartEnded } from './export-records.ts';
 
 /** Listed by the machine. */
 export const INSTANCE_SNAPSHOTS: DocumentKind<InstanceSnapshot> = {
@@ -120,8 +121,9 @@ export async function partsOf(tx: ReadTx, { parts }: InstanceSnapshot): Promise<
   return found;
 }
 
-/** To be called in the transaction in which a snapshot ends: the whole that it belongs to may end with it. */
+/** To be called in the transaction in which a snapshot ends: the whole, or the export, that it belongs to may end with it. */
 export async function partEnded(ports: ControlPorts, tx: Tx, part: Snapshot): Promise<void> {
+  if (part.exportOf !== null) await exportPartEnded(ports, tx, part, part.exportOf);
   if (part.partOf === null) return;
   const whole = await tx.documents.find(INSTANCE_SNAPSHOTS, part, part.partOf);
   if (whole?.state !== 'pending') return;

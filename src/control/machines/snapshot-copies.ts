@@ -16,13 +16,14 @@ import type { Scope } from '#domain/volume.ts';
 import type { ReadTx, Tx } from '#meta/meta-store.ts';
 import { findTokenResult, recordToken, type TokenUse } from '#control/idempotency.ts';
 import { encryptionCall, encryptionOfCopy, NOTHING_ASKED } from '#control/kms/volume-encryption.ts';
-import { isSnapshotId, refuseUnusable, snapshotIn } from '#control/lookup.ts';
+import { isSnapshotId, snapshotIn } from '#control/lookup.ts';
 import { operationsOf, startOperations } from '#control/operations.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { checkCopyCount, copyOf } from '#control/snapshot-copies.ts';
 import { addOnResourceNamed } from './add-ons.ts';
 import { autoSnapshots, chooseAutoSnapshot } from './auto-snapshots.ts';
-import { INSTANCE_SNAPSHOTS, instanceSnapshotOf, isInstanceSnapshotId, partsOf } from './instance-snapshot-records.ts';
+import { INSTANCE_SNAPSHOTS, instanceSnapshotOf, isInstanceSnapshotId } from './instance-snapshot-records.ts';
+import { diskSource, machineSource, snapshotCalled, type SnapshotChosen, sourcesOf } from './snapshot-parts.ts';
 
 /*
  * Lightsail's copies: of a disk's snapshot or a machine's, manual or automatic, from any region to the request's own. One
@@ -54,10 +55,10 @@ export interface CopiedByName {
 }
 
 /** A source as it was found, and how its parts are to be encrypted. */
-type Found = { readonly encryptions: ReadonlyMap<SnapshotId, Encryption | null> } & (
-  | { readonly type: 'Disk'; readonly id: SnapshotId }
-  | { readonly type: 'Instance'; readonly id: InstanceSnapshotId }
-);
+type Found = SnapshotChosen & { readonly encryptions: Encryptions };
+
+/** By source. */
+type Encryptions = ReadonlyMap<SnapshotId, Encryption | null>;
 
 /**
  * Resolves with the pending copy. Refuses: not-found (the source, or what the token made is deleted), wrong-state (not
@@ -83,63 +84,28 @@ export async function copyByName(ports: ControlPorts, scope: Scope, request: Cop
 async function find(ports: ControlPorts, scope: Scope, request: CopyByName): Promise<Found> {
   const from: Scope = { ...scope, region: request.sourceRegion };
   const chosen = await choose(ports, from, request.source);
-  const parts = await ports.meta.read(async (tx) =>
-    chosen.type === 'Disk'
-      ? [await diskSource(tx, from, chosen.id)]
-      : (await machineSource(tx, from, chosen.id)).parts.map(({ source }) => source),
-  );
-  const encryptions = new Map<SnapshotId, Encryption | null>();
-  // Outside of the transaction: a KMS key may be asked.
-  const call = encryptionCall(ports, scope, null);
-  for (const part of parts) encryptions.set(part.id, await encryptionOfCopy(call, NOTHING_ASKED, part));
-  return { ...chosen, encryptions };
+  const sources = await ports.meta.read((tx) => sourcesOf(tx, from, chosen));
+  return { ...chosen, encryptions: await encryptionsOf(ports, scope, sources) };
 }
 
-async function choose(
+/** How copies in a scope are to be encrypted. Outside of the transaction: a KMS key may be asked. */
+export async function encryptionsOf(
   ports: ControlPorts,
-  from: Scope,
-  source: CopySource,
-): Promise<
-  { readonly type: 'Disk'; readonly id: SnapshotId } | { readonly type: 'Instance'; readonly id: InstanceSnapshotId }
-> {
+  scope: Scope,
+  sources: readonly Snapshot[],
+): Promise<Encryptions> {
+  const encryptions = new Map<SnapshotId, Encryption | null>();
+  const call = encryptionCall(ports, scope, null);
+  for (const one of sources) encryptions.set(one.id, await encryptionOfCopy(call, NOTHING_ASKED, one));
+  return encryptions;
+}
+
+async function choose(ports: ControlPorts, from: Scope, source: CopySource): Promise<SnapshotChosen> {
   if (source.kind === 'auto') {
     const resource = await ports.meta.read((tx) => addOnResourceNamed(tx, from, source.resourceName));
     return chooseAutoSnapshot(await autoSnapshots(ports, resource), source.selector);
   }
-  const holder = await ports.meta.read((tx) => tx.names.find(from, source.name));
-  if (holder !== null && isSnapshotId(holder)) return { type: 'Disk', id: holder };
-  if (holder !== null && isInstanceSnapshotId(holder)) return { type: 'Instance', id: holder };
-  refuse({ kind: 'not-found', resource: 'snapshot', id: source.name });
-}
-
-/** Refuses: not-found, wrong-state. */
-async function diskSource(tx: ReadTx, from: Scope, id: SnapshotId): Promise<Snapshot> {
-  const source = await snapshotIn(tx, from, id);
-  refuseUnusable(source);
-  return source;
-}
-
-interface MachineParts {
-  readonly whole: InstanceSnapshot;
-  readonly parts: readonly { readonly part: InstanceSnapshot['parts'][number]; readonly source: Snapshot }[];
-}
-
-/** Refuses: not-found, wrong-state. */
-async function machineSource(tx: ReadTx, from: Scope, id: InstanceSnapshotId): Promise<MachineParts> {
-  const whole = await instanceSnapshotOf(tx, from, id);
-  if (whole.state !== 'available') {
-    refuse({ kind: 'wrong-state', resource: 'snapshot', id: whole.name, state: whole.state });
-  }
-  const found = await partsOf(tx, whole);
-  return {
-    whole,
-    parts: whole.parts.map((part) => {
-      const source = found.find((one) => one.id === part.snapshot);
-      assert(source !== undefined, 'an available snapshot of a machine has all its parts');
-      refuseUnusable(source);
-      return { part, source };
-    }),
-  };
+  return await ports.meta.read((tx) => snapshotCalled(tx, from, source.name));
 }
 
 async function copyDisk(
@@ -148,7 +114,7 @@ async function copyDisk(
   scope: Scope,
   request: CopyByName,
   sourceId: SnapshotId,
-  encryptions: Found['encryptions'],
+  encryptions: Encryptions,
 ): Promise<CopiedByName> {
   const source = await diskSource(tx, { ...scope, region: request.sourceRegion }, sourceId);
   const id = newSnapshotId(ports.random);
@@ -178,7 +144,7 @@ async function copyMachine(
   scope: Scope,
   request: CopyByName,
   sourceId: InstanceSnapshotId,
-  encryptions: Found['encryptions'],
+  encryptions: Encryptions,
 ): Promise<CopiedByName> {
   const { whole, parts } = await machineSource(tx, { ...scope, region: request.sourceRegion }, sourceId);
   const id = newInstanceSnapshotId(ports.random);
@@ -221,17 +187,27 @@ function partCopy(
   scope: Scope,
   id: SnapshotId,
   source: Snapshot,
-  encryptions: Found['encryptions'],
+  encryptions: Encryptions,
 ): Snapshot {
-  const encryption = encryptions.get(source.id);
-  assert(encryption !== undefined, 'the encryption of every part was decided before');
   return {
-    ...copyOf(source, scope, id, ports.time.latestMs()),
-    encryption,
+    ...encryptedCopy(ports, scope, id, source, encryptions),
     face: 'lightsail',
     description: source.description,
     volumeName: source.volumeName,
   };
+}
+
+/** As `copyOf`, with its encryption. */
+export function encryptedCopy(
+  ports: ControlPorts,
+  scope: Scope,
+  id: SnapshotId,
+  source: Snapshot,
+  encryptions: Encryptions,
+): Snapshot {
+  const encryption = encryptions.get(source.id);
+  assert(encryption !== undefined, 'the encryption of every part was decided before');
+  return { ...copyOf(source, scope, id, ports.time.latestMs()), encryption };
 }
 
 async function recordCopy(
