@@ -25,7 +25,7 @@ import { LocalVolumeHost } from '#volume/local-host.ts';
 import { VolumeKeys } from '#volume/volume-key.ts';
 import { warmBytesMaxOf } from '#volume/warm-snapshots.ts';
 
-import { openOutpostStore } from './outpost-store.ts';
+import { openOutpostStore, refuseNested } from './outpost-store.ts';
 
 /** Threads that seal at once: one a processor. They give way to those that serve NBD. */
 const SEAL_THREADS_MAX = 8;
@@ -61,7 +61,8 @@ export async function composeHost(
   const openBucket = async (location: S3Location): Promise<S3Store> =>
     await openS3Store({ location, environment: process.env, clock, random, log });
   const bucket = s3 === null ? null : await openBucket(s3);
-  const objects = scope.use(bucket ?? (await FsStore.open(join(dataDirectory, 'objects'))));
+  const objectsDirectory = join(dataDirectory, 'objects');
+  const objects = scope.use(bucket ?? (await FsStore.open(objectsDirectory)));
   const buckets = bucket === null ? [] : [bucket];
   const cache = bucket === null ? null : await openPackCache(bucket, dataDirectory, scope, warmBytesMaxOf(process.env));
   const sites = new Map<OutpostId, ObjectStore>();
@@ -71,6 +72,8 @@ export async function composeHost(
     const isKnown = existsSync(join(dataDirectory, 'outposts', id));
     sites.set(id, scope.use(site ?? (await openOutpostStore({ id, directory: pathOf(directory), isKnown }))));
   }
+  const regionDirectory = bucket === null ? [objectsDirectory] : [];
+  await refuseNested([...regionDirectory, ...outposts.flatMap(({ directory }) => directory ?? [])]);
   const masterKey = await openMasterKey(options.masterKey ?? MASTER_KEY_DEFAULT, {
     dataDirectory,
     environment: process.env,

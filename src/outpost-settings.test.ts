@@ -45,6 +45,8 @@ test('Outposts that cannot be, or whose stores are not their own, are refused wi
     [[PLANT, { ...PLANT, name: 'b', store: '/srv/plant-7/b' }], /one in the other/],
     [[{ ...PLANT, store: '/var/varve' }], /the region and plant-7 are one in the other/],
     [[bucket, { ...bucket, name: 'b', store: 's3://bucket' }], /one in the other/],
+    [[bucket, { ...bucket, name: 'b', s3Endpoint: 'https://s3.eu-central-1.amazonaws.com' }], /one in the other/],
+    [[{ ...PLANT, store: '/' }], /one in the other/],
     [['plant-7'], /is an object/],
   ] as const) {
     assert.throws(() => parse(...(outposts as readonly object[])), { message });

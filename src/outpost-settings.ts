@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { resolve, sep } from 'node:path';
+import { join, resolve, sep } from 'node:path';
 
 import { isS3Region, parseS3Endpoint, parseS3Url, type S3Location } from '#chunk/s3-location.ts';
 import { type AccountId, parseAccountId, type RegionName } from '#domain/ids.ts';
@@ -108,10 +108,20 @@ type Place = Pick<OutpostSettings, 'directory' | 's3'>;
 function overlap(one: Place, other: Place): boolean {
   if (one.s3 !== null && other.s3 !== null) {
     const [a, b] = [one.s3, other.s3];
-    if (a.bucket !== b.bucket || a.endpoint !== b.endpoint) return false;
+    if (a.bucket !== b.bucket || serverOf(a) !== serverOf(b)) return false;
     return a.prefix.startsWith(b.prefix) || b.prefix.startsWith(a.prefix);
   }
   if (one.s3 !== null || other.s3 !== null || one.directory === null || other.directory === null) return false;
-  const [a, b] = [`${one.directory}${sep}`, `${other.directory}${sep}`];
+  return areNested(one.directory, other.directory);
+}
+
+/** Amazon has one bucket of a name, by whichever endpoint it is asked for. */
+function serverOf({ endpoint }: S3Location): string {
+  return endpoint === null || new URL(endpoint).hostname.endsWith('.amazonaws.com') ? 'amazon' : endpoint;
+}
+
+/** Whether one of two directories is the other, or in it. Both absolute. */
+export function areNested(one: string, other: string): boolean {
+  const [a, b] = [join(one, sep), join(other, sep)];
   return a.startsWith(b) || b.startsWith(a);
 }
