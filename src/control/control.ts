@@ -18,6 +18,7 @@ import { expireDirect } from './tasks/expire-direct.ts';
 import { finishDeletions } from './tasks/finish-deletions.ts';
 import { finishIntents } from './tasks/finish-intents.ts';
 import { openVolumes } from './tasks/open-volumes.ts';
+import { MeasureMachines } from './tasks/measure-machines.ts';
 import { prune } from './tasks/prune.ts';
 import { TendKeys } from './tasks/tend-keys.ts';
 import { ReconcileInstances } from './tasks/reconcile-instances.ts';
@@ -123,5 +124,6 @@ function tasksOf(ports: ControlPorts): readonly Task[] {
     tendTiers(ports),
     new ReconcileInstances(ports),
     runAddOns(ports),
+    new MeasureMachines(ports),
   ];
 }

@@ -28,6 +28,7 @@ export type TaskName =
   | 'tend-tiers'
   | 'reconcile-instances'
   | 'run-add-ons'
+  | 'measure-machines'
   | 'watch-clock';
 
 /** Where machines run. */

@@ -1,6 +1,7 @@
 import { isLoopback } from './address-pool.ts';
 import { refuse } from './errors.ts';
 import type { OpenPorts } from './instance.ts';
+import { parseRange } from './policy/address.ts';
 
 // What of a machine's ports is open to whom, as Lightsail has it: rules of a protocol and a range of ports each.
 
@@ -12,7 +13,6 @@ const PORT_MAX = 65_535;
 const ICMP_MAX = 255;
 /** Rules of one machine; as many as AWS has of one. */
 const RULE_COUNT_MAX = 60;
-const CIDR = /^(?<address>[^/]+)(?:\/(?<prefix>\d{1,3}))?$/;
 
 /** Refuses: invalid-value. */
 export function checkOpenPorts(ports: OpenPorts): OpenPorts {
@@ -37,22 +37,7 @@ function refuseCidr(field: string, cidr: string): never {
 }
 
 function isCidr(text: string, version: 4 | 6): boolean {
-  const { address = '', prefix } = CIDR.exec(text)?.groups ?? {};
-  const isOne = version === 4 ? isIpv4(address) : isIpv6(address);
-  return isOne && (prefix === undefined || Number(prefix) <= (version === 4 ? 32 : 128));
-}
-
-function isIpv4(text: string): boolean {
-  return /^\d{1,3}(?:\.\d{1,3}){3}$/.test(text) && text.split('.').every((part) => Number(part) <= 255);
-}
-
-/** RFC 4291: eight groups, of which `::` stands for one or more; an IPv4 address in the last two is not taken. */
-function isIpv6(text: string): boolean {
-  const halves = text.split('::');
-  if (halves.length > 2) return false;
-  const groups = halves.flatMap((half) => (half === '' ? [] : half.split(':')));
-  const isWhole = halves.length === 2 ? groups.length < 8 : groups.length === 8;
-  return isWhole && groups.every((group) => /^[0-9a-f]{1,4}$/i.test(group));
+  return parseRange(text)?.bits === (version === 4 ? 32 : 128);
 }
 
 /** With these open too: to whom they were open they stay open. Refuses: limit. */

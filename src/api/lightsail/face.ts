@@ -1,5 +1,15 @@
 import { defineFace, type Face } from '#api/handler.ts';
 import { absentHandlers } from './absent.ts';
+import {
+  createContactMethod,
+  deleteAlarm,
+  deleteContactMethod,
+  getAlarms,
+  getContactMethods,
+  putAlarm,
+  sendContactMethodVerification,
+  testAlarm,
+} from './alarms.ts';
 import { deleteAutoSnapshot, disableAddOn, enableAddOn, getAutoSnapshots } from './add-ons.ts';
 import { createDiskSnapshot, deleteDiskSnapshot, getDiskSnapshot, getDiskSnapshots } from './disk-snapshots.ts';
 import { getActiveNames, getBlueprints, getBundles } from './catalogue.ts';
@@ -32,6 +42,7 @@ import {
   getKeyPairs,
   importKeyPair,
 } from './key-pairs.ts';
+import { getInstanceMetricData } from './metrics.ts';
 import {
   closeInstancePublicPorts,
   deleteKnownHostKeys,
@@ -119,6 +130,15 @@ export const lightsailFace: Face = defineFace({
     SetIpAddressType: setIpAddressType,
     UpdateInstanceMetadataOptions: updateInstanceMetadataOptions,
     DeleteKnownHostKeys: deleteKnownHostKeys,
+    GetInstanceMetricData: getInstanceMetricData,
+    PutAlarm: putAlarm,
+    GetAlarms: getAlarms,
+    DeleteAlarm: deleteAlarm,
+    TestAlarm: testAlarm,
+    CreateContactMethod: createContactMethod,
+    GetContactMethods: getContactMethods,
+    DeleteContactMethod: deleteContactMethod,
+    SendContactMethodVerification: sendContactMethodVerification,
     TagResource: tagResource,
     UntagResource: untagResource,
   },

@@ -333,7 +333,8 @@ async function settleStopped(
       wanted: 'stopped',
       stopsAtOnce: false,
       rebootWanted: false,
-      stateReason: reason,
+      // Whoever asked for it may have said why.
+      stateReason: reason ?? now.stateReason,
     });
   });
   return 'done';

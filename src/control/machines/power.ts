@@ -44,14 +44,19 @@ export async function stopInstance(
   ports: ControlPorts,
   scope: Scope,
   ref: Ref<InstanceId>,
-  options: { readonly force: boolean; readonly operation: string | null },
+  options: {
+    readonly force: boolean;
+    readonly operation: string | null;
+    /** Why, when no client asked for it: it is shown. */
+    readonly reason?: string;
+  },
 ): Promise<PowerChanged> {
-  const { force } = options;
+  const { force, reason: stateReason = null } = options;
   const changed = await changePower(ports, scope, ref, options.operation, (instance) => {
     if (instance.state === 'stopped') return null;
     if (instance.state === 'stopping') return { ...instance, stopsAtOnce: instance.stopsAtOnce || force };
     refuseUnless(instance, 'running');
-    return { ...instance, state: 'stopping', wanted: 'stopped', stopsAtOnce: force };
+    return { ...instance, state: 'stopping', wanted: 'stopped', stopsAtOnce: force, stateReason };
   });
   // Whoever waits for the guest to shut down meanwhile finds it gone.
   if (force && changed.before === 'stopping') await ports.hypervisor.stop(changed.instance.id, { graceMs: 0 });
