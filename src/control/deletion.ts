@@ -164,7 +164,8 @@ export async function giveUpSnapshot(ports: ControlPorts, id: SnapshotId): Promi
   });
 }
 
-async function giveUp(ports: ControlPorts, id: string, body: (tx: Tx) => Promise<void>): Promise<void> {
+/** Undoes what was begun, in one transaction. Never throws: what cannot be undone now is left to the task. */
+export async function giveUp(ports: ControlPorts, id: string, body: (tx: Tx) => Promise<void>): Promise<void> {
   try {
     await ports.meta.transact(body);
     ports.wake('finish-deletions');

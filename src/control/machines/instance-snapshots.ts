@@ -19,7 +19,7 @@ import { TAG_RULES, type Tag, tagsOf } from '#domain/tags.ts';
 import type { Scope, Volume } from '#domain/volume.ts';
 import { type FoundAgain, once } from '#control/creation.ts';
 import { type Deleted, deleteOnce, type DeleteRequest } from '#control/delete-once.ts';
-import { giveUpSnapshot } from '#control/deletion.ts';
+import { giveUp, giveUpSnapshot } from '#control/deletion.ts';
 import { findTokenResult, recordToken, type TokenUse } from '#control/idempotency.ts';
 import { type Ref, volumeIn } from '#control/lookup.ts';
 import { endOperations, operationsOf, recordDone, startOperations } from '#control/operations.ts';
@@ -275,7 +275,7 @@ async function isStillStopped(tx: Tx, { state, launchedAtMs, ...seen }: Instance
 /** Undoes one that its client will not hear of. */
 export async function giveUpInstanceSnapshot(ports: ControlPorts, snapshot: InstanceSnapshot): Promise<void> {
   for (const part of snapshot.parts) await giveUpSnapshot(ports, part.snapshot);
-  await ports.meta.transact(async (tx) => {
+  await giveUp(ports, snapshot.id, async (tx) => {
     await tx.names.free(snapshot, snapshot.name, snapshot.id);
     await tx.operations.removeOf(snapshot.id);
     await tx.tokens.removeOf(snapshot.id);
