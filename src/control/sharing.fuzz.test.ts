@@ -34,8 +34,6 @@ interface ModelVolume {
   state: 'creating' | 'available' | 'error';
   /** What its first chunk is full of. */
   content: number;
-  /** What it is made of; null: it is there. */
-  waitsFor: { readonly source: SnapshotId | null } | null;
   pendingCount: number;
 }
 
@@ -44,8 +42,6 @@ interface ModelSnapshot {
   readonly sizeGib: number;
   readonly content: number;
   readonly volume: VolumeId | null;
-  /** What it is a copy of, while it is pending. */
-  source: SnapshotId | null;
   state: 'pending' | 'completed' | 'error';
   sharedWith: readonly string[];
   tags: Record<string, string>;
@@ -130,7 +126,6 @@ class Sequence {
       sizeGib: 1,
       state: 'available',
       content: 0,
-      waitsFor: null,
       pendingCount: 0,
     });
   }
@@ -156,7 +151,6 @@ class Sequence {
       sizeGib: volume.sizeGib,
       content: volume.content,
       volume: id,
-      source: null,
       state: 'pending',
       sharedWith: [],
       tags: {},
@@ -178,7 +172,6 @@ class Sequence {
       sizeGib: snapshot.sizeGib,
       state: isOwn ? 'available' : 'creating',
       content: snapshot.content,
-      waitsFor: isOwn ? null : { source: id },
       pendingCount: 0,
     });
   }
@@ -222,7 +215,6 @@ class Sequence {
       sizeGib,
       content,
       volume: null,
-      source: id,
       state: 'pending',
       sharedWith: [],
       tags: {},
@@ -257,8 +249,7 @@ class Sequence {
         if (made === null) return;
         volume.pendingCount += 1;
         const { sizeGib, content } = volume;
-        const waitsFor = { source: null };
-        this.#volumes.set(made.id, { owner: scope, sizeGib, state: 'creating', content, waitsFor, pendingCount: 0 });
+        this.#volumes.set(made.id, { owner: scope, sizeGib, state: 'creating', content, pendingCount: 0 });
         return;
       }
       default: {
@@ -291,15 +282,14 @@ class Sequence {
   /** All that is on its way arrives. */
   async #settle(): Promise<void> {
     await this.#arrive();
-    const isThere = (id: SnapshotId | null): boolean => id === null || this.#snapshots.has(id);
     for (const volume of this.#volumes.values()) {
       volume.pendingCount = 0;
-      if (volume.waitsFor === null) continue;
-      volume.state = isThere(volume.waitsFor.source) ? 'available' : 'error';
-      volume.waitsFor = null;
+      // What it is made of may be deleted by now, and stays for it all the same.
+      if (volume.state === 'creating') volume.state = 'available';
     }
-    const pending = [...this.#snapshots.values()].filter(({ state }) => state === 'pending');
-    for (const snapshot of pending) snapshot.state = isThere(snapshot.source) ? 'completed' : 'error';
+    for (const snapshot of this.#snapshots.values()) {
+      if (snapshot.state === 'pending') snapshot.state = 'completed';
+    }
   }
 
   async #arrive(): Promise<void> {
