@@ -377,6 +377,13 @@ test('a call is recorded with who, what, on what, from where, and how it was dec
     MaxCount: '1',
     UserData: 'CANARY-USERDATA',
   });
+  await root.client.form('ec2', {
+    Action: 'ModifyInstanceAttribute',
+    Version: '2016-11-15',
+    InstanceId: 'i-0123456789abcdef0',
+    Attribute: 'userData',
+    Value: 'CANARY-USERDATA',
+  });
   await root.client.json('CreateInstances', {
     instanceNames: ['a'],
     availabilityZone: 'us-east-1a',
