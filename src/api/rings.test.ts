@@ -8,6 +8,7 @@ import { ec2Face } from './ec2/face.ts';
 import type { Face } from './handler.ts';
 import { iamFace } from './iam/face.ts';
 import { kmsFace } from './kms/face.ts';
+import { lightsailFace } from './lightsail/face.ts';
 import { rbinFace } from './rbin/face.ts';
 import { stsFace } from './sts/face.ts';
 
@@ -15,7 +16,7 @@ import { stsFace } from './sts/face.ts';
 
 const words = (text: string): readonly string[] => text.trim().split(/\s+/);
 
-/** Without those that need machines, images, or exchange images with a bucket. */
+/** Without those that exchange images with a bucket. */
 const EXPECTED: Readonly<Record<string, readonly string[]>> = {
   ec2: words(`
     CreateVolume DescribeVolumes DeleteVolume CreateSnapshot DescribeSnapshots DeleteSnapshot
@@ -31,6 +32,30 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
     EnableSnapshotBlockPublicAccess DisableSnapshotBlockPublicAccess GetSnapshotBlockPublicAccessState
     EnableEbsEncryptionByDefault DisableEbsEncryptionByDefault GetEbsEncryptionByDefault
     ModifyEbsDefaultKmsKeyId GetEbsDefaultKmsKeyId ResetEbsDefaultKmsKeyId
+    AttachVolume DetachVolume
+    RunInstances DescribeInstances DescribeInstanceStatus StartInstances StopInstances RebootInstances
+    TerminateInstances DescribeInstanceAttribute ModifyInstanceAttribute DescribeInstanceTypes
+    DescribeInstanceCreditSpecifications GetConsoleOutput
+    DescribeImages RegisterImage DeregisterImage CreateImage
+    CreateKeyPair ImportKeyPair DescribeKeyPairs DeleteKeyPair
+    DescribeVpcs DescribeSubnets DescribeSecurityGroups DescribeNetworkInterfaces
+  `),
+  lightsail: words(`
+    GetRegions GetBundles GetBlueprints GetActiveNames
+    CreateInstances CreateInstancesFromSnapshot GetInstance GetInstances GetInstanceState StartInstance StopInstance
+    RebootInstance DeleteInstance GetInstanceAccessDetails
+    CreateKeyPair ImportKeyPair GetKeyPair GetKeyPairs DeleteKeyPair DownloadDefaultKeyPair
+    CreateDisk CreateDiskFromSnapshot GetDisk GetDisks AttachDisk DetachDisk DeleteDisk
+    CreateDiskSnapshot GetDiskSnapshot GetDiskSnapshots DeleteDiskSnapshot
+    CreateInstanceSnapshot GetInstanceSnapshot GetInstanceSnapshots DeleteInstanceSnapshot
+    EnableAddOn DisableAddOn GetAutoSnapshots DeleteAutoSnapshot
+    GetOperation GetOperations GetOperationsForResource TagResource UntagResource
+    CopySnapshot ExportSnapshot GetExportSnapshotRecords CreateCloudFormationStack GetCloudFormationStackRecords
+    SetIpAddressType UpdateInstanceMetadataOptions
+    AllocateStaticIp AttachStaticIp DetachStaticIp ReleaseStaticIp GetStaticIp GetStaticIps
+    OpenInstancePublicPorts CloseInstancePublicPorts PutInstancePublicPorts GetInstancePortStates DeleteKnownHostKeys
+    GetInstanceMetricData PutAlarm GetAlarms DeleteAlarm TestAlarm
+    CreateContactMethod GetContactMethods DeleteContactMethod SendContactMethodVerification
   `),
   ebs: words(`
     ListSnapshotBlocks ListChangedBlocks GetSnapshotBlock PutSnapshotBlock StartSnapshot CompleteSnapshot
@@ -68,7 +93,7 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
   `),
 };
 
-const FACES: readonly Face[] = [ec2Face, ebsFace, rbinFace, dlmFace, kmsFace, stsFace, iamFace];
+const FACES: readonly Face[] = [ec2Face, lightsailFace, ebsFace, rbinFace, dlmFace, kmsFace, stsFace, iamFace];
 
 for (const { service, handlers } of FACES) {
   test(`${service} performs every operation that users of snapshots expect`, () => {
@@ -86,3 +111,8 @@ for (const { service, handlers } of FACES) {
     );
   });
 }
+
+test('lightsail answers every operation of its model: what it has not is said in its own words', () => {
+  const missing = [...loadModel('lightsail').operations.keys()].filter((name) => !lightsailFace.handlers.has(name));
+  assert.deepEqual(missing, []);
+});

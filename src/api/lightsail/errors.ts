@@ -167,12 +167,17 @@ function parameter(field: string): string {
   return PARAMETERS.get(field) ?? field;
 }
 
-export function unsupported(message: string): AwsError {
-  return operationFailure('NotSupported', message, 'Leave it out.');
+export function unsupported(message: string, tip = 'Leave it out.'): AwsError {
+  return operationFailure('NotSupported', message, tip);
 }
 
 export function refuseInvalid(message: string, tip: string): never {
   throw new AwsRefusal(invalidInput(message, tip));
+}
+
+/** `type`: as Lightsail calls what there is none of. */
+export function refuseAbsent(type: string, name: string): never {
+  refuseNotFound(`The ${type} does not exist: ${name}`);
 }
 
 export function refuseNotFound(message: string): never {
