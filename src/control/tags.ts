@@ -1,23 +1,33 @@
 import { assert } from '#base/assert.ts';
 import { Turns } from '#base/turns.ts';
 import { refuse } from '#domain/errors.ts';
-import { type InstanceId, parseInstanceId, type ResourceId, type SnapshotId, type VolumeId } from '#domain/ids.ts';
+import {
+  type ImageId,
+  type InstanceId,
+  type KeyPairId,
+  parseImageId,
+  parseInstanceId,
+  type ResourceId,
+  type SnapshotId,
+  type VolumeId,
+} from '#domain/ids.ts';
+import type { Image } from '#domain/image.ts';
 import type { Operation } from '#domain/operation.ts';
-import type { Snapshot } from '#domain/snapshot.ts';
 import { TAG_RULES, type Tag, type TagRemoval, tagsOf, withoutTags, withTags } from '#domain/tags.ts';
-import type { Face, Scope, Tags, Volume } from '#domain/volume.ts';
+import type { Face, Scope, Tags } from '#domain/volume.ts';
 import type { ListFilter, Page, ReadTx, Row, Sequence, Tx } from '#meta/meta-store.ts';
 import { eachOnce, isSnapshotId, isVolumeId, snapshotIn, snapshotSeen, volumeIn, volumeSeen } from './lookup.ts';
 import { type OperationDraft, recordDone } from './operations.ts';
+import { IMAGES } from './machines/image-records.ts';
 import { KEY_PAIRS } from './machines/key-pairs.ts';
 import { INSTANCE_SNAPSHOTS, instanceSnapshotOf, isInstanceSnapshotId } from './machines/instance-snapshot-records.ts';
-import { INSTANCES, instanceIn } from './machines/records.ts';
+import { INSTANCES, instanceIn, instanceSeen } from './machines/records.ts';
 import { makePageToken, readPageToken } from './page-token.ts';
 import { slicePage } from './pages.ts';
 import type { ControlPorts } from './ports.ts';
 
 /** What EC2 lists by tags. */
-export type TaggedId = VolumeId | SnapshotId;
+export type TaggedId = VolumeId | SnapshotId | InstanceId | ImageId | KeyPairId;
 
 interface ChangeTags {
   readonly resources: readonly ResourceId[];
@@ -86,6 +96,8 @@ async function changeOne(
     await tx.documents.update(INSTANCE_SNAPSHOTS, scope, { ...whole, tags: change(whole.tags) });
     return { resourceName: whole.name, resourceType: 'InstanceSnapshot', zone: 'all', details: null };
   }
+  const imageId = parseImageId(id);
+  if (imageId !== null) return await changeImage(tx, scope, imageId, change);
   const keyPair = await tx.documents.find(KEY_PAIRS, scope, id);
   if (keyPair === null) refuse({ kind: 'not-found', resource: 'key-pair', id });
   await tx.documents.update(KEY_PAIRS, scope, { ...keyPair, tags: change(keyPair.tags) });
@@ -101,6 +113,19 @@ async function changeInstance(
   const instance = await instanceIn(tx, scope, id);
   await tx.documents.update(INSTANCES, scope, { ...instance, tags: change(instance.tags) });
   return { resourceName: instance.name ?? id, resourceType: 'Instance', zone: instance.zone, details: null };
+}
+
+/** The account's own: a blueprint has no tags. */
+async function changeImage(
+  tx: Tx,
+  scope: Scope,
+  id: ImageId,
+  change: (tags: Tags) => Tags,
+): Promise<Omit<OperationDraft, 'type'>> {
+  const image = await tx.documents.find(IMAGES, scope, id);
+  if (image === null) refuse({ kind: 'not-found', resource: 'blueprint', id });
+  await tx.documents.update(IMAGES, scope, { ...image, tags: change(image.tags) });
+  return { resourceName: image.name, resourceType: 'Instance', zone: 'all', details: null };
 }
 
 async function changeVolume(
@@ -125,9 +150,13 @@ async function changeSnapshot(
   return { resourceName: snapshot.name ?? id, resourceType: 'DiskSnapshot', zone: 'all', details: null };
 }
 
+/** In the order in which lists have them. */
+const TAGGED_KINDS = ['volume', 'snapshot', 'instance', 'image', 'key-pair'] as const;
+export type TaggedKind = (typeof TAGGED_KINDS)[number];
+
 export interface TagItem {
   readonly resource: TaggedId;
-  readonly kind: 'volume' | 'snapshot';
+  readonly kind: TaggedKind;
   readonly key: string;
   readonly value: string;
 }
@@ -153,7 +182,7 @@ interface TagPosition {
 
 /** More than any resource has. */
 const INDEX_SPAN = 1024;
-const KIND_SPAN = 2 ** 52;
+const KIND_SPAN = 2 ** 50;
 
 /** Every tag of every resource, volumes first, or of those that are asked for, in their order. Refuses: page-token-invalid. */
 export async function listTags(
@@ -182,14 +211,39 @@ export async function listTags(
   return { tags, next: null };
 }
 
-/** None when a client does not see the resource. */
-async function tagsById(tx: ReadTx, scope: Scope, id: TaggedId): Promise<readonly TagItem[]> {
-  const resource = isVolumeId(id) ? await volumeSeen(tx, scope, id) : await snapshotSeen(tx, scope, id);
-  return resource === null ? [] : itemsOf(resource);
+/** What has tags, of whichever kind. */
+interface Tagged {
+  readonly id: TaggedId;
+  readonly kind: TaggedKind;
+  readonly face: Face;
+  readonly tags: Tags;
 }
 
-function itemsOf({ id, tags }: Volume | Snapshot): readonly TagItem[] {
-  const kind = isVolumeId(id) ? 'volume' : 'snapshot';
+/** None when a client does not see the resource. */
+async function tagsById(tx: ReadTx, scope: Scope, id: TaggedId): Promise<readonly TagItem[]> {
+  const tagged = await taggedById(tx, scope, id);
+  return tagged === null ? [] : itemsOf(tagged);
+}
+
+async function taggedById(tx: ReadTx, scope: Scope, id: TaggedId): Promise<Tagged | null> {
+  if (isVolumeId(id)) return asTagged('volume', await volumeSeen(tx, scope, id));
+  if (isSnapshotId(id)) return asTagged('snapshot', await snapshotSeen(tx, scope, id));
+  const instance = parseInstanceId(id);
+  if (instance !== null) return asTagged('instance', await instanceSeen(tx, scope, instance));
+  const image = parseImageId(id);
+  if (image !== null) return ofImage(await tx.documents.find(IMAGES, scope, image));
+  return asTagged('key-pair', await tx.documents.find(KEY_PAIRS, scope, id));
+}
+
+function asTagged(kind: TaggedKind, record: Omit<Tagged, 'kind'> | null): Tagged | null {
+  return record && { id: record.id, kind, face: record.face, tags: record.tags };
+}
+
+function ofImage(image: Image | null): Tagged | null {
+  return image && { id: image.id, kind: 'image', face: 'ec2', tags: image.tags };
+}
+
+function itemsOf({ id, kind, tags }: Tagged): readonly TagItem[] {
   return Object.entries(tags).map(([key, value]) => ({ resource: id, kind, key, value }));
 }
 
@@ -199,14 +253,14 @@ async function* tagsFrom(
   face: Face | null,
   start: TagPosition,
 ): AsyncGenerator<{ readonly item: TagItem; readonly position: TagPosition }> {
-  const kinds: readonly TagItem['kind'][] = start.kind === 'volume' ? ['volume', 'snapshot'] : ['snapshot'];
-  for (const kind of kinds) {
+  for (const kind of TAGGED_KINDS.slice(TAGGED_KINDS.indexOf(start.kind))) {
     const isFirst = kind === start.kind;
     let after = isFirst ? Math.max(0, start.sequence - 1) : 0;
     for (;;) {
       const rows = await taggedRows(ports, { scope, face, tagged: true }, kind, { after, countMax: BATCH_ROWS });
       for (const { sequence, record } of rows) {
         after = sequence;
+        if (record === null || (face !== null && record.face !== face)) continue;
         for (const [index, item] of itemsOf(record).entries()) {
           if (isFirst && sequence === start.sequence && index < start.index) continue;
           yield { item, position: { kind, sequence, index } };
@@ -217,8 +271,8 @@ async function* tagsFrom(
   }
 }
 
-function numberOf(position: TagPosition): number {
-  const number = (position.kind === 'snapshot' ? KIND_SPAN : 0) + position.sequence * INDEX_SPAN + position.index;
+function numberOf({ kind, sequence, index }: TagPosition): number {
+  const number = TAGGED_KINDS.indexOf(kind) * KIND_SPAN + sequence * INDEX_SPAN + index;
   assert(Number.isSafeInteger(number), 'a position in the list of tags is a safe integer');
   return number;
 }
@@ -226,19 +280,36 @@ function numberOf(position: TagPosition): number {
 function positionOf(number: number): TagPosition {
   const rest = number % KIND_SPAN;
   return {
-    kind: number >= KIND_SPAN ? 'snapshot' : 'volume',
+    kind: TAGGED_KINDS[Math.floor(number / KIND_SPAN)] ?? 'volume',
     sequence: Math.floor(rest / INDEX_SPAN),
     index: rest % INDEX_SPAN,
   };
 }
 
+/** Null: of a row that a client does not see. */
 function taggedRows(
   ports: ControlPorts,
-  filter: ListFilter,
-  kind: TagItem['kind'],
+  filter: ListFilter & { readonly scope: Scope },
+  kind: TaggedKind,
   page: Page,
-): Promise<readonly Row<Volume | Snapshot>[]> {
-  return ports.meta.read((tx): Promise<readonly Row<Volume | Snapshot>[]> =>
-    kind === 'volume' ? tx.volumes.list(filter, page) : tx.snapshots.list(filter, page),
-  );
+): Promise<readonly Row<Tagged | null>[]> {
+  const { scope } = filter;
+  return ports.meta.read(async (tx) => {
+    switch (kind) {
+      case 'volume':
+        return rowsOf(await tx.volumes.list(filter, page), (record) => asTagged(kind, record));
+      case 'snapshot':
+        return rowsOf(await tx.snapshots.list(filter, page), (record) => asTagged(kind, record));
+      case 'instance':
+        return rowsOf(await tx.documents.list(INSTANCES, scope, null, page), (record) => asTagged(kind, record));
+      case 'image':
+        return rowsOf(await tx.documents.list(IMAGES, scope, null, page), ofImage);
+      case 'key-pair':
+        return rowsOf(await tx.documents.list(KEY_PAIRS, scope, null, page), (record) => asTagged(kind, record));
+    }
+  });
+}
+
+function rowsOf<R>(rows: readonly Row<R>[], map: (record: R) => Tagged | null): readonly Row<Tagged | null>[] {
+  return rows.map(({ sequence, record }) => ({ sequence, record: map(record) }));
 }

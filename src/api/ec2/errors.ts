@@ -100,6 +100,7 @@ export function instanceRefusal(
   code:
     | 'InstanceLimitExceeded'
     | 'InvalidAMIID.Unavailable'
+    | 'InvalidAMIName.Malformed'
     | 'InvalidBlockDeviceMapping'
     | 'InvalidGroup.NotFound'
     | 'InvalidInstanceAttributeValue'

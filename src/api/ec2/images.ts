@@ -10,13 +10,13 @@ import { findInstance } from '#control/machines/records.ts';
 import { deleteSnapshot, findSnapshot } from '#control/snapshots.ts';
 import { DomainError } from '#domain/errors.ts';
 import type { VolumeId } from '#domain/ids.ts';
-import { IMAGE_USER_NAME, type ImageDevice } from '#domain/image.ts';
+import { IMAGE_NAME_RULE, IMAGE_USER_NAME, type ImageDevice, isImageName } from '#domain/image.ts';
 import { deviceLetter, type Instance, SYSTEM_DEVICE } from '#domain/instance.ts';
 import { VOLUME_TYPE_DEFAULT } from '#domain/volume-type.ts';
 import type { InputOf, OutputOf } from '#wire/aws/operations.ts';
 import { parseDescription } from './descriptions.ts';
 import { endDryRun } from './dry-run.ts';
-import { invalidParameter, invalidValue, missingParameter, unsupportedRequest } from './errors.ts';
+import { instanceRefusal, invalidParameter, invalidValue, missingParameter, unsupportedRequest } from './errors.ts';
 import { parseFilters } from './filters.ts';
 import { parseIds, requireImageId, requireInstanceId, requireSnapshotId } from './ids.ts';
 import { imageFilters, imageView, isOwnedBy } from './image-views.ts';
@@ -34,6 +34,7 @@ const ROOT_DEFAULT = '/dev/sda1';
 export const registerImage: Handler<RegisterRequest, OutputOf<'ec2', 'RegisterImage'>> = async (context, request) => {
   const { ports, scope } = context;
   refuseUnbuilt(request);
+  checkName(request.Name);
   const tags = parseTagSpecifications(request.TagSpecifications, 'image');
   const description = parseDescription(request.Description);
   const devices = await parseImageDevices(context, request);
@@ -49,6 +50,10 @@ export const registerImage: Handler<RegisterRequest, OutputOf<'ec2', 'RegisterIm
   });
   return { ImageId: image.id };
 };
+
+function checkName(name: string): void {
+  if (!isImageName(name)) throw instanceRefusal('InvalidAMIName.Malformed', `AMI names must have ${IMAGE_NAME_RULE}.`);
+}
 
 function refuseUnbuilt(request: RegisterRequest): void {
   const { Architecture: architecture = 'x86_64', VirtualizationType: virtualization = 'hvm' } = request;
@@ -188,6 +193,7 @@ export const createImage: Handler<CreateRequest, OutputOf<'ec2', 'CreateImage'>>
   request,
 ) => {
   const id = requireInstanceId(request.InstanceId);
+  checkName(request.Name);
   const tags = parseTagsByType(request.TagSpecifications, ['image', 'snapshot']);
   const description = parseDescription(request.Description);
   if (request.SnapshotLocation === 'local') throw unsupportedRequest('Snapshots are stored in the region.');

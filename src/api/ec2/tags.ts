@@ -2,7 +2,10 @@ import type { CallContext, Handler } from '#api/handler.ts';
 import { findSnapshot } from '#control/snapshots.ts';
 import { listTags, removeTags, setTags, type TaggedId, type TagItem } from '#control/tags.ts';
 import { findVolume } from '#control/volumes.ts';
-import { parseSnapshotId, parseVolumeId } from '#domain/ids.ts';
+import { findImage } from '#control/machines/images.ts';
+import { findKeyPairById } from '#control/machines/key-pairs.ts';
+import { findInstance } from '#control/machines/records.ts';
+import { parseImageId, parseInstanceId, parseKeyPairId, parseSnapshotId, parseVolumeId } from '#domain/ids.ts';
 import type { TagRemoval } from '#domain/tags.ts';
 import type { Tags } from '#domain/volume.ts';
 import type { InputOf, OutputOf } from '#wire/aws/operations.ts';
@@ -51,11 +54,19 @@ function parseResources(texts: readonly string[]): readonly TaggedId[] {
 }
 
 function parseResource(text: string): TaggedId {
-  const id = parseVolumeId(text) ?? parseSnapshotId(text);
+  const id = parseTagged(text);
   if (id !== null) return id;
   if (text.startsWith('vol-')) throw malformedId('volume', text);
   if (text.startsWith('snap-')) throw malformedId('snapshot', text);
+  if (text.startsWith('i-')) throw malformedId('instance', text);
+  if (text.startsWith('ami-')) throw malformedId('blueprint', text);
   throw invalidResourceId(text);
+}
+
+function parseTagged(text: string): TaggedId | null {
+  return (
+    parseVolumeId(text) ?? parseSnapshotId(text) ?? parseInstanceId(text) ?? parseImageId(text) ?? parseKeyPairId(text)
+  );
 }
 
 /** Without tags: every tag. A tag without a value goes whatever its value is; with an empty one, only if it is empty. */
@@ -76,7 +87,13 @@ async function checkResources({ ports, scope }: CallContext, resources: readonly
     const volume = parseVolumeId(resource);
     const snapshot = parseSnapshotId(resource);
     if (volume !== null) await findVolume(ports, scope, volume);
+    const instance = parseInstanceId(resource);
+    const image = parseImageId(resource);
+    const keyPair = parseKeyPairId(resource);
     if (snapshot !== null) await findSnapshot(ports, scope, snapshot);
+    if (instance !== null) await findInstance(ports, scope, instance);
+    if (image !== null) await findImage(ports, scope, image);
+    if (keyPair !== null) await findKeyPairById(ports, scope, keyPair);
   }
 }
 
@@ -97,7 +114,7 @@ export const tagFilters: FilterTable<TagItem> = {
  */
 function namedResources(filters: readonly FilterRequest[] | undefined): readonly TaggedId[] | null {
   const values = exactValues(filters, 'resource-id');
-  return values && values.flatMap((text) => parseVolumeId(text) ?? parseSnapshotId(text) ?? []);
+  return values && values.flatMap((text) => parseTagged(text) ?? []);
 }
 
 export const describeTags: Handler<InputOf<'ec2', 'DescribeTags'>, OutputOf<'ec2', 'DescribeTags'>> = async (

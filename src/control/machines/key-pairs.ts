@@ -172,6 +172,12 @@ export async function findKeyPair(ports: ControlPorts, scope: Scope, name: strin
   return await ports.meta.read((tx) => keyPairNamed(tx, scope, name));
 }
 
+/** Refuses: not-found. */
+export async function findKeyPairById(ports: ControlPorts, scope: Scope, id: KeyPairId): Promise<KeyPair> {
+  const found = await ports.meta.read((tx) => tx.documents.find(KEY_PAIRS, scope, id));
+  return found ?? refuse({ kind: 'not-found', resource: 'key-pair', id });
+}
+
 /** In the order of creation. Refuses: page-token-invalid. */
 export async function listKeyPairs(
   ports: ControlPorts,

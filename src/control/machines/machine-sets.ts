@@ -5,6 +5,7 @@ import type { Image, ImageDevice } from '#domain/image.ts';
 import type { Instance } from '#domain/instance.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
 import type { Tag } from '#domain/tags.ts';
+import { VOLUME_TYPES } from '#domain/volume-type.ts';
 import type { Scope, Volume } from '#domain/volume.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { createSnapshots, type CreateSnapshotSet } from '#control/snapshot-sets.ts';
@@ -107,7 +108,15 @@ function shapeOf(
   { type, iops, throughputMibps }: Volume,
   { id, volumeSizeGib }: Snapshot,
 ): Omit<ImageDevice, 'device' | 'deleteOnTermination'> {
-  return { snapshot: id, sizeGib: volumeSizeGib, type, iops, throughputMibps };
+  // What follows from the type and size is not said again.
+  const rule = VOLUME_TYPES[type];
+  return {
+    snapshot: id,
+    sizeGib: volumeSizeGib,
+    type,
+    iops: rule.iops === null ? null : iops,
+    throughputMibps: rule.throughput === null ? null : throughputMibps,
+  };
 }
 
 /** One whose volumes are all there. Refuses: not-found, wrong-state. */
