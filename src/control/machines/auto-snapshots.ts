@@ -11,6 +11,7 @@ import type { Scope } from '#domain/volume.ts';
 import { visibleState } from '#domain/snapshot.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { deleteSnapshot } from '#control/snapshots.ts';
+import { everyRow } from '#control/tasks/each-row.ts';
 import type { AddOnResource } from './add-ons.ts';
 import { autoSnapshotsOf } from './instance-snapshot-records.ts';
 import { deleteInstanceSnapshot } from './instance-snapshots.ts';
@@ -27,8 +28,6 @@ interface Dated {
   /** Of a machine: its disks beside the system volume. */
   readonly disks: readonly { readonly device: string; readonly sizeGib: number }[];
 }
-
-const READ_COUNT_MAX = 1000;
 
 /** Of a machine or a disk, the newest first. */
 export async function autoSnapshots(ports: ControlPorts, resource: AddOnResource): Promise<readonly AutoSnapshot[]> {
@@ -61,22 +60,16 @@ export async function autoDiskSnapshotsOf(
   scope: Scope,
   volume: VolumeId,
 ): Promise<readonly AutoSnapshot[]> {
-  const rows = await ports.meta.read((tx) =>
-    tx.snapshots.list(
-      { scope, face: 'lightsail', search: { kind: 'volume', volume } },
-      { after: 0, countMax: READ_COUNT_MAX },
-    ),
-  );
-  return rows
-    .map(({ record }) => record)
-    .flatMap((record): readonly AutoSnapshot[] => {
-      const { id, autoDate: date, startedAtMs: createdAtMs } = record;
-      if (date === null) return [];
-      const seen = visibleState(record);
-      const state = seen === 'completed' ? 'available' : seen === 'error' ? 'error' : 'pending';
-      return [{ type: 'Disk', id, date, createdAtMs, state, disks: [] }];
-    })
-    .toReversed(); // They come in the order in which they were made, whatever the clock said.
+  const filter = { scope, face: 'lightsail', search: { kind: 'volume', volume } } as const;
+  const found: AutoSnapshot[] = [];
+  for await (const record of everyRow((page) => ports.meta.read((tx) => tx.snapshots.list(filter, page)))) {
+    const { id, autoDate: date, startedAtMs: createdAtMs } = record;
+    if (date === null) continue;
+    const seen = visibleState(record);
+    const state = seen === 'completed' ? 'available' : seen === 'error' ? 'error' : 'pending';
+    found.push({ type: 'Disk', id, date, createdAtMs, state, disks: [] });
+  }
+  return found.toReversed(); // They come in the order in which they were made, whatever the clock said.
 }
 
 /** Which of them a request means by a day, or as the latest that can be restored. Refuses: not-found. */

@@ -7,6 +7,7 @@ import { isIn, type Ref } from '#control/lookup.ts';
 import { endOperations } from '#control/operations.ts';
 import { readPage } from '#control/pages.ts';
 import type { ControlPorts } from '#control/ports.ts';
+import { everyRow } from '#control/tasks/each-row.ts';
 import type { DocumentKind } from '#meta/document-table.ts';
 import type { ReadTx, Tx } from '#meta/meta-store.ts';
 import { exportPartEnded } from './export-records.ts';
@@ -72,24 +73,17 @@ export async function listInstanceSnapshots(
   return { snapshots: await eachWithProgress(ports, page.records), next: page.next };
 }
 
-/** A machine has seven of them at most. */
-const AUTO_COUNT_READ = 1000;
-
 /** The automatic ones of a machine, the newest day first. */
 export async function autoSnapshotsOf(
   ports: ControlPorts,
   scope: Scope,
   instance: InstanceId,
 ): Promise<readonly InstanceSnapshotSeen[]> {
-  const rows = await ports.meta.read((tx) =>
-    tx.documents.list(INSTANCE_SNAPSHOTS, scope, instance, { after: 0, countMax: AUTO_COUNT_READ }),
-  );
+  const found: InstanceSnapshot[] = [];
+  const all = everyRow((page) => ports.meta.read((tx) => tx.documents.list(INSTANCE_SNAPSHOTS, scope, instance, page)));
+  for await (const record of all) if (record.autoDate !== null && record.state !== 'cutting') found.push(record);
   // They come in the order in which they were made, whatever the clock said.
-  const found = rows
-    .map(({ record }) => record)
-    .filter(({ autoDate, state }) => autoDate !== null && state !== 'cutting')
-    .toReversed();
-  return await eachWithProgress(ports, found);
+  return await eachWithProgress(ports, found.toReversed());
 }
 
 async function eachWithProgress(

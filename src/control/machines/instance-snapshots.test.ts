@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DomainError } from '#domain/errors.ts';
-import type { SnapshotId } from '#domain/ids.ts';
+import { newSnapshotId, type SnapshotId } from '#domain/ids.ts';
 import type { Instance } from '#domain/instance.ts';
 import type { Scope } from '#domain/volume.ts';
-import { deleteSnapshot, findSnapshot, listSnapshots } from '#control/snapshots.ts';
+import { createSnapshot, deleteSnapshot, findSnapshot, listSnapshots } from '#control/snapshots.ts';
 import { deleteVolume, findVolumeByName } from '#control/volumes.ts';
-import { isListedByName } from '#domain/snapshot.ts';
+import { isListedByName, type Snapshot } from '#domain/snapshot.ts';
 import { World } from '#control/world.fake.ts';
 import type { VolumeHost } from '#volume/host.ts';
 import { ADD_ONS, addOnsOf, enableAddOn, disableAddOn } from './add-ons.ts';
@@ -323,4 +323,29 @@ test('a snapshot that was made for the day, and deleted before that was noted, i
   await world.control.run('run-add-ons');
   assert.equal(await lastDate(), date);
   assert.deepEqual(await autoSnapshotsOfMachine(ports, scope, made.id), []);
+});
+
+test('automatic snapshots of a disk are found behind thousands that somebody asked for', async () => {
+  await using all = await scene();
+  const { world, scope } = all;
+  const { ports } = world;
+  await makeDisk(world, scope, 'data');
+  const { id: volume } = await findVolumeByName(ports, scope, 'data');
+  const make = async (autoDate?: string): Promise<Snapshot> => {
+    const asked = { volume, description: '', tags: [], token: null, operation: null, name: null } as const;
+    const auto = autoDate === undefined ? {} : { autoDate };
+    const { snapshot } = await createSnapshot(ports, scope, { ...asked, ...auto, face: 'lightsail' });
+    await world.settle();
+    return await findSnapshot(ports, scope, snapshot.id);
+  };
+  const plain = await make();
+  await ports.meta.transact(async (tx) => {
+    for (let count = 0; count < 1200; count += 1)
+      await tx.snapshots.insert({ ...plain, id: newSnapshotId(world.random) });
+  });
+  const auto = await make('2026-01-02');
+  assert.deepEqual(
+    (await autoDiskSnapshotsOf(ports, scope, volume)).map(({ id }) => id),
+    [auto.id],
+  );
 });
