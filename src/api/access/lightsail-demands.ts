@@ -1,7 +1,15 @@
 import type { Fact, Ref } from '#control/identity/facts.ts';
 import { regionName } from '#domain/ids.ts';
 import type { Scope } from '#domain/volume.ts';
-import { diskArn, diskSnapshotArn, instanceArn, instanceSnapshotArn, keyPairArn } from '#api/lightsail/arn.ts';
+import {
+  alarmArn,
+  staticIpArn,
+  diskArn,
+  diskSnapshotArn,
+  instanceArn,
+  instanceSnapshotArn,
+  keyPairArn,
+} from '#api/lightsail/arn.ts';
 import {
   type Asked,
   demandsOn,
@@ -53,6 +61,12 @@ const MADE: ReadonlyMap<string, string> = new Map([
   ['AllocateStaticIp', 'staticIpName'],
 ]);
 
+/** What an operation makes, or changes, under a name of its own or none: tags go with it. */
+const TAGGED: ReadonlyMap<string, string> = new Map([
+  ['PutAlarm', 'Alarm'],
+  ['CreateContactMethod', 'ContactMethod'],
+]);
+
 interface Named {
   readonly ref: Ref & { readonly kind: 'named' };
   readonly type: string;
@@ -82,8 +96,8 @@ export function lightsailPlan({ scope: own, operation, input }: Asked): Plan {
     demands: (facts) => {
       const seen = named.map(({ ref, type }, index) => seenBy(scope, type, ref.name, facts[index]));
       const demands = demandsOn(action, seen, keys);
-      if (made === undefined || tags.length === 0) return demands;
-      const type = MEMBERS.get(made) ?? 'Resource';
+      const type = made === undefined ? TAGGED.get(operation) : MEMBERS.get(made);
+      if (type === undefined || tags.length === 0) return demands;
       return [...demands, ...demandsOn('lightsail:TagResource', [{ arn: arnOf(scope, type, '*'), keys }])];
     },
   };
@@ -102,6 +116,8 @@ function seenBy(scope: Scope, type: string, name: string, fact: Fact | undefined
   if (fact?.kind === 'key-pair') {
     return { arn: keyPairArn(scope, fact.keyPair.id), keys: keysOf(fact.keyPair.tags) };
   }
+  if (fact?.kind === 'static-ip') return { arn: staticIpArn(scope, fact.staticIp.id), keys: [] };
+  if (fact?.kind === 'alarm') return { arn: alarmArn(scope, fact.alarm.id), keys: keysOf(fact.alarm.tags) };
   return { arn: arnOf(scope, type, name), keys: [] };
 }
 

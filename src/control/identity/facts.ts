@@ -7,7 +7,9 @@ import {
   type SnapshotId,
   type VolumeId,
 } from '#domain/ids.ts';
+import type { Alarm } from '#domain/alarm.ts';
 import type { InstanceSnapshot } from '#domain/instance-snapshot.ts';
+import type { Image } from '#domain/image.ts';
 import type { Instance } from '#domain/instance.ts';
 import type { KeyPair } from '#domain/key-pair.ts';
 import type { Policy } from '#domain/policy/document.ts';
@@ -18,6 +20,9 @@ import type { Scope, Volume } from '#domain/volume.ts';
 import type { ReadTx } from '#meta/meta-store.ts';
 import { lifecyclePolicies } from '#control/lifecycle/policies.ts';
 import { isIn, isUsableBy } from '#control/lookup.ts';
+import { type StaticIp, STATIC_IPS } from '#control/machines/addresses.ts';
+import { ALARMS } from '#control/machines/alarms.ts';
+import { IMAGES } from '#control/machines/image-records.ts';
 import { KEY_PAIRS } from '#control/machines/key-pairs.ts';
 import { instanceSnapshotSeen, isInstanceSnapshotId } from '#control/machines/instance-snapshot-records.ts';
 import { INSTANCES } from '#control/machines/records.ts';
@@ -34,6 +39,13 @@ export type Ref =
   | { readonly kind: 'snapshot'; readonly id: string; readonly region?: RegionName }
   /** Lightsail's name of anything. `region`: where it is looked for, when not in the request's own. */
   | { readonly kind: 'named'; readonly name: string; readonly region?: RegionName }
+  | { readonly kind: 'instance'; readonly id: string }
+  /** The volumes that an instance has. */
+  | { readonly kind: 'volumes-of'; readonly instance: string }
+  /** The account's own. */
+  | { readonly kind: 'image'; readonly id: string }
+  /** By its name or its id. */
+  | { readonly kind: 'key-pair'; readonly key: string }
   | { readonly kind: 'lifecycle-policy'; readonly id: string }
   | { readonly kind: 'retention-rule'; readonly id: string }
   | { readonly kind: 'user'; readonly name: string }
@@ -49,6 +61,10 @@ export type Fact =
   | { readonly kind: 'instance'; readonly instance: Instance }
   | { readonly kind: 'instance-snapshot'; readonly snapshot: InstanceSnapshot }
   | { readonly kind: 'key-pair'; readonly keyPair: KeyPair }
+  | { readonly kind: 'volumes'; readonly volumes: readonly Volume[] }
+  | { readonly kind: 'image'; readonly image: Image }
+  | { readonly kind: 'static-ip'; readonly staticIp: StaticIp }
+  | { readonly kind: 'alarm'; readonly alarm: Alarm }
   | { readonly kind: 'tagged'; readonly tags: readonly Tag[] }
   | { readonly kind: 'retention-rule'; readonly type: RetainedType; readonly tags: readonly Tag[] }
   | {
@@ -96,6 +112,23 @@ async function findFact(tx: ReadTx, scope: Scope, ref: Ref): Promise<Fact> {
     }
     case 'named':
       return await namedFact(tx, { ...scope, region: ref.region ?? scope.region }, ref.name);
+    case 'instance': {
+      const id = parseInstanceId(ref.id);
+      const instance = id === null ? null : await tx.documents.find(INSTANCES, scope, id);
+      return instance === null ? NOTHING : { kind: 'instance', instance };
+    }
+    case 'volumes-of':
+      return await volumesFact(tx, scope, ref.instance);
+    case 'image': {
+      const image = await tx.documents.find(IMAGES, scope, ref.id);
+      return image === null ? NOTHING : { kind: 'image', image };
+    }
+    case 'key-pair': {
+      const byId = await tx.documents.find(KEY_PAIRS, scope, ref.key);
+      const [byName] = await tx.documents.list(KEY_PAIRS, scope, ref.key, { after: 0, countMax: 1 });
+      const keyPair = byId ?? byName?.record ?? null;
+      return keyPair === null ? NOTHING : { kind: 'key-pair', keyPair };
+    }
     case 'lifecycle-policy': {
       const policy = await tx.documents.find(lifecyclePolicies, scope, ref.id);
       return policy === null ? NOTHING : { kind: 'tagged', tags: tagList(policy.tags) };
@@ -126,6 +159,17 @@ async function findFact(tx: ReadTx, scope: Scope, ref: Ref): Promise<Fact> {
   }
 }
 
+async function volumesFact(tx: ReadTx, scope: Scope, text: string): Promise<Fact> {
+  const id = parseInstanceId(text);
+  const instance = id === null ? null : await tx.documents.find(INSTANCES, scope, id);
+  const volumes: Volume[] = [];
+  for (const { volume } of instance?.attachments ?? []) {
+    const fact = await volumeFact(tx, scope, volume);
+    if (fact.kind === 'volume') volumes.push(fact.volume);
+  }
+  return { kind: 'volumes', volumes };
+}
+
 function identityFact(arn: string, { tags, boundary }: IdentityRecord): Fact {
   return { kind: 'identity', arn, tags, boundary };
 }
@@ -143,7 +187,11 @@ async function namedFact(tx: ReadTx, scope: Scope, name: string): Promise<Fact> 
   const whole = isInstanceSnapshotId(holder) ? await instanceSnapshotSeen(tx, scope, holder) : null;
   if (whole !== null) return { kind: 'instance-snapshot', snapshot: whole };
   const keyPair = await tx.documents.find(KEY_PAIRS, scope, holder);
-  return keyPair === null ? NOTHING : { kind: 'key-pair', keyPair };
+  if (keyPair !== null) return { kind: 'key-pair', keyPair };
+  const staticIp = await tx.documents.find(STATIC_IPS, scope, holder);
+  if (staticIp !== null) return { kind: 'static-ip', staticIp };
+  const alarm = await tx.documents.find(ALARMS, scope, holder);
+  return alarm === null ? NOTHING : { kind: 'alarm', alarm };
 }
 
 /** Also of what lies in the recycle bin, for who wants it back. */

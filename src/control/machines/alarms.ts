@@ -17,7 +17,7 @@ import { lastPoints } from './metrics.ts';
 import { INSTANCES, instanceOf } from './records.ts';
 
 /** Listed by the machine that they watch. */
-const ALARMS: DocumentKind<Alarm> = {
+export const ALARMS: DocumentKind<Alarm> = {
   name: 'alarm',
   idOf: ({ id }) => id,
   ownerOf: ({ instance }) => instance,
