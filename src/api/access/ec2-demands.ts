@@ -1,5 +1,9 @@
 import type { Fact, Ref } from '#control/identity/facts.ts';
 import { findRegion } from '#domain/region.ts';
+import type { Image } from '#domain/image.ts';
+import { INSTANCE_TYPE_DEFAULT } from '#domain/instance-type.ts';
+import type { Instance } from '#domain/instance.ts';
+import type { KeyPair } from '#domain/key-pair.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
 import type { Scope, Tags, Volume } from '#domain/volume.ts';
 import { actionTypes } from './actions.ts';
@@ -33,14 +37,17 @@ export function ec2Plan(asked: Asked): Plan {
   const refs = types.flatMap((type) => namedRefs(type, asked));
   const made = MADE.get(operation) ?? [];
   const others = types
-    .filter((type) => type !== 'volume' && type !== 'snapshot')
+    .filter((type) => !LOOKED_UP.has(type))
     .flatMap((type) => namedOthers(type, input).map((id) => ({ arn: arnOf(scope, type, id), keys: [] })));
   return {
     refs,
     demands: (facts) => {
       const own = operationKeys(asked);
-      const named = refs.map((ref, index) => withKeys(seenBy(scope, ref, facts[index]), own));
-      const making = made.map((type) => ({ arn: arnOf(scope, type, '*'), keys: madeKeys(type, asked, facts) }));
+      const named = refs.flatMap((ref, index) => seenBy(scope, ref, facts[index]).map((seen) => withKeys(seen, own)));
+      const making = made.map((type) => {
+        const name = type === 'key-pair' ? textOf(input['KeyName']) : null;
+        return { arn: arnOf(scope, type, name ?? '*'), keys: madeKeys(type, asked, facts) };
+      });
       return [...demandsOn(action, [...making, ...named, ...others]), ...tagOnCreate(asked)];
     },
   };
@@ -66,8 +73,18 @@ const MADE: ReadonlyMap<string, readonly string[]> = new Map([
 const VOLUME_MEMBERS = ['VolumeId', 'VolumeIds', 'SourceVolumeId'];
 const SNAPSHOT_MEMBERS = ['SnapshotId', 'SnapshotIds', 'SourceSnapshotIds'];
 
-function namedRefs(type: string, { operation, input }: Asked): readonly Ref[] {
-  if (type === 'volume') return idsIn(input, VOLUME_MEMBERS).map((id) => ({ kind: 'volume', id }));
+/** Types of resources of which policies can ask what is recorded of them. */
+const LOOKED_UP: ReadonlySet<string> = new Set(['volume', 'snapshot', 'instance', 'image', 'key-pair']);
+
+function namedRefs(type: string, asked: Asked): readonly Ref[] {
+  const { operation, input } = asked;
+  if (type === 'volume') {
+    const named = idsIn(input, VOLUME_MEMBERS).map((id): Ref => ({ kind: 'volume', id }));
+    return [...named, ...volumesOfInstances(asked)];
+  }
+  if (type === 'instance') return namedOthers(type, input).map((id) => ({ kind: 'instance', id }));
+  if (type === 'image') return namedOthers(type, input).map((id) => ({ kind: 'image', id }));
+  if (type === 'key-pair') return namedKeyPairs(asked).map((key) => ({ kind: 'key-pair', key }));
   if (type !== 'snapshot') return [];
   const refs: Ref[] = idsIn(input, SNAPSHOT_MEMBERS).map((id) => ({ kind: 'snapshot', id }));
   for (const mapping of recordsOf(input['BlockDeviceMappings'])) {
@@ -78,6 +95,18 @@ function namedRefs(type: string, { operation, input }: Asked): readonly Ref[] {
   const region = findRegion(textOf(input['SourceRegion']) ?? '');
   if (source !== null) refs.push({ kind: 'snapshot', id: source, ...(region === null ? {} : { region: region.name }) });
   return refs;
+}
+
+/** Operations that name an instance and act on what volumes it has. */
+function volumesOfInstances({ operation, input }: Asked): readonly Ref[] {
+  const isMapped = operation === 'ModifyInstanceAttribute' && recordsOf(input['BlockDeviceMappings']).length > 0;
+  if (operation !== 'CreateSnapshots' && !isMapped) return [];
+  return namedOthers('instance', input).map((instance) => ({ kind: 'volumes-of', instance }));
+}
+
+/** Those that are made are not named. */
+function namedKeyPairs({ operation, input }: Asked): readonly string[] {
+  return MADE.get(operation)?.includes('key-pair') === true ? [] : namedOthers('key-pair', input);
 }
 
 const OTHER_MEMBERS: ReadonlyMap<string, readonly string[]> = new Map([
@@ -108,16 +137,31 @@ function arnOf(scope: Scope, type: string, id: string): string {
   return `arn:aws:ec2:${scope.region}:${account}:${type}/${id}`;
 }
 
-function seenBy(scope: Scope, ref: Ref, fact: Fact | undefined): Seen {
-  if (ref.kind === 'volume') {
-    return { arn: arnOf(scope, 'volume', ref.id), keys: fact?.kind === 'volume' ? volumeKeys(fact.volume) : [] };
+function seenBy(scope: Scope, ref: Ref, fact: Fact | undefined): readonly Seen[] {
+  switch (ref.kind) {
+    case 'volume':
+      return [{ arn: arnOf(scope, 'volume', ref.id), keys: fact?.kind === 'volume' ? volumeKeys(fact.volume) : [] }];
+    case 'volumes-of':
+      if (fact?.kind !== 'volumes') return [];
+      return fact.volumes.map((volume) => ({ arn: arnOf(scope, 'volume', volume.id), keys: volumeKeys(volume) }));
+    case 'snapshot': {
+      const keys = fact?.kind === 'snapshot' ? snapshotKeys(fact.snapshot) : [];
+      return [{ arn: arnOf({ ...scope, region: ref.region ?? scope.region }, 'snapshot', ref.id), keys }];
+    }
+    case 'instance': {
+      const keys = fact?.kind === 'instance' ? instanceKeys(fact.instance) : [];
+      return [{ arn: arnOf(scope, 'instance', ref.id), keys }];
+    }
+    case 'image': {
+      const keys = fact?.kind === 'image' ? imageKeys(fact.image) : [];
+      return [{ arn: arnOf(scope, 'image', ref.id), keys }];
+    }
+    case 'key-pair':
+      if (fact?.kind !== 'key-pair') return [{ arn: arnOf(scope, 'key-pair', ref.key), keys: [] }];
+      return [{ arn: arnOf(scope, 'key-pair', fact.keyPair.name), keys: keyPairKeys(fact.keyPair) }];
+    default:
+      return [{ arn: '*', keys: [] }];
   }
-  if (ref.kind !== 'snapshot') return { arn: '*', keys: [] };
-  const region = ref.region ?? scope.region;
-  return {
-    arn: arnOf({ ...scope, region }, 'snapshot', ref.id),
-    keys: fact?.kind === 'snapshot' ? snapshotKeys(fact.snapshot) : [],
-  };
 }
 
 function withKeys(seen: Seen, keys: readonly Key[]): Seen {
@@ -178,6 +222,32 @@ export function snapshotKeys(snapshot: Snapshot): readonly Key[] {
   ];
 }
 
+function instanceKeys({ tags, id, bundle, zone, keyPair }: Instance): readonly Key[] {
+  return [
+    ...resourceTagKeys(tags),
+    ['ec2:instanceid', [id]],
+    ['ec2:instancetype', [bundle]],
+    ['ec2:availabilityzone', [zone]],
+    ['ec2:rootdevicetype', ['ebs']],
+    ['ec2:tenancy', ['default']],
+    ...optional('ec2:keypairname', keyPair),
+  ];
+}
+
+function imageKeys({ tags, id, account }: Image): readonly Key[] {
+  return [
+    ...resourceTagKeys(tags),
+    ['ec2:imageid', [id]],
+    ['ec2:owner', [account]],
+    ['ec2:public', ['false']],
+    ['ec2:rootdevicetype', ['ebs']],
+  ];
+}
+
+function keyPairKeys({ tags, name, type }: KeyPair): readonly Key[] {
+  return [...resourceTagKeys(tags), ['ec2:keypairname', [name]], ['ec2:keypairtype', [type]]];
+}
+
 function resourceTagKeys(tags: Tags): readonly Key[] {
   const list = Object.entries(tags).map(([key, value]) => ({ key, value }));
   return [...tagKeys('aws:resourcetag', list), ...tagKeys('ec2:resourcetag', list)];
@@ -200,6 +270,14 @@ function madeKeys(type: string, { scope, input }: Asked, facts: readonly Fact[])
       ...optional('ec2:parentvolume', parent ?? null),
       ...optional('ec2:volumesize', size),
       ...placeKeys(input, facts),
+    ];
+  }
+  if (type === 'instance') {
+    return [
+      ...tags,
+      ['ec2:instancetype', [textOf(input['InstanceType']) ?? INSTANCE_TYPE_DEFAULT]],
+      ...optional('ec2:availabilityzone', textOf(recordOf(input['Placement'])['AvailabilityZone'])),
+      ...optional('ec2:keypairname', textOf(input['KeyName'])),
     ];
   }
   if (type !== 'volume') return tags;
@@ -272,17 +350,20 @@ function tagPlan({ scope, input }: Asked, action: string): Plan {
   const keys = requestTagKeys(tagsOf(input['Tags']));
   const refs: Ref[] = ids.flatMap((id): Ref[] => {
     if (id.startsWith('vol-')) return [{ kind: 'volume', id }];
-    return id.startsWith('snap-') ? [{ kind: 'snapshot', id }] : [];
+    if (id.startsWith('snap-')) return [{ kind: 'snapshot', id }];
+    if (id.startsWith('i-')) return [{ kind: 'instance', id }];
+    if (id.startsWith('ami-')) return [{ kind: 'image', id }];
+    return id.startsWith('key-') ? [{ kind: 'key-pair', key: id }] : [];
   });
   const others = ids.flatMap((id) => {
-    if (/^(?:vol|snap)-/.test(id)) return [];
+    if (/^(?:vol|snap|i|ami|key)-/.test(id)) return [];
     const type = TYPE_OF_PREFIX.get(/^[a-z]+/.exec(id)?.[0] ?? '') ?? 'resource';
     return [{ arn: arnOf(scope, type, id), keys: [] }];
   });
   return {
     refs,
     demands: (facts) => {
-      const named = refs.map((ref, index) => seenBy(scope, ref, facts[index]));
+      const named = refs.flatMap((ref, index) => seenBy(scope, ref, facts[index]));
       return demandsOn(action, [...named, ...others], keys);
     },
   };
