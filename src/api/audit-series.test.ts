@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import files, { type FileHandle, open, readFile } from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { mock, test } from 'node:test';
 import { silentLog } from '#base/log.ts';
 import { SeededRandom } from '#base/random.ts';
@@ -119,4 +119,23 @@ test('a full file that no other can follow yet costs no older one, however often
   await log.flushed();
   const { problems } = await verifySeries({ path, key: KEY, filesMax: 4, expected: [log.head] });
   assert.deepEqual(problems, []);
+});
+
+test('a file that is full while the files are looked at leaves none of them out', async () => {
+  const path = join(scratchDirectory('audit-race'), 'audit.log');
+  const clock = new VirtualClock();
+  const series = { path, key: KEY, fileBytesMax: 500, filesMax: 9, expected: null, clock, log: silentLog };
+  await using log = await AuditSeries.open(series);
+  while ((await seriesFiles(path)).length < 3) await log.append({ text: 'x'.repeat(100) });
+  const before = await files.readdir(dirname(path));
+  while ((await seriesFiles(path)).length < 4) await log.append({ text: 'x'.repeat(100) });
+  const mocked = mock.method(files, 'readdir', async () => before);
+  syncBuiltinESMExports();
+  try {
+    const { problems, fileCount } = await verifySeries({ path, key: KEY, filesMax: 9, expected: [log.head] });
+    assert.deepEqual([problems, fileCount], [[], 4]);
+  } finally {
+    mocked.mock.restore();
+    syncBuiltinESMExports();
+  }
 });

@@ -168,21 +168,29 @@ interface OpenFiles extends AsyncDisposable {
   readonly all: readonly { readonly path: string; readonly file: FileHandle }[];
 }
 
-/** All of them at one time, from the newest on: one that is renamed meanwhile is met again, and taken once. */
+/**
+ * All of them at one time, from the newest on: one that is renamed meanwhile is met again, and taken once. So the oldest may
+ * have a number by then that none had when they were listed.
+ */
 async function openFiles(path: string): Promise<OpenFiles> {
   const all: { path: string; file: FileHandle }[] = [];
   const inodes = new Set<number>();
-  for (const each of await seriesFiles(path)) {
+  const take = async (each: string): Promise<boolean> => {
     const file = await open(each, 'r').catch((error: unknown) => {
       if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null; // The oldest went.
       throw error;
     });
-    if (file === null) continue;
+    if (file === null) return false;
     const { ino } = await file.stat();
     if (inodes.has(ino)) await file.close();
     else all.unshift({ path: each, file });
     inodes.add(ino);
-  }
+    return true;
+  };
+  const listed = await seriesFiles(path);
+  for (const each of listed) await take(each);
+  const oldest = Number(listed.at(-1)?.slice(path.length + 1) ?? 0);
+  for (let number = oldest + 1; await take(`${path}.${number}`);) number += 1;
   return {
     all,
     [Symbol.asyncDispose]: async () => {
