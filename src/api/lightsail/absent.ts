@@ -156,7 +156,10 @@ type Input = Readonly<Record<string, unknown>>;
 
 function handlersOf(family: Family): readonly (readonly [string, Handler<Input, unknown>])[] {
   const { what, member, type, lists = {}, answers = {}, needing = '', making = '', refusal } = family;
-  const absent: Handler<Input, never> = async (_, input) => refuseAbsent(type, String(input[member] ?? ''));
+  const absent: Handler<Input, never> = async (_, input) => {
+    const name = input[member];
+    return refuseAbsent(type, typeof name === 'string' ? name : '');
+  };
   const unavailable: Handler<Input, never> = async () => {
     const message = `This server has no ${what}.`;
     if (refusal !== undefined) refuseInvalid(message, TIP);
