@@ -5,7 +5,7 @@ import { systemClock } from '#base/clock.ts';
 import { openRunDirectory } from '#base/run-directory.ts';
 import { parseInstanceId } from '#domain/ids.ts';
 import { decodeRecord, machinePaths, type MachineRecord, recordPath } from '#machine/machine-record.ts';
-import { kill, processOfFile, waitUntilGone } from '#machine/qemu-process.ts';
+import { kill, type ProcessIdentity, processOfFile, waitUntilGone } from '#machine/qemu-process.ts';
 
 import { run, type RunResult } from '../run.ts';
 import { GuestConsole } from './guest-console.ts';
@@ -111,13 +111,14 @@ export class Machines implements AsyncDisposable {
     return console;
   }
 
+  /** How many machines have a process. */
+  async processCount(): Promise<number> {
+    return (await this.#processes()).length;
+  }
+
   /** Ends every machine of the data directory, whatever else has ended. */
   async endAll(): Promise<void> {
-    const ids = await readdir(join(this.#dataDirectory, 'machines')).catch(() => []);
-    for (const id of ids) {
-      if (parseInstanceId(id) === null) continue;
-      const identity = await processOfFile(this.#paths(id).processFile);
-      if (identity === null) continue;
+    for (const identity of await this.#processes()) {
       await kill(identity);
       await waitUntilGone(identity, systemClock, 10_000);
     }
@@ -126,6 +127,13 @@ export class Machines implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const console of this.#consoles.values()) console[Symbol.dispose]();
     await this.endAll();
+  }
+
+  async #processes(): Promise<readonly ProcessIdentity[]> {
+    const ids = await readdir(join(this.#dataDirectory, 'machines')).catch(() => []);
+    const known = ids.filter((id) => parseInstanceId(id) !== null);
+    const found = await Promise.all(known.map((id) => processOfFile(this.#paths(id).processFile)));
+    return found.filter((identity) => identity !== null);
   }
 
   #paths(instance: string): ReturnType<typeof machinePaths> {

@@ -5,6 +5,9 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { scratchDirectory } from '#base/scratch-directory.fixture.ts';
+import { isEveryToolInstalled } from '../clients.ts';
+import { Machines } from '../machine/machine-server.ts';
+import { TINY_TOOLS, tinyImage } from '../machine/tiny-image.ts';
 import { run } from '../run.ts';
 import { RunningServer } from '../running-server.ts';
 
@@ -15,6 +18,10 @@ const PLUGIN_DIRECTORIES = [
   '/usr/local/share/terraform/plugins',
   '/usr/share/terraform/plugins',
 ].filter((path) => path !== undefined);
+
+/** What needs machines that run. */
+const MACHINES = 'lightsail.tf';
+const hasMachines = isEveryToolInstalled(TINY_TOOLS);
 
 /** Terraform on a copy of the configuration beside this file. */
 class Terraform {
@@ -29,6 +36,7 @@ class Terraform {
   static async init(server: RunningServer, plugins: string): Promise<Terraform> {
     const directory = scratchDirectory('varve-terraform-');
     for (const name of await readdir(import.meta.dirname)) {
+      if (name === MACHINES && !hasMachines) continue;
       if (name.endsWith('.tf')) await copyFile(join(import.meta.dirname, name), join(directory, name));
     }
     const config = join(directory, 'terraform.rc');
@@ -74,6 +82,14 @@ test('Terraform applies, finds nothing left to change, changes in place, and des
     return;
   }
   await using server = await RunningServer.start();
+  await using machines = new Machines(server.dataDirectory, (words) => server.aws(words));
+  if (hasMachines) {
+    const words = ['--name', 'Tiny Linux', '--id', 'tiny'];
+    const { code, stderr } = await server.varve(['blueprint', 'import', await tinyImage(), ...words]);
+    assert.equal(code, 0, stderr);
+  } else {
+    t.diagnostic('without what runs machines, resources of instances are left out');
+  }
   const terraform = await Terraform.init(server, plugins);
   assert.match(await terraform.apply(false), /Apply complete!/);
   await terraform.assertSettled(false);
@@ -82,4 +98,5 @@ test('Terraform applies, finds nothing left to change, changes in place, and des
   await terraform.assertSettled(true);
   const destroyed = await terraform.run('destroy', '-auto-approve', '-no-color', '-input=false', '-var=changed=true');
   assert.match(destroyed, /Destroy complete!/);
+  assert.equal(await machines.processCount(), 0, 'no machine runs any more');
 });

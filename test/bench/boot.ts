@@ -1,0 +1,181 @@
+/**
+ * `npm run bench:boot`: from CreateInstancesFromSnapshot to the first line of the guest's user space, of a volume of which
+ * nothing is there yet, over a store in a directory; against QEMU with the same arguments and a local raw file that holds the
+ * same bytes. In pairs, whose first alternates. `--pairs N` (default 5).
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFile, mkdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { systemClock } from '#base/clock.ts';
+import { scratchDirectory } from '#base/scratch-directory.fixture.ts';
+import { AwsSession } from '../aws/aws-session.ts';
+import { GuestConsole } from '../machine/guest-console.ts';
+import { Machines } from '../machine/machine-server.ts';
+import { waitFor } from '../machine/served-disks.ts';
+import { tinyImage } from '../machine/tiny-image.ts';
+import { run, runOk } from '../run.ts';
+import { RunningServer } from '../running-server.ts';
+
+/** What the tiny guest's init, or the shell that it starts, says first. */
+const FIRST_LINE = /tiny-init:|BusyBox v/;
+
+interface Template {
+  /** QEMU's, of a machine that the server started. */
+  readonly args: readonly string[];
+  readonly machineDirectory: string;
+  readonly socketDirectory: string;
+  readonly seedPath: string;
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+}
+
+async function timed(work: () => Promise<void>): Promise<number> {
+  const startMs = systemClock.monotonicMs();
+  await work();
+  return systemClock.monotonicMs() - startMs;
+}
+
+async function firstLine(console: GuestConsole): Promise<void> {
+  await waitFor('the first line of user space', async () => FIRST_LINE.test(await console.said()));
+}
+
+/** A machine of the snapshot; the milliseconds to its first line. It runs on. */
+async function bootFromSnapshot(machines: Machines, name: string): Promise<number> {
+  return await timed(async () => {
+    const words = ['--instance-snapshot-name', 'boot', '--bundle-id', 'pico_1_0'];
+    await machines.createFromSnapshot([name], ...words);
+    await firstLine(await machines.console(name));
+  });
+}
+
+async function remove(machines: Machines, name: string): Promise<void> {
+  await machines.lightsail('delete-instance', '--instance-name', name);
+  const find = ['lightsail', 'get-instance', '--instance-name', name];
+  await waitFor(`${name} is gone`, async () => (await machines.aws(find)).code !== 0);
+}
+
+/** The same machine on a copy of the file; the milliseconds to its first line. */
+async function bootFromFile(template: Template, base: string, directory: string): Promise<number> {
+  await mkdir(directory);
+  const disk = join(directory, 'disk.raw');
+  await runOk('cp', ['--sparse=always', base, disk]);
+  const args = template.args.map((arg) => localArgument(arg, template, { directory, disk }));
+  const [program = '', ...rest] = args;
+  await using opened = new AsyncDisposableStack();
+  let qemu: ChildProcess | null = null;
+  opened.defer(async () => {
+    if (qemu === null || qemu.exitCode !== null || qemu.signalCode !== null) return;
+    const gone = once(qemu, 'exit');
+    qemu.kill('SIGKILL');
+    await gone;
+    await rm(directory, { recursive: true });
+  });
+  return await timed(async () => {
+    // It ends with this process, however that ends.
+    qemu = spawn('setpriv', ['--pdeathsig', 'KILL', program, ...rest], { stdio: ['ignore', 'ignore', 'inherit'] });
+    const paths = { logPath: join(directory, 'console.log'), socketPath: join(directory, 'none') };
+    await firstLine(new GuestConsole(paths));
+  });
+}
+
+/** An argument of the server's QEMU, with the disk in a file, and everything else of its own in another directory. */
+function localArgument(
+  arg: string,
+  { machineDirectory, socketDirectory, seedPath }: Template,
+  { directory, disk }: { readonly directory: string; readonly disk: string },
+): string {
+  if (arg.startsWith('{') && arg.includes('"driver":"nbd"')) {
+    const {
+      driver: _,
+      server: __,
+      export: ___,
+      'reconnect-delay': ____,
+      ...rest
+    } = JSON.parse(arg) as Record<string, unknown>;
+    return JSON.stringify({ ...rest, driver: 'raw', file: { driver: 'file', filename: disk, discard: 'unmap' } });
+  }
+  const seed = arg.replaceAll(join(machineDirectory, 'seed.iso'), seedPath);
+  return seed.replaceAll(machineDirectory, directory).replaceAll(socketDirectory, directory);
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { pairs: { type: 'string', default: '5' } } });
+  const scratch = scratchDirectory('bench-boot');
+  const data = join(scratch, 'data');
+  await using opened = new AsyncDisposableStack();
+  const server = await RunningServer.start({ data });
+  const session = AwsSession.open(server);
+  const machines = new Machines(data, (words) => session.run(words));
+  opened.defer(async () => {
+    await machines[Symbol.asyncDispose]();
+    await session[Symbol.asyncDispose]();
+    const host = await server.hostProcessId();
+    await server.stop();
+    await machines.endAll();
+    if (host > 1) await run('kill', ['-9', String(host)]);
+  });
+  const words = ['--name', 'Tiny Linux', '--id', 'tiny'];
+  const imported = await server.varve(['blueprint', 'import', await tinyImage(), ...words]);
+  if (imported.code !== 0) throw new Error(imported.stderr);
+
+  // What it grows at its first boot, and the keys that it makes, are in the snapshot.
+  await machines.create(['source'], '--bundle-id', 'pico_1_0');
+  await machines.waitBooted('source');
+  await machines.waitState('source', 'running');
+  await machines.lightsail('stop-instance', '--instance-name', 'source');
+  await machines.waitState('source', 'stopped');
+  const named = ['--instance-name', 'source', '--instance-snapshot-name', 'boot'];
+  await machines.lightsail('create-instance-snapshot', ...named);
+  await machines.waitAvailable('boot');
+  const base = join(scratch, 'base.raw');
+  const [system] = (await machines.record('source')).disks;
+  await runOk('nbdcopy', [await server.uri(system?.volume ?? ''), base]);
+
+  const template = await templateOf(machines, scratch);
+  const snapshotMs: number[] = [];
+  const fileMs: number[] = [];
+  for (let pair = 0; pair < Number(values.pairs); pair += 1) {
+    const name = `cold-${pair}`;
+    const ofFile = async (): Promise<void> => {
+      fileMs.push(await bootFromFile(template, base, join(scratch, `file-${pair}`)));
+    };
+    if (pair % 2 === 1) await ofFile();
+    snapshotMs.push(await bootFromSnapshot(machines, name));
+    await remove(machines, name);
+    if (pair % 2 === 0) await ofFile();
+    const [ours = 0, file = 0] = [snapshotMs.at(-1), fileMs.at(-1)];
+    process.stdout.write(
+      `pair ${pair + 1}: of the snapshot ${(ours / 1000).toFixed(2)} s, of the file ${(file / 1000).toFixed(2)} s, ratio ${(ours / file).toFixed(2)}\n`,
+    );
+  }
+  const ratios = snapshotMs.map((ms, pair) => ms / (fileMs[pair] ?? Number.NaN));
+  const [ratio, snapshot, file] = [ratios, snapshotMs, fileMs].map(median);
+  const result = {
+    snapshot_ms: Math.round(snapshot ?? 0),
+    file_ms: Math.round(file ?? 0),
+    ratio: Number((ratio ?? 0).toFixed(2)),
+    pairs: ratios.length,
+  };
+  process.stdout.write(`${JSON.stringify(result)}\n`);
+}
+
+/** How the server starts a machine of the snapshot. That machine is gone when it resolves. */
+async function templateOf(machines: Machines, scratch: string): Promise<Template> {
+  await bootFromSnapshot(machines, 'template');
+  const processId = await machines.processId('template');
+  const args = (await readFile(`/proc/${processId}/cmdline`, 'utf8')).split('\0').slice(0, -1);
+  const valueOf = (start: string): string => args.find((arg) => arg.startsWith(start))?.slice(start.length) ?? '';
+  const machineDirectory = join(args[args.indexOf('-pidfile') + 1] ?? '', '..');
+  const socketDirectory = join(valueOf('socket,id=monitor,path=').split(',')[0] ?? '', '..');
+  const seedPath = join(scratch, 'seed.iso');
+  await copyFile(join(machineDirectory, 'seed.iso'), seedPath);
+  await remove(machines, 'template');
+  return { args, machineDirectory, socketDirectory, seedPath };
+}
+
+await main();
