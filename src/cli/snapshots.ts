@@ -3,6 +3,7 @@ import type { ConfigOptions } from '#src/config.ts';
 import { askServer } from './admin-client.ts';
 import { formatBytes } from './image-progress.ts';
 import { askAll, otherVersion } from './pages.ts';
+import { allInstanceSnapshots, instanceSnapshotLines } from './instance-snapshots.ts';
 import { type Column, printable, tableLines } from './table.ts';
 import { Words } from './words.ts';
 
@@ -17,6 +18,12 @@ Lists the snapshots of all accounts with their exact sizes in the running server
   NEW        what the store grew by when it was made
   EXCLUSIVE  what deleting it would free now
   SHARED     what it needs and something else needs too: another snapshot, or a disk restored from one
+
+and the snapshots of instances, each of which is all of its disks' at one instant:
+
+  CONSISTENCY  filesystem: the guest's file systems were frozen, or it was off; crash: as after a power cut
+  HELD         so long the guest's writes were held
+  MADE         by the automatic snapshots of which day; or from what it was copied
 
   --all    also the account, the region and the Outpost of each
   --json   bytes, and all that is known of each
@@ -35,6 +42,10 @@ interface ListedSnapshot {
   readonly outpost: string | null;
   readonly volume: string;
   readonly volumeName: string | null;
+  /** The snapshot of an instance that it is a part of; null: of none. */
+  readonly instanceSnapshot: string | null;
+  /** Of an automatic one of a disk: the day; null: somebody asked for it. */
+  readonly autoDate: string | null;
   readonly sizeBytes: number;
   readonly state: string;
   readonly progressPercent: number;
@@ -63,16 +74,25 @@ export async function snapshotsCommand(words: readonly string[]): Promise<void> 
   parsed.take();
   const options: ConfigOptions = { data: parsed.text('data') };
   const snapshots = await askAll(options, { name: 'snapshots', isListed, timeoutMs: TIMEOUT_MS });
+  const instanceSnapshots = await allInstanceSnapshots(options);
   const total = asTotal(await askServer(options, 'GET', '/store', TIMEOUT_MS));
   const ratio = total.storedBytes > 0 ? Math.round((total.fullBytes * 100) / total.storedBytes) / 100 : null;
   if (parsed.flag('json'))
-    process.stdout.write(`${JSON.stringify({ snapshots, total: { ...total, ratio } }, null, 2)}\n`);
-  else
-    for (const line of reportLines(columns(parsed.flag('all')), snapshots, total, ratio))
-      process.stdout.write(`${line}\n`);
+    process.stdout.write(`${JSON.stringify({ snapshots, instanceSnapshots, total: { ...total, ratio } }, null, 2)}\n`);
+  else {
+    const all = parsed.flag('all');
+    const names = new Map(instanceSnapshots.map(({ id, name }) => [id, name]));
+    for (const line of reportLines(columns(all, names), snapshots, total, ratio)) process.stdout.write(`${line}\n`);
+    for (const line of instanceSnapshotLines(all, instanceSnapshots)) process.stdout.write(`${line}\n`);
+  }
 }
 
-function columns(all: boolean): readonly Column<ListedSnapshot>[] {
+/** `wholes`: names of the snapshots of instances. */
+function columns(all: boolean, wholes: ReadonlyMap<string, string>): readonly Column<ListedSnapshot>[] {
+  const nameOf = ({ name, instanceSnapshot, autoDate }: ListedSnapshot): string => {
+    if (instanceSnapshot !== null) return `part of ${wholes.get(instanceSnapshot) ?? instanceSnapshot}`;
+    return name ?? (autoDate === null ? '-' : `automatic, ${autoDate}`);
+  };
   const size = (heading: string, bytes: (one: ListedSnapshot) => number | null): Column<ListedSnapshot> => ({
     heading,
     isNumber: true,
@@ -88,7 +108,7 @@ function columns(all: boolean): readonly Column<ListedSnapshot>[] {
   ];
   return [
     { heading: 'SNAPSHOT', cell: ({ id }) => id },
-    { heading: 'NAME', cell: ({ name }) => printable(name ?? '-') },
+    { heading: 'NAME', cell: (one) => printable(nameOf(one)) },
     { heading: 'DISK', cell: ({ volume, volumeName }) => printable(volumeName ?? volume) },
     ...(all ? more : []),
     size('SIZE', ({ sizeBytes }) => sizeBytes),

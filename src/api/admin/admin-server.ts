@@ -13,6 +13,7 @@ import type { TaskReport } from '#control/tasks/task.ts';
 import { DomainError, type Failure } from '#domain/errors.ts';
 import { GIB_BYTES } from '#domain/geometry.ts';
 import { answerBlueprints } from './blueprints.ts';
+import { answerInstanceSnapshots } from './instance-snapshots.ts';
 import { answerConsole, answerSsh } from './machines.ts';
 
 /** How an address is written is the data plane's affair; the composition gives it. */
@@ -37,6 +38,7 @@ interface Reply {
  * - `DELETE /grants?id=ID` → `{ revoked }`
  * - `POST /collect` → `{ done, failed, remaining }`: gives back what nothing needs, now; answered when it is done
  * - `GET /snapshots?after=N` → `{ snapshots, next }`: a page of all snapshots with their exact sizes
+ * - `GET /instance-snapshots?after=N` → `{ instance-snapshots, next }`: a page of all snapshots of machines, and how consistent they are
  * - `GET /volumes?after=N` → `{ volumes, next }`: a page of all volumes, and how far they are hydrated
  * - `GET /stored?after=N` → `{ stored, next }`: a page of the snapshots that the store must have, by the metadata
  * - `GET /store` → `{ snapshotCount, storedBytes, neededBytes, fullBytes }`
@@ -100,6 +102,7 @@ async function answer(
     if (verb === 'GET /ssh') return { status: 200, body: await answerSsh(ports, name) };
     if (verb === 'GET /console') return { status: 200, body: await answerConsole(ports, name) };
     if (verb === 'GET /snapshots') return await answerSnapshots(ports, Number(url.searchParams.get('after') ?? 0));
+    if (verb === 'GET /instance-snapshots') return await answerInstanceSnapshots(ports, url.searchParams.get('after'));
     if (verb === 'GET /volumes') return await answerVolumes(ports, Number(url.searchParams.get('after') ?? 0));
     if (verb === 'GET /stored') return await answerStored(ports, Number(url.searchParams.get('after') ?? 0));
     if (verb === 'GET /store') return { status: 200, body: { ...(await ports.host.storeSize()) } };
@@ -155,6 +158,8 @@ async function answerSnapshots(ports: ControlPorts, after: number): Promise<Repl
     outpost: snapshot.outpost,
     volume: snapshot.volume,
     volumeName: snapshot.volumeName,
+    instanceSnapshot: snapshot.partOf,
+    autoDate: snapshot.autoDate,
     sizeBytes: snapshot.volumeSizeGib * GIB_BYTES,
     state: snapshot.state,
     progressPercent: snapshot.progressPercent,

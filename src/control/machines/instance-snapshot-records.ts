@@ -86,6 +86,20 @@ export async function autoSnapshotsOf(
   return await eachWithProgress(ports, found.toReversed());
 }
 
+/** So many are answered at once. */
+const COUNT_PER_PAGE = 500;
+
+/** For whoever runs the server: of all accounts and regions, automatic ones, too, in the order of creation. `next`: where to go on; null at the end. */
+export async function allInstanceSnapshots(
+  ports: ControlPorts,
+  after: number,
+): Promise<{ readonly snapshots: readonly InstanceSnapshotSeen[]; readonly next: number | null }> {
+  const rows = await ports.meta.read((tx) => tx.documents.all(INSTANCE_SNAPSHOTS, { after, countMax: COUNT_PER_PAGE }));
+  const records = rows.map(({ record }) => record.record).filter(({ state }) => state !== 'cutting');
+  const next = rows.length < COUNT_PER_PAGE ? null : (rows.at(-1)?.sequence ?? null);
+  return { snapshots: await eachWithProgress(ports, records), next };
+}
+
 async function eachWithProgress(
   ports: ControlPorts,
   records: readonly InstanceSnapshot[],

@@ -240,6 +240,11 @@ export async function cutHeld(
   }
 }
 
+const CONSISTENCY_WORDS: Readonly<Record<InstanceSnapshot['consistency'], string>> = {
+  filesystem: 'file systems whole',
+  crash: 'as after a power cut',
+};
+
 async function setPending(
   tx: Tx,
   { snapshot: begun, instance }: Pick<Begun, 'snapshot' | 'instance'>,
@@ -249,7 +254,9 @@ async function setPending(
     const current = present(await tx.snapshots.find(id), 'a snapshot that is being cut exists');
     const epoch = present(epochs.get(current.volume), 'a cut answers the epoch of every volume');
     const volumeSizeGib = (await tx.volumes.find(current.volume))?.sizeGib ?? current.volumeSizeGib;
-    await tx.snapshots.update({ ...current, state: 'pending', epoch, volumeSizeGib });
+    // In its manifest, for who has the store and nothing else.
+    const description = `${current.description}, ${CONSISTENCY_WORDS[reached.consistency]}`;
+    await tx.snapshots.update({ ...current, state: 'pending', epoch, volumeSizeGib, description });
   }
   const held = (await isStillStopped(tx, instance)) ? reached : { ...reached, ...STARTED_MEANWHILE };
   const pending: InstanceSnapshot = { ...begun, ...held, state: 'pending' };
