@@ -11,6 +11,7 @@ import { createRule } from './retention-rules.ts';
 import { lockSnapshot, unlockSnapshot } from './snapshot-locks.ts';
 import { createSnapshot, deleteSnapshot } from './snapshots.ts';
 import { acceptClock } from './steady-time.ts';
+import { copyVolume } from './volume-copies.ts';
 import { createVolume } from './volumes.ts';
 import { World } from './world.fake.ts';
 
@@ -147,10 +148,16 @@ test('a call that is repeated after a jump is known, whichever way the clock wen
     clock.jump(jumpMs);
     const request = volumeRequest({ token: `token ${jumpMs}` });
     const first = await createVolume(ports, scene.scope, request);
+    const copy = {
+      ...{ source: first.volume.id, sizeGib: null, type: null, iops: null, throughputMibps: null, multiAttach: null },
+      ...{ tags: [], token: `copy ${jumpMs}` },
+    };
+    const copied = await copyVolume(ports, scene.scope, copy);
     clock.jump(backMs);
     await control.run('prune');
     const again = await createVolume(ports, scene.scope, request);
     assert.equal(again.volume.id, first.volume.id);
+    assert.equal((await copyVolume(ports, scene.scope, copy)).id, copied.id);
     clock.jump(-jumpMs - backMs);
   }
 });

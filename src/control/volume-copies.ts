@@ -152,7 +152,7 @@ async function record(
   const staging: Snapshot = { ...planned, volumeSizeGib: volume.sizeGib, isStaging: true };
   await tx.snapshots.insert(staging);
   await tx.volumes.insert(volume);
-  await recordToken(tx, scope, useOf(request), id, volume.createdAtMs);
+  await recordToken(tx, scope, useOf(request), id, ports.time.latestMs());
   return { volume, source, staging };
 }
 

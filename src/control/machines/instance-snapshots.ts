@@ -186,7 +186,7 @@ async function record(
     tags,
   };
   await tx.documents.insert(INSTANCE_SNAPSHOTS, scope, snapshot);
-  await recordToken(tx, scope, use, id, snapshot.createdAtMs);
+  await recordToken(tx, scope, use, id, ports.time.latestMs());
   const type = request.operation;
   const drafts =
     type === null
