@@ -34,3 +34,14 @@ test('the store: a bucket by option or environment, and nothing half', () => {
     );
   }
 });
+
+test('machines have addresses of the loopback, or of a network that is given', () => {
+  assert.deepEqual(readConfig({}, {}).machineAddresses, { first: 0x7f_0a_00_01, count: 65_534 });
+  const given = { first: 0xc0_00_02_41, count: 62 };
+  assert.deepEqual(readConfig({ machineAddresses: '192.0.2.64/26' }, {}).machineAddresses, given);
+  assert.deepEqual(readConfig({}, { VARVE_MACHINE_ADDRESSES: '192.0.2.64/26' }).machineAddresses, given);
+  assert.throws(
+    () => readConfig({ machineAddresses: '192.0.2.65/26' }, {}),
+    (error) => error instanceof ConfigError && /--machine-addresses/.test(error.message),
+  );
+});
