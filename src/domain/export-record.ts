@@ -50,14 +50,3 @@ export interface ExportRecord extends Scope {
   /** `Started` until all snapshots are stored. */
   readonly state: 'Started' | 'Succeeded' | 'Failed';
 }
-
-/** That a machine of EC2 was made of an export. */
-export interface StackRecord extends Scope {
-  readonly id: string;
-  readonly name: string;
-  readonly createdAtMs: number;
-  readonly source: Pick<ExportRecord, 'id' | 'name'>;
-  readonly instance: InstanceId;
-  /** The operation whose end is the record's. */
-  readonly operation: string;
-}

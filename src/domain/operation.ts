@@ -16,8 +16,7 @@ export interface Operation extends Scope {
     | 'StaticIp'
     | 'Alarm'
     | 'ContactMethod'
-    | 'ExportSnapshotRecord'
-    | 'CloudFormationStackRecord';
+    | 'ExportSnapshotRecord';
   readonly type: string;
   readonly zone: string;
   readonly details: string | null;

@@ -49,10 +49,6 @@ export function exportRecordArn(scope: Scope, id: ExportRecordId): string {
   return arn(scope, 'ExportSnapshotRecord', id);
 }
 
-export function stackRecordArn(scope: Scope, id: string): string {
-  return arn(scope, 'CloudFormationStackRecord', id);
-}
-
 function arn(scope: Scope, type: string, id: string): string {
   return `arn:aws:lightsail:${scope.region}:${scope.account}:${type}/${uuidOf(id)}`;
 }

@@ -1,13 +1,14 @@
 import { DEFAULT_CREATE_DAYS, type LifecyclePolicy, type Schedule } from '#domain/lifecycle/policy.ts';
 import { DomainError } from '#domain/errors.ts';
 import type { OutpostArn } from '#domain/outpost.ts';
-import type { Tag } from '#domain/tags.ts';
-import type { Scope, Tags, Volume } from '#domain/volume.ts';
+import type { Scope, Volume } from '#domain/volume.ts';
 import { eachRow } from '#control/tasks/each-row.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { createSnapshot } from '#control/snapshots.ts';
+import { createOfInstances } from './create-of-instances.ts';
 import { managedSnapshots, ownTags, scheduleName } from './managed.ts';
 import { type Leave, requestedTags } from './role.ts';
+import { hasOne } from './target-tags.ts';
 import { troubleOf } from './trouble.ts';
 
 const DAY_MS = 86_400_000;
@@ -23,10 +24,14 @@ export interface Due {
 }
 
 /**
- * Snapshots every volume that the schedule means. Each has a client token made of policy, schedule, time and volume: a run
+ * Snapshots every volume, or instance, that the schedule means. Of volumes, each has a client token made of policy, schedule, time and volume: a run
  * that was interrupted is done again from its beginning, and makes what is missing. Answers why volumes were left out.
  */
 export async function createDue(ports: ControlPorts, due: Due, signal: AbortSignal): Promise<readonly string[]> {
+  const { policyLanguage, resourceTypes } = due.policy.details;
+  if (policyLanguage !== 'SIMPLIFIED' && resourceTypes?.[0] === 'INSTANCE') {
+    return await createOfInstances(ports, due, signal);
+  }
   const troubles: string[] = [];
   const volumes = eachRow(
     (page) => ports.meta.read((tx) => tx.volumes.list({ scope: due.scope, face: 'ec2' }, page)),
@@ -65,10 +70,6 @@ async function isMeant(ports: ControlPorts, { policy, dueMs }: Due, volume: Volu
     }
     return true;
   });
-}
-
-function hasOne(tags: Tags, wanted: readonly Tag[]): boolean {
-  return wanted.some(({ key, value }) => Object.hasOwn(tags, key) && tags[key] === value);
 }
 
 async function createOne(ports: ControlPorts, due: Due, volume: Volume): Promise<void> {

@@ -5,7 +5,7 @@ import { findRoleByArn, trustOf } from '#control/identity/roles.ts';
 import { namesOf } from '#control/identity/trustees.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { refuse } from '#domain/errors.ts';
-import type { SnapshotId, VolumeId } from '#domain/ids.ts';
+import type { InstanceId, SnapshotId, VolumeId } from '#domain/ids.ts';
 import type { LifecyclePolicy } from '#domain/lifecycle/policy.ts';
 import { decide, evaluateResource } from '#domain/policy/evaluate.ts';
 import { type ContextKey, readings } from '#domain/policy/readings.ts';
@@ -27,7 +27,7 @@ export interface Leave {
 
 /** `id` `*`: one that is made. */
 export interface Target extends Scope {
-  readonly id: VolumeId | SnapshotId | '*';
+  readonly id: InstanceId | VolumeId | SnapshotId | '*';
   readonly tags: Tags;
 }
 
@@ -121,6 +121,7 @@ export function requestedTags(tags: readonly (readonly [string, string])[]): rea
 }
 
 function arnOf({ id, region, account }: Target): string {
+  if (id.startsWith('i-')) return `arn:aws:ec2:${region}:${account}:instance/${id}`;
   const isVolume = id.startsWith('vol-');
   return `arn:aws:ec2:${region}:${isVolume ? account : ''}:${isVolume ? 'volume' : 'snapshot'}/${id}`;
 }

@@ -1,4 +1,4 @@
-import type { ExportRecord, StackRecord } from '#domain/export-record.ts';
+import type { ExportRecord } from '#domain/export-record.ts';
 import type { ExportRecordId } from '#domain/ids.ts';
 import { type Snapshot, visibleState } from '#domain/snapshot.ts';
 import { endOperations } from '#control/operations.ts';
@@ -11,12 +11,6 @@ export const EXPORT_RECORDS: DocumentKind<ExportRecord> = {
   name: 'export-record',
   idOf: ({ id }) => id,
   ownerOf: ({ name }) => name,
-};
-
-export const STACK_RECORDS: DocumentKind<StackRecord> = {
-  name: 'stack-record',
-  idOf: ({ id }) => id,
-  ownerOf: () => null,
 };
 
 /** To be called in the transaction in which a snapshot of an export ends, or is deleted: the export may end with it. */

@@ -1,6 +1,5 @@
 import { assert, present } from '#base/assert.ts';
 import { uuid } from '#base/random.ts';
-import { refuse } from '#domain/errors.ts';
 import type { ExportRecord, ExportSource } from '#domain/export-record.ts';
 import {
   type ExportRecordId,
@@ -192,10 +191,4 @@ export async function listExports(
   return await readPage<ExportRecord>(ports, scope, 'export-records', request, (page) =>
     ports.meta.read((tx) => tx.documents.list(EXPORT_RECORDS, scope, null, page)),
   );
-}
-
-/** Refuses: not-found. */
-export async function exportNamed(tx: ReadTx, scope: Scope, name: string): Promise<ExportRecord> {
-  const [found] = await tx.documents.list(EXPORT_RECORDS, scope, name, { after: 0, countMax: 1 });
-  return found?.record ?? refuse({ kind: 'not-found', resource: 'resource', id: name });
 }

@@ -25,6 +25,7 @@ export interface CreateMachineSnapshots {
   readonly tags: readonly Tag[];
   readonly copiesTags: boolean;
   readonly outpost: string | null;
+  readonly settle?: NonNullable<CreateSnapshotSet['settle']>;
 }
 
 /** As `createSnapshots`. Refuses beside: not-found and wrong-state (the machine). */

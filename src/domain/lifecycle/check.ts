@@ -65,6 +65,7 @@ function isPattern(text: string): boolean {
 
 function checkDefault({ resourceType, createInterval, retainInterval, schedules, targetTags }: PolicyDetails): void {
   if (resourceType === undefined) refuse({ kind: 'missing', field: 'DefaultPolicy' });
+  if (resourceType === 'INSTANCE') refuse({ kind: 'unsupported', what: 'a default policy that makes images' });
   if (createInterval !== undefined && (createInterval < 1 || createInterval > 7)) {
     invalid('CreateInterval', 'a default policy creates snapshots every 1 to 7 days');
   }
@@ -90,10 +91,23 @@ function checkStandard(details: PolicyDetails): void {
   if (schedules.length > SCHEDULE_COUNT_MAX) invalid('Schedules', `at most ${SCHEDULE_COUNT_MAX}`);
   const names = schedules.map(({ name }) => name ?? '');
   if (new Set(names).size < names.length) invalid('Schedules', 'every schedule needs a name of its own');
+  checkParameters(details);
   for (const schedule of schedules) {
     checkSchedule(schedule, resourceTypes[0] ?? 'VOLUME');
     if (schedule.createRule?.location === 'OUTPOST_LOCAL') checkLocal(schedule, resourceLocations);
   }
+}
+
+function checkParameters({ resourceTypes = [], parameters = {} }: PolicyDetails): void {
+  const { noReboot, excludeBootVolume, excludeDataVolumeTags } = parameters;
+  if (noReboot !== undefined) invalid('NoReboot', 'it is for policies of images');
+  if (resourceTypes[0] === 'INSTANCE') {
+    const count = excludeDataVolumeTags?.length ?? 0;
+    if (count > TARGET_TAG_COUNT_MAX) invalid('ExcludeDataVolumeTags', `at most ${TARGET_TAG_COUNT_MAX}`);
+    return;
+  }
+  if (excludeBootVolume !== undefined) invalid('ExcludeBootVolume', 'it is for policies that target instances');
+  if (excludeDataVolumeTags !== undefined) invalid('ExcludeDataVolumeTags', 'it is for policies that target instances');
 }
 
 function checkSchedule(schedule: Schedule, resourceType: 'VOLUME' | 'INSTANCE'): void {

@@ -59,6 +59,14 @@ export interface PolicyDetails {
   readonly resourceLocations?: readonly ('CLOUD' | 'OUTPOST' | 'LOCAL_ZONE')[];
   readonly targetTags?: readonly Tag[];
   readonly schedules?: readonly Schedule[];
+  /** Of a policy that targets instances. */
+  readonly parameters?: {
+    readonly excludeBootVolume?: boolean;
+    /** Volumes that have one of them are left out, unless they are the boot volume. */
+    readonly excludeDataVolumeTags?: readonly Tag[];
+    /** Of images: whether instances go on while they are made. */
+    readonly noReboot?: boolean;
+  };
   /** Of a policy that waits for events. */
   readonly eventSource?: {
     readonly type: 'MANAGED_CWE';
