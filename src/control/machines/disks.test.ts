@@ -58,6 +58,7 @@ test('a running machine gets a disk, and has it after a stop and a start', async
     device: '/dev/sdf',
     state: 'attached',
     deleteOnTermination: false,
+    isForced: false,
   });
   for (const { id } of operations) assert.equal(await outcome(world, scope, id), 'Succeeded');
   const [status] = await world.hypervisor.list();
