@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { Kysely, sql } from 'kysely';
 import type { Clock } from '#base/clock.ts';
+import { isNoSpace } from '#base/no-space.ts';
 import { accountTable } from './account-table.ts';
 import { blockTable } from './block-table.ts';
 import { CommitGroup } from './commit-group.ts';
@@ -41,9 +42,7 @@ export class KyselyStore implements MetaStore {
     const log = path === ':memory:' ? null : new LogSync(`${path}-wal`);
     try {
       await migrate(db, clock.nowMs());
-      // What a killed server committed and did not flush is read from here on, and acted upon.
-      log?.committed();
-      await log?.durable();
+      await makeDurable(db, log);
     } catch (error) {
       await log?.[Symbol.asyncDispose]();
       await db.destroy();
@@ -70,6 +69,22 @@ export class KyselyStore implements MetaStore {
     await this.#commits.idle();
     await this.#log?.[Symbol.asyncDispose]();
     await this.#db.destroy();
+  }
+}
+
+/**
+ * What a killed server committed and did not flush is read from here on, and acted upon; so it is made durable first. In the
+ * database itself, which needs nothing of the log: where a flush of that failed, the disk may have a hole in it that the
+ * system remembers no more, and what is behind a hole is lost with it.
+ */
+async function makeDurable(db: Kysely<Tables>, log: LogSync | null): Promise<void> {
+  try {
+    await sql`pragma wal_checkpoint(truncate)`.execute(db);
+  } catch (error) {
+    // The log is there, and what needs no room goes on.
+    if (!isNoSpace(error)) throw error;
+    log?.committed();
+    await log?.durable();
   }
 }
 
