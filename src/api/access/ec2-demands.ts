@@ -138,30 +138,27 @@ function arnOf(scope: Scope, type: string, id: string): string {
 }
 
 function seenBy(scope: Scope, ref: Ref, fact: Fact | undefined): readonly Seen[] {
-  switch (ref.kind) {
-    case 'volume':
-      return [{ arn: arnOf(scope, 'volume', ref.id), keys: fact?.kind === 'volume' ? volumeKeys(fact.volume) : [] }];
-    case 'volumes-of':
-      if (fact?.kind !== 'volumes') return [];
-      return fact.volumes.map((volume) => ({ arn: arnOf(scope, 'volume', volume.id), keys: volumeKeys(volume) }));
-    case 'snapshot': {
-      const keys = fact?.kind === 'snapshot' ? snapshotKeys(fact.snapshot) : [];
-      return [{ arn: arnOf({ ...scope, region: ref.region ?? scope.region }, 'snapshot', ref.id), keys }];
-    }
-    case 'instance': {
-      const keys = fact?.kind === 'instance' ? instanceKeys(fact.instance) : [];
-      return [{ arn: arnOf(scope, 'instance', ref.id), keys }];
-    }
-    case 'image': {
-      const keys = fact?.kind === 'image' ? imageKeys(fact.image) : [];
-      return [{ arn: arnOf(scope, 'image', ref.id), keys }];
-    }
-    case 'key-pair':
-      if (fact?.kind !== 'key-pair') return [{ arn: arnOf(scope, 'key-pair', ref.key), keys: [] }];
-      return [{ arn: arnOf(scope, 'key-pair', fact.keyPair.name), keys: keyPairKeys(fact.keyPair) }];
-    default:
-      return [{ arn: '*', keys: [] }];
+  const seen = (type: string, id: string, keys: readonly Key[]): readonly Seen[] => [
+    { arn: arnOf(scope, type, id), keys },
+  ];
+  if (ref.kind === 'volume') return seen('volume', ref.id, fact?.kind === 'volume' ? volumeKeys(fact.volume) : []);
+  if (ref.kind === 'volumes-of') {
+    if (fact?.kind !== 'volumes') return [];
+    return fact.volumes.map((volume) => ({ arn: arnOf(scope, 'volume', volume.id), keys: volumeKeys(volume) }));
   }
+  if (ref.kind === 'snapshot') {
+    const keys = fact?.kind === 'snapshot' ? snapshotKeys(fact.snapshot) : [];
+    return [{ arn: arnOf({ ...scope, region: ref.region ?? scope.region }, 'snapshot', ref.id), keys }];
+  }
+  if (ref.kind === 'instance') {
+    return seen('instance', ref.id, fact?.kind === 'instance' ? instanceKeys(fact.instance) : []);
+  }
+  if (ref.kind === 'image') return seen('image', ref.id, fact?.kind === 'image' ? imageKeys(fact.image) : []);
+  if (ref.kind === 'key-pair') {
+    const keyPair = fact?.kind === 'key-pair' ? fact.keyPair : null;
+    return seen('key-pair', keyPair?.name ?? ref.key, keyPair === null ? [] : keyPairKeys(keyPair));
+  }
+  return [{ arn: '*', keys: [] }];
 }
 
 function withKeys(seen: Seen, keys: readonly Key[]): Seen {

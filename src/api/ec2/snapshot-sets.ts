@@ -1,10 +1,10 @@
 import type { Handler } from '#api/handler.ts';
 import { createMachineSnapshots } from '#control/machines/machine-sets.ts';
 import { findInstance } from '#control/machines/records.ts';
-import { volumesOf } from '#control/machines/views.ts';
 import { outpostAsked } from '#control/outposts.ts';
 import type { VolumeId } from '#domain/ids.ts';
 import { type Instance, SYSTEM_DEVICE } from '#domain/instance.ts';
+import type { Snapshot } from '#domain/snapshot.ts';
 import type { InputOf, OutputOf } from '#wire/aws/operations.ts';
 import { parseDescription } from './descriptions.ts';
 import { endDryRun } from './dry-run.ts';
@@ -14,6 +14,7 @@ import { checkLocation } from './snapshot-place.ts';
 import { createdSnapshotView } from './snapshot-views.ts';
 import { parseTagSpecifications } from './tag-rules.ts';
 
+type SnapshotInfoView = NonNullable<OutputOf<'ec2', 'CreateSnapshots'>['Snapshots']>[number];
 type SetRequest = InputOf<'ec2', 'CreateSnapshots'>;
 
 /** Snapshots of the volumes of an instance at one instant, in the order of the instance's devices. */
@@ -42,14 +43,12 @@ export const createSnapshots: Handler<SetRequest, OutputOf<'ec2', 'CreateSnapsho
     copiesTags: copied === 'volume',
     outpost: outpost?.arn ?? null,
   });
-  const zones = await volumesOf(ports, [instance]);
-  return {
-    Snapshots: snapshots.map((snapshot) => {
-      const zone = zones.get(snapshot.volume)?.zone;
-      return { ...createdSnapshotView(snapshot), ...(zone === undefined ? {} : { AvailabilityZone: zone }) };
-    }),
-  };
+  return { Snapshots: snapshots.map((snapshot) => setView(snapshot, instance.zone)) };
 };
+
+function setView(snapshot: Snapshot, zone: string): SnapshotInfoView {
+  return { ...createdSnapshotView(snapshot), AvailabilityZone: zone };
+}
 
 /** All that are not excluded; at least one must be left. */
 function parseVolumes({ attachments }: Instance, { InstanceSpecification: asked }: SetRequest): readonly VolumeId[] {
