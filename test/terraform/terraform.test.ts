@@ -73,30 +73,38 @@ class Terraform {
   }
 }
 
-test('Terraform applies, finds nothing left to change, changes in place, and destroys', async (t) => {
-  const plugins = PLUGIN_DIRECTORIES.find((path) => existsSync(path));
-  const isThere = plugins !== undefined && (await run('terraform', ['version'])).code === 0;
-  if (!isThere) {
-    // No registry of packages brings it: where it is not on the machine there is nothing to run.
-    t.diagnostic('terraform with the provider for AWS is not on this machine');
-    return;
-  }
-  await using server = await RunningServer.start();
-  await using machines = new Machines(server.dataDirectory, (words) => server.aws(words));
-  if (hasMachines) {
-    const words = ['--name', 'Tiny Linux', '--id', 'tiny'];
-    const { code, stderr } = await server.varve(['blueprint', 'import', await tinyImage(), ...words]);
-    assert.equal(code, 0, stderr);
-  } else {
-    t.diagnostic('without what runs machines, resources of instances are left out');
-  }
-  const terraform = await Terraform.init(server, plugins);
-  assert.match(await terraform.apply(false), /Apply complete!/);
-  await terraform.assertSettled(false);
-  const changed = await terraform.apply(true);
-  assert.match(changed, /Apply complete! Resources: 0 added, \d+ changed, 0 destroyed/, 'everything changes in place');
-  await terraform.assertSettled(true);
-  const destroyed = await terraform.run('destroy', '-auto-approve', '-no-color', '-input=false', '-var=changed=true');
-  assert.match(destroyed, /Destroy complete!/);
-  assert.equal(await machines.processCount(), 0, 'no machine runs any more');
-});
+test(
+  'Terraform applies, finds nothing left to change, changes in place, and destroys',
+  { timeout: 900_000 },
+  async (t) => {
+    const plugins = PLUGIN_DIRECTORIES.find((path) => existsSync(path));
+    const isThere = plugins !== undefined && (await run('terraform', ['version'])).code === 0;
+    if (!isThere) {
+      // No registry of packages brings it: where it is not on the machine there is nothing to run.
+      t.diagnostic('terraform with the provider for AWS is not on this machine');
+      return;
+    }
+    await using server = await RunningServer.start();
+    await using machines = new Machines(server.dataDirectory, (words) => server.aws(words));
+    if (hasMachines) {
+      const words = ['--name', 'Tiny Linux', '--id', 'tiny'];
+      const { code, stderr } = await server.varve(['blueprint', 'import', await tinyImage(), ...words]);
+      assert.equal(code, 0, stderr);
+    } else {
+      t.diagnostic('without what runs machines, resources of instances are left out');
+    }
+    const terraform = await Terraform.init(server, plugins);
+    assert.match(await terraform.apply(false), /Apply complete!/);
+    await terraform.assertSettled(false);
+    const changed = await terraform.apply(true);
+    assert.match(
+      changed,
+      /Apply complete! Resources: 0 added, \d+ changed, 0 destroyed/,
+      'everything changes in place',
+    );
+    await terraform.assertSettled(true);
+    const destroyed = await terraform.run('destroy', '-auto-approve', '-no-color', '-input=false', '-var=changed=true');
+    assert.match(destroyed, /Destroy complete!/);
+    assert.equal(await machines.processCount(), 0, 'no machine runs any more');
+  },
+);
