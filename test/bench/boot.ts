@@ -34,23 +34,33 @@ function median(values: readonly number[]): number {
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }
 
-async function timed(work: () => Promise<void>): Promise<number> {
-  const startMs = systemClock.monotonicMs();
-  await work();
-  return systemClock.monotonicMs() - startMs;
+/** Of one boot. Processor time is what waiting behind others does not change. */
+interface Boot {
+  readonly ms: number;
+  /** Of QEMU, and of the server and its volume host meanwhile. */
+  readonly cpuMs: number;
+}
+
+/** Processor time that a process has had, all its threads together. */
+async function cpuMs(processId: number): Promise<number> {
+  const text = await readFile(`/proc/${processId}/stat`, 'utf8');
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * 10; // In hundredths of a second, on every Linux (proc(5)).
 }
 
 async function firstLine(console: GuestConsole): Promise<void> {
   await waitFor('the first line of user space', async () => FIRST_LINE.test(await console.said()));
 }
 
-/** A machine of the snapshot; the milliseconds to its first line. It runs on. */
-async function bootFromSnapshot(machines: Machines, name: string): Promise<number> {
-  return await timed(async () => {
-    const words = ['--instance-snapshot-name', 'boot', '--bundle-id', 'pico_1_0'];
-    await machines.createFromSnapshot([name], ...words);
-    await firstLine(await machines.console(name));
-  });
+/** A machine of the snapshot. It runs on. */
+async function bootFromSnapshot(server: RunningServer, machines: Machines, name: string): Promise<Boot> {
+  const servers = [server.processId, await server.hostProcessId()];
+  const serverMs = async (): Promise<number> => (await Promise.all(servers.map(cpuMs))).reduce((a, c) => a + c, 0);
+  const [startMs, before] = [systemClock.monotonicMs(), await serverMs()];
+  await machines.createFromSnapshot([name], '--instance-snapshot-name', 'boot', '--bundle-id', 'pico_1_0');
+  await firstLine(await machines.console(name));
+  const ms = systemClock.monotonicMs() - startMs;
+  return { ms, cpuMs: (await cpuMs(await machines.processId(name))) + (await serverMs()) - before };
 }
 
 async function remove(machines: Machines, name: string): Promise<void> {
@@ -59,8 +69,8 @@ async function remove(machines: Machines, name: string): Promise<void> {
   await waitFor(`${name} is gone`, async () => (await machines.aws(find)).code !== 0);
 }
 
-/** The same machine on a copy of the file; the milliseconds to its first line. */
-async function bootFromFile(template: Template, base: string, directory: string): Promise<number> {
+/** The same machine on a copy of the file. */
+async function bootFromFile(template: Template, base: string, directory: string): Promise<Boot> {
   await mkdir(directory);
   const disk = join(directory, 'disk.raw');
   await runOk('cp', ['--sparse=always', base, disk]);
@@ -75,12 +85,11 @@ async function bootFromFile(template: Template, base: string, directory: string)
     await gone;
     await rm(directory, { recursive: true });
   });
-  return await timed(async () => {
-    // It ends with this process, however that ends.
-    qemu = spawn('setpriv', ['--pdeathsig', 'KILL', program, ...rest], { stdio: ['ignore', 'ignore', 'inherit'] });
-    const paths = { logPath: join(directory, 'console.log'), socketPath: join(directory, 'none') };
-    await firstLine(new GuestConsole(paths));
-  });
+  const startMs = systemClock.monotonicMs();
+  // It ends with this process, however that ends.
+  qemu = spawn('setpriv', ['--pdeathsig', 'KILL', program, ...rest], { stdio: ['ignore', 'ignore', 'inherit'] });
+  await firstLine(new GuestConsole({ logPath: join(directory, 'console.log'), socketPath: join(directory, 'none') }));
+  return { ms: systemClock.monotonicMs() - startMs, cpuMs: await cpuMs(qemu.pid ?? -1) };
 }
 
 /** An argument of the server's QEMU, with the disk in a file, and everything else of its own in another directory. */
@@ -119,8 +128,8 @@ async function main(): Promise<void> {
     await machines.endAll();
     if (host > 1) await run('kill', ['-9', String(host)]);
   });
-  const words = ['--name', 'Tiny Linux', '--id', 'tiny'];
-  const imported = await server.varve(['blueprint', 'import', await tinyImage(), ...words]);
+  const named = ['--name', 'Tiny Linux', '--id', 'tiny'];
+  const imported = await server.varve(['blueprint', 'import', await tinyImage(), ...named]);
   if (imported.code !== 0) throw new Error(imported.stderr);
 
   // What it grows at its first boot, and the keys that it makes, are in the snapshot.
@@ -129,44 +138,51 @@ async function main(): Promise<void> {
   await machines.waitState('source', 'running');
   await machines.lightsail('stop-instance', '--instance-name', 'source');
   await machines.waitState('source', 'stopped');
-  const named = ['--instance-name', 'source', '--instance-snapshot-name', 'boot'];
-  await machines.lightsail('create-instance-snapshot', ...named);
+  const source = ['--instance-name', 'source', '--instance-snapshot-name', 'boot'];
+  await machines.lightsail('create-instance-snapshot', ...source);
   await machines.waitAvailable('boot');
   const base = join(scratch, 'base.raw');
   const [system] = (await machines.record('source')).disks;
   await runOk('nbdcopy', [await server.uri(system?.volume ?? ''), base]);
 
-  const template = await templateOf(machines, scratch);
-  const snapshotMs: number[] = [];
-  const fileMs: number[] = [];
-  for (let pair = 0; pair < Number(values.pairs); pair += 1) {
-    const name = `cold-${pair}`;
-    const ofFile = async (): Promise<void> => {
-      fileMs.push(await bootFromFile(template, base, join(scratch, `file-${pair}`)));
+  const template = await templateOf(server, machines, scratch);
+  const pairs: { readonly snapshot: Boot; readonly file: Boot }[] = [];
+  while (pairs.length < Number(values.pairs)) {
+    const index = pairs.length;
+    const ofFile = (): Promise<Boot> => bootFromFile(template, base, join(scratch, `file-${index}`));
+    const ofSnapshot = async (): Promise<Boot> => {
+      const boot = await bootFromSnapshot(server, machines, `cold-${index}`);
+      await remove(machines, `cold-${index}`);
+      return boot;
     };
-    if (pair % 2 === 1) await ofFile();
-    snapshotMs.push(await bootFromSnapshot(machines, name));
-    await remove(machines, name);
-    if (pair % 2 === 0) await ofFile();
-    const [ours = 0, file = 0] = [snapshotMs.at(-1), fileMs.at(-1)];
+    const first = index % 2 === 0 ? null : await ofFile();
+    const snapshot = await ofSnapshot();
+    const file = first ?? (await ofFile());
+    pairs.push({ snapshot, file });
     process.stdout.write(
-      `pair ${pair + 1}: of the snapshot ${(ours / 1000).toFixed(2)} s, of the file ${(file / 1000).toFixed(2)} s, ratio ${(ours / file).toFixed(2)}\n`,
+      `pair ${index + 1}: of the snapshot ${words(snapshot)}, of the file ${words(file)}; ` +
+        `ratio ${(snapshot.ms / file.ms).toFixed(2)}, of processor time ${(snapshot.cpuMs / file.cpuMs).toFixed(2)}\n`,
     );
   }
-  const ratios = snapshotMs.map((ms, pair) => ms / (fileMs[pair] ?? Number.NaN));
-  const [ratio, snapshot, file] = [ratios, snapshotMs, fileMs].map(median);
+  const of = (value: (pair: { readonly snapshot: Boot; readonly file: Boot }) => number): number =>
+    Number(median(pairs.map(value)).toFixed(2));
   const result = {
-    snapshot_ms: Math.round(snapshot ?? 0),
-    file_ms: Math.round(file ?? 0),
-    ratio: Number((ratio ?? 0).toFixed(2)),
-    pairs: ratios.length,
+    snapshot_ms: Math.round(of(({ snapshot }) => snapshot.ms)),
+    file_ms: Math.round(of(({ file }) => file.ms)),
+    ratio: of(({ snapshot, file }) => snapshot.ms / file.ms),
+    cpu_ratio: of(({ snapshot, file }) => snapshot.cpuMs / file.cpuMs),
+    pairs: pairs.length,
   };
   process.stdout.write(`${JSON.stringify(result)}\n`);
 }
 
+function words({ ms, cpuMs: cpu }: Boot): string {
+  return `${(ms / 1000).toFixed(2)} s (processors ${(cpu / 1000).toFixed(2)} s)`;
+}
+
 /** How the server starts a machine of the snapshot. That machine is gone when it resolves. */
-async function templateOf(machines: Machines, scratch: string): Promise<Template> {
-  await bootFromSnapshot(machines, 'template');
+async function templateOf(server: RunningServer, machines: Machines, scratch: string): Promise<Template> {
+  await bootFromSnapshot(server, machines, 'template');
   const processId = await machines.processId('template');
   const args = (await readFile(`/proc/${processId}/cmdline`, 'utf8')).split('\0').slice(0, -1);
   const valueOf = (start: string): string => args.find((arg) => arg.startsWith(start))?.slice(start.length) ?? '';
