@@ -22,7 +22,7 @@ type StateView = NonNullable<InstanceView['State']>;
 /** The model lists AWS's types; bundles are types of this server's own. */
 type TypeName = InstanceView['InstanceType'];
 
-/** What DescribeInstances shows. `address`: of this computer, where ports lead to machines. */
+/** What DescribeInstances shows. `address`: of this computer, where ports lead to machines without one of their own. */
 export function instanceView(instance: Instance, address: string): InstanceView {
   const { options, stateReason } = instance;
   return {
@@ -116,6 +116,11 @@ function transitionReason(instance: Instance): string {
   return instance.stateReason === null ? 'User initiated' : `Server.InternalError: ${instance.stateReason}`;
 }
 
+/** Its own, or the computer's; null: it is not reached now. */
+function publicAddressOf({ state, address: own, staticIp }: Instance, address: string): string | null {
+  return state === 'running' || staticIp !== null ? (own ?? address) : null;
+}
+
 function networkView(instance: Instance, address: string): InstanceView {
   // Of a terminated one AWS, too, tells no more where it was.
   if (!hasAddress(instance))
@@ -123,8 +128,9 @@ function networkView(instance: Instance, address: string): InstanceView {
   const groups = [{ GroupId: groupIdOf(instance), GroupName: DEFAULT_GROUP }];
   const subnet = { SubnetId: subnetIdOf(instance, instance.zone), VpcId: vpcIdOf(instance) };
   const name = privateNameOf(instance);
-  const isUp = instance.state === 'running';
-  const association = isUp ? { Association: { IpOwnerId: 'amazon', PublicDnsName: '', PublicIp: address } } : {};
+  const reached = publicAddressOf(instance, address);
+  const association =
+    reached === null ? {} : { Association: { IpOwnerId: 'amazon', PublicDnsName: '', PublicIp: reached } };
   return {
     ...subnet,
     NetworkInterfaces: [
@@ -156,7 +162,7 @@ function networkView(instance: Instance, address: string): InstanceView {
     PrivateDnsName: name,
     PrivateIpAddress: GUEST_ADDRESS,
     PublicDnsName: '',
-    ...(isUp ? { PublicIpAddress: address } : {}),
+    ...(reached === null ? {} : { PublicIpAddress: reached }),
     SecurityGroups: groups,
     SourceDestCheck: true,
   };
@@ -190,7 +196,7 @@ export function instanceFilters(address: string): FilterTable<Instance> {
     (text: (one: Instance) => string): FilterTexts<Instance> =>
     (one) =>
       hasAddress(one) ? [text(one)] : NONE;
-  const publicAddress: FilterTexts<Instance> = ({ state }) => (state === 'running' ? [address] : NONE);
+  const publicAddress: FilterTexts<Instance> = (one) => [publicAddressOf(one, address) ?? []].flat();
   const none: FilterTexts<Instance> = () => NONE;
   return {
     named: new Map<string, FilterTexts<Instance>>([
