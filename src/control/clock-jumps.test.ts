@@ -5,6 +5,7 @@ import { DomainError } from '#domain/errors.ts';
 import type { SnapshotId } from '#domain/ids.ts';
 import type { Scope } from '#domain/volume.ts';
 import * as keys from './kms/keys.ts';
+import { enableRotation, rotationStatus } from './kms/rotation.ts';
 import { asRoot, PLAIN_KEY } from './kms/kms-world.fake.ts';
 import { snapshotRequest, volumeRequest } from './request.fake.ts';
 import { createRule } from './retention-rules.ts';
@@ -160,4 +161,27 @@ test('a call that is repeated after a jump is known, whichever way the clock wen
     assert.equal((await copyVolume(ports, scene.scope, copy)).id, copied.id);
     clock.jump(-jumpMs - backMs);
   }
+});
+
+test('a key is rotated in even intervals, whatever the clock said in between', async () => {
+  const scene = await open();
+  await using world = scene.world;
+  const { control, clock } = world;
+  const call = asRoot(world, scene.scope);
+  const { id } = await keys.createKey(call, PLAIN_KEY);
+  clock.jump(10 * YEAR_MS);
+  await enableRotation(call, id, 90);
+  await control.run('tend-keys');
+  clock.jump(-10 * YEAR_MS);
+  const materialCount = async (): Promise<number> => (await rotationStatus(call, id)).materials.length;
+  for (const count of [1, 2, 3]) {
+    assert.equal(await materialCount(), count);
+    clock.jump(10 * YEAR_MS);
+    await control.run('tend-keys');
+    clock.jump(-10 * YEAR_MS);
+    assert.equal(await materialCount(), count);
+    await clock.advance(91 * DAY_MS);
+    await control.run('tend-keys');
+  }
+  assert.equal(await materialCount(), 4);
 });

@@ -53,7 +53,7 @@ export async function ensureManagedKey(ports: ControlPorts, scope: Scope, text: 
       trustees: [],
       tags: {},
       manager: 'service',
-      rotation: { periodDays, nextAtMs: nowMs + periodDays * DAY_MS },
+      rotation: { periodDays, nextAtMs: ports.time.estimateMs() + periodDays * DAY_MS },
     });
     await tx.documents.insert(aliasKind, scope, { name, key: key.id, createdAtMs: nowMs, updatedAtMs: nowMs });
   });

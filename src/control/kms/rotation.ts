@@ -20,7 +20,7 @@ export async function enableRotation(call: KmsCall, text: string, periodDays: nu
     requireGenerated(key);
     requireEnabled(key, nowMs);
     if (key.rotation?.periodDays === periodDays) return key;
-    return { ...key, rotation: { periodDays, nextAtMs: nowMs + periodDays * DAY_MS } };
+    return { ...key, rotation: { periodDays, nextAtMs: call.ports.time.estimateMs() + periodDays * DAY_MS } };
   });
 }
 
@@ -65,7 +65,7 @@ export async function rotateOnDemand(call: KmsCall, text: string): Promise<KmsKe
 
 /** When it is due. The key as it then is; as it was when it is not due. */
 export async function rotateIfDue(ports: ControlPorts, tx: Tx, key: KmsKey): Promise<KmsKey> {
-  const nowMs = ports.clock.nowMs();
+  const nowMs = ports.time.estimateMs();
   if (!isRotationDue(key, nowMs)) return key;
   return rotated(key, await newMaterial(ports, tx, key), { atMs: nowMs, type: 'automatic' });
 }

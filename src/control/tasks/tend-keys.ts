@@ -25,10 +25,10 @@ export class TendKeys implements Task {
   }
 
   async activate(signal: AbortSignal): Promise<TaskReport> {
-    const { meta, clock, time, log } = this.#ports;
+    const { meta, time, log } = this.#ports;
     const tally = new Tally();
     for await (const { record } of eachRow((page) => meta.read((tx) => tx.documents.all(keyKind, page)), signal)) {
-      if (!isSomethingDue(record, time.earliestMs(), clock.nowMs())) continue;
+      if (!isSomethingDue(record, time.earliestMs(), time.estimateMs())) continue;
       let done: 'destroyed' | 'expired' | 'rotated' | null;
       try {
         done = await meta.transact((tx) => this.#tend(tx, record));
@@ -53,9 +53,9 @@ export class TendKeys implements Task {
   async #tend(tx: Tx, seen: KmsKey): Promise<'destroyed' | 'expired' | 'rotated' | null> {
     // Read again: it may have changed since it was listed.
     const key = await tx.documents.find(keyKind, seen, seen.id);
-    const { clock, time } = this.#ports;
+    const { time } = this.#ports;
     const surelyMs = time.earliestMs();
-    if (key === null || !isSomethingDue(key, surelyMs, clock.nowMs())) return null;
+    if (key === null || !isSomethingDue(key, surelyMs, time.estimateMs())) return null;
     if (isDeletionDue(key, surelyMs)) {
       await destroyKey(tx, key);
       return 'destroyed';
@@ -72,7 +72,7 @@ export class TendKeys implements Task {
   }
 }
 
-/** `surelyMs`: what is destroyed was due by then. Nothing is lost by a rotation, which follows the clock. */
+/** `surelyMs`: what is destroyed was due by then. Nothing is lost by a rotation, which follows the estimate: the next is a whole period later. */
 function isSomethingDue(key: KmsKey, surelyMs: number, nowMs: number): boolean {
   const isExpired = key.materials.some((material) => material.isHere && !isUsable(material, surelyMs));
   return isDeletionDue(key, surelyMs) || isExpired || isRotationDue(key, nowMs);
