@@ -97,9 +97,7 @@ class Guest {
     const { accessDetails } = await machines.lightsail<Access>('get-instance-access-details', '--instance-name', name);
     const keyPath = join(work, `key-of-${name}`);
     await writeFile(keyPath, accessDetails.privateKey, { mode: 0o600 });
-    const [forward] = (await machines.record(name)).forwards;
-    if (forward === undefined) throw new Error(`no port leads to ${name}`);
-    return new Guest(name, { user: 'root', port: forward.hostPort, keyPath });
+    return new Guest(name, { user: 'root', port: await machines.sshPort(name), keyPath });
   }
 
   async run(command: string): Promise<string> {

@@ -52,9 +52,7 @@ async function prove(server: RunningServer, machines: Machines): Promise<void> {
   const { accessDetails } = await machines.lightsail<Access>(...words);
   const keyPath = join(scratch, 'key');
   await writeFile(keyPath, accessDetails.privateKey, { mode: 0o600 });
-  const [forward] = (await machines.record('debian')).forwards;
-  assert.ok(forward !== undefined);
-  const to = { user: accessDetails.username, port: forward.hostPort, keyPath };
+  const to = { user: accessDetails.username, port: await machines.sshPort('debian'), keyPath };
   const said = await ssh(to, 'sudo cat /root/marker; echo; hostname; cloud-init status --wait; df -BG --output=size /');
   assert.equal(said.code, 0, said.stderr);
   process.stdout.write(said.stdout);

@@ -102,9 +102,7 @@ async function newestOf(server: RunningServer, volumes: readonly string[]): Prom
 async function sshTo(machines: Machines, name: string, privateKey: string, command: string): Promise<RunResult> {
   const keyPath = join(scratch, `key-${name}`);
   await writeFile(keyPath, privateKey, { mode: 0o600 });
-  const [forward] = (await machines.record(name)).forwards;
-  assert.ok(forward !== undefined, 'a port leads to the guest');
-  return await ssh({ user: 'admin', port: forward.hostPort, keyPath }, command);
+  return await ssh({ user: 'admin', port: await machines.sshPort(name), keyPath }, command);
 }
 
 /** Writes a number to the system volume and then to the disk, flushed each, again and again. */

@@ -88,6 +88,14 @@ export class Machines implements AsyncDisposable {
     return record;
   }
 
+  /** The port of 127.0.0.1 that leads to the guest's ssh. */
+  async sshPort(name: string): Promise<number> {
+    const { forwards } = await this.record(name);
+    const found = forwards.find(({ guestPort, hostAddress }) => guestPort === 22 && hostAddress === '127.0.0.1');
+    if (found === undefined) throw new Error(`no port leads to ${name}`);
+    return found.hostPort;
+  }
+
   /** -1: it has none. */
   async processId(name: string): Promise<number> {
     return (await processOfFile(this.#paths(await this.id(name)).processFile))?.processId ?? -1;
