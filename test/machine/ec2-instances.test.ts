@@ -45,7 +45,7 @@ async function markerIn(server: RunningServer, snapshot: string): Promise<string
 const USER_DATA = '#!/bin/sh\necho launched > /root/marker; sync\n';
 const TOOLS = [...TINY_TOOLS, 'aws', 'nbdcopy', 'debugfs'];
 
-test('aws launches an instance of an image, attaches a volume, makes snapshots of both, stops and terminates it', async (t) => {
+test('C9 D9: aws launches an instance of an image, attaches a volume, makes snapshots of both, stops and terminates it', async (t) => {
   if (!requireTools(t, TOOLS)) return;
   const server = await RunningServer.start({ data });
   cleanups.push(async () => {

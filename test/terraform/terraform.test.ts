@@ -20,7 +20,7 @@ const PLUGIN_DIRECTORIES = [
 ].filter((path) => path !== undefined);
 
 /** What needs machines that run. */
-const MACHINES: readonly string[] = ['lightsail.tf', 'ec2.tf'];
+const MACHINES: ReadonlySet<string> = new Set(['lightsail.tf', 'ec2.tf']);
 const hasMachines = isEveryToolInstalled(TINY_TOOLS);
 
 /** Terraform on a copy of the configuration beside this file. */
@@ -36,7 +36,7 @@ class Terraform {
   static async init(server: RunningServer, plugins: string): Promise<Terraform> {
     const directory = scratchDirectory('varve-terraform-');
     for (const name of await readdir(import.meta.dirname)) {
-      if (MACHINES.includes(name) && !hasMachines) continue;
+      if (MACHINES.has(name) && !hasMachines) continue;
       if (name.endsWith('.tf')) await copyFile(join(import.meta.dirname, name), join(directory, name));
     }
     const config = join(directory, 'terraform.rc');

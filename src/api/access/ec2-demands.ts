@@ -34,7 +34,8 @@ export function ec2Plan(asked: Asked): Plan {
   const types = actionTypes('ec2', operation);
   if (types.length === 0) return plainPlan(demandsOn(action, []));
 
-  const refs = types.flatMap((type) => namedRefs(type, asked));
+  const named = types.flatMap((type) => namedRefs(type, asked));
+  const refs = [...named, ...deletedWithImage(asked)];
   const made = MADE.get(operation) ?? [];
   const others = types
     .filter((type) => !LOOKED_UP.has(type))
@@ -43,14 +44,29 @@ export function ec2Plan(asked: Asked): Plan {
     refs,
     demands: (facts) => {
       const own = operationKeys(asked);
-      const named = refs.flatMap((ref, index) => seenBy(scope, ref, facts[index]).map((seen) => withKeys(seen, own)));
+      const seen = named.flatMap((ref, index) => seenBy(scope, ref, facts[index]).map((one) => withKeys(one, own)));
+      const deleted = facts.slice(named.length).flatMap((fact) => (fact.kind === 'snapshots' ? fact.snapshots : []));
       const making = made.map((type) => {
         const name = type === 'key-pair' ? textOf(input['KeyName']) : null;
         return { arn: arnOf(scope, type, name ?? '*'), keys: madeKeys(type, asked, facts) };
       });
-      return [...demandsOn(action, [...making, ...named, ...others]), ...tagOnCreate(asked)];
+      return [
+        ...demandsOn(action, [...making, ...seen, ...others]),
+        ...tagOnCreate(asked),
+        ...deleted.flatMap((snapshot) => demandsOn('ec2:DeleteSnapshot', [snapshotSeen(snapshot)])),
+      ];
     },
   };
+}
+
+/** An image may be deregistered with its snapshots: who may not delete those may not do so either. */
+function deletedWithImage({ operation, input }: Asked): readonly Ref[] {
+  if (operation !== 'DeregisterImage' || input['DeleteAssociatedSnapshots'] !== true) return [];
+  return namedOthers('image', input).map((image) => ({ kind: 'snapshots-of', image }));
+}
+
+function snapshotSeen(snapshot: Snapshot): Seen {
+  return { arn: arnOf(snapshot, 'snapshot', snapshot.id), keys: snapshotKeys(snapshot) };
 }
 
 /** What operations make, beside what they name. */

@@ -44,6 +44,8 @@ export type Ref =
   | { readonly kind: 'volumes-of'; readonly instance: string }
   /** The account's own. */
   | { readonly kind: 'image'; readonly id: string }
+  /** The snapshots of an image of the account's own. */
+  | { readonly kind: 'snapshots-of'; readonly image: string }
   /** By its name or its id. */
   | { readonly kind: 'key-pair'; readonly key: string }
   | { readonly kind: 'lifecycle-policy'; readonly id: string }
@@ -63,6 +65,7 @@ export type Fact =
   | { readonly kind: 'key-pair'; readonly keyPair: KeyPair }
   | { readonly kind: 'volumes'; readonly volumes: readonly Volume[] }
   | { readonly kind: 'image'; readonly image: Image }
+  | { readonly kind: 'snapshots'; readonly snapshots: readonly Snapshot[] }
   | { readonly kind: 'static-ip'; readonly staticIp: StaticIp }
   | { readonly kind: 'alarm'; readonly alarm: Alarm }
   | { readonly kind: 'tagged'; readonly tags: readonly Tag[] }
@@ -123,6 +126,8 @@ async function findFact(tx: ReadTx, scope: Scope, ref: Ref): Promise<Fact> {
       const image = await tx.documents.find(IMAGES, scope, ref.id);
       return image === null ? NOTHING : { kind: 'image', image };
     }
+    case 'snapshots-of':
+      return await snapshotsFact(tx, scope, ref.image);
     case 'key-pair': {
       const byId = await tx.documents.find(KEY_PAIRS, scope, ref.key);
       const [byName] = await tx.documents.list(KEY_PAIRS, scope, ref.key, { after: 0, countMax: 1 });
@@ -168,6 +173,16 @@ async function volumesFact(tx: ReadTx, scope: Scope, text: string): Promise<Fact
     if (fact.kind === 'volume') volumes.push(fact.volume);
   }
   return { kind: 'volumes', volumes };
+}
+
+async function snapshotsFact(tx: ReadTx, scope: Scope, id: string): Promise<Fact> {
+  const image = await tx.documents.find(IMAGES, scope, id);
+  const snapshots: Snapshot[] = [];
+  for (const { snapshot } of image?.devices ?? []) {
+    const fact = snapshot === null ? NOTHING : await snapshotFact(tx, scope, snapshot);
+    if (fact.kind === 'snapshot') snapshots.push(fact.snapshot);
+  }
+  return { kind: 'snapshots', snapshots };
 }
 
 function identityFact(arn: string, { tags, boundary }: IdentityRecord): Fact {
