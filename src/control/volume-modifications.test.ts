@@ -8,6 +8,8 @@ import { modifyVolume } from './volume-modifications.ts';
 import { createVolume, deleteVolume, findVolume } from './volumes.ts';
 import { World } from './world.fake.ts';
 
+const DAY_MS = 86_400_000;
+
 function size(sizeGib: number): ModificationWish {
   return { type: null, sizeGib, iops: null, throughputMibps: null, multiAttach: null };
 }
@@ -58,4 +60,16 @@ test('a snapshot has the size that the volume had when it was cut, and keeps it'
   assert.equal((await findSnapshot(world.ports, scope, before.id)).volumeSizeGib, 1);
   const last = await findSnapshot(world.ports, scope, after.id);
   assert.deepEqual([last.volumeSizeGib, last.fullBytes], [2, CHUNK_BYTES]);
+});
+
+test('a volume that was modified under a clock that was ahead is modified again at once', async () => {
+  await using world = await World.make({ modificationCountMax: 1 });
+  const scope = await world.account();
+  const { volume } = await createVolume(world.ports, scope, volumeRequest({ sizeGib: 1 }));
+  world.clock.jump(3650 * DAY_MS);
+  await modifyVolume(world.ports, scope, volume.id, size(2));
+  world.clock.jump(-3650 * DAY_MS);
+  const { status } = await modifyVolume(world.ports, scope, volume.id, size(3));
+  assert.equal(status.state, 'modifying');
+  await assert.rejects(modifyVolume(world.ports, scope, volume.id, size(4)));
 });

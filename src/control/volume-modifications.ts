@@ -95,7 +95,8 @@ function checkRate(ports: ControlPorts, volume: Volume, nowMs: number): readonly
     const { state } = modificationStatus(modification, ports.limits, nowMs);
     if (state !== 'completed') refuse({ kind: 'volume-modification', volume: id, why: 'in-progress', state });
   }
-  const recentMs = volume.modifiedAtMs.filter((atMs) => nowMs - atMs < modificationWindowMs);
+  // A time in the future is a clock that was set back, not a rate.
+  const recentMs = volume.modifiedAtMs.filter((atMs) => atMs <= nowMs && nowMs - atMs < modificationWindowMs);
   if (recentMs.length >= modificationCountMax) {
     refuse({ kind: 'volume-modification', volume: id, why: 'rate', max: modificationCountMax });
   }

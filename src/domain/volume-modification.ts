@@ -78,7 +78,7 @@ export function isSamePlan(one: VolumePlan, other: VolumePlan): boolean {
   );
 }
 
-/** modifying → optimizing → completed, by the clock once the bytes are there. */
+/** modifying → optimizing → completed, by the clock once the bytes are there. One from the future was made before the clock was set back. */
 export function modificationStatus(
   { grownAtMs }: VolumeModification,
   times: ModificationTimes,
@@ -86,10 +86,11 @@ export function modificationStatus(
 ): ModificationStatus {
   const { modifyingMs, optimizingMs } = times;
   const sinceMs = grownAtMs === null ? -1 : nowMs - grownAtMs;
-  if (grownAtMs === null || sinceMs < modifyingMs) {
+  const isFuture = grownAtMs !== null && sinceMs < 0;
+  if (grownAtMs === null || (!isFuture && sinceMs < modifyingMs)) {
     return { state: 'modifying', progressPercent: 0, endedAtMs: null };
   }
-  if (sinceMs < modifyingMs + optimizingMs) {
+  if (!isFuture && sinceMs < modifyingMs + optimizingMs) {
     const progressPercent = Math.floor((100 * (sinceMs - modifyingMs)) / optimizingMs);
     return { state: 'optimizing', progressPercent: Math.min(99, progressPercent), endedAtMs: null };
   }
