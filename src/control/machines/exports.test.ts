@@ -8,11 +8,12 @@ import { World } from '#control/world.fake.ts';
 import type { Scope } from '#domain/volume.ts';
 import { VolumeHostError } from '#volume/host.ts';
 import { createInstances } from './create.ts';
+import { attachDisk } from './disks.ts';
 import { exportSnapshot, listExports } from './exports.ts';
 import { deregisterImage, findImage } from './images.ts';
 import { createInstanceSnapshot, deleteInstanceSnapshot } from './instance-snapshots.ts';
 import { machinesRequest, makeDisk, systemSnapshot } from './machine.fixture.ts';
-import { attachDisk } from './disks.ts';
+import { findInstance } from './records.ts';
 
 const NO_TRACE = { token: null, operation: null };
 
@@ -81,6 +82,14 @@ test('a snapshot of a machine is exported as an image of snapshots, of which mac
       ['/dev/xvdf', record.snapshots[1], 8],
     ],
   );
+  const [system] = record.snapshots;
+  assert.ok(system !== undefined);
+  const some = { face: 'ec2', bundle: 't3.nano' } as const;
+  await createInstances(world.ports, scope, machinesRequest(scope, system, ['of-export'], some));
+  await world.settle();
+  const { state, attachments } = await findInstance(world.ports, scope, { name: 'of-export' });
+  assert.equal(state, 'running');
+  assert.equal(world.host.read(attachments[0]?.volume ?? assert.fail('it has a system volume'), 0)[0], 9);
   for (const id of record.snapshots) {
     const made = await findSnapshot(world.ports, scope, id);
     assert.deepEqual([made.face, made.state, made.partOf], ['ec2', 'completed', null]);
