@@ -1,4 +1,5 @@
 import { assert, AssertionError } from '#base/assert.ts';
+import { UnusableError } from '#base/unusable.ts';
 import { isNoSpace } from '#base/no-space.ts';
 import { isHostError } from '#control/host-failure.ts';
 import { DomainError } from '#domain/errors.ts';
@@ -111,10 +112,10 @@ function errorReplyOf(face: Face, error: unknown, context: CallContext): ErrorRe
   return null;
 }
 
-/** An invariant broke here or in something that this error wraps. */
+/** An invariant broke, or what the process stands on is lost: here or in something that this error wraps. */
 export function isBroken(error: unknown): boolean {
   for (let at = error, depth = 0; at instanceof Error && depth < 16; at = at.cause, depth += 1) {
-    if (at instanceof AssertionError) return true;
+    if (at instanceof AssertionError || at instanceof UnusableError) return true;
   }
   return false;
 }

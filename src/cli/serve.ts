@@ -32,7 +32,7 @@ export async function serve(options: ConfigOptions, how: { readonly replaceHost:
   const server = await startServer(config, {
     log,
     ...how,
-    onBroken: (error) => stop.reject(new CommandError(`stopped by a broken invariant: ${describeError(error)}`)),
+    onBroken: (error) => stop.reject(new CommandError(`stopped, because it cannot go on: ${describeError(error)}`)),
   });
   begun.server = server;
   try {

@@ -1,5 +1,6 @@
 import { close, fdatasync, openSync } from 'node:fs';
 import { promisify } from 'node:util';
+import { UnusableError } from '#base/unusable.ts';
 
 /**
  * Makes commits durable beside the event loop. SQLite writes a commit into its log and does not wait for the disk
@@ -54,7 +55,7 @@ export class LogSync implements AsyncDisposable {
     try {
       await promisify(fdatasync)(this.#open());
     } catch (error) {
-      this.#failure = new Error(`the metadata cannot be made durable: flush ${this.#path}`, { cause: error });
+      this.#failure = new UnusableError(`the metadata cannot be made durable: flush ${this.#path}`, { cause: error });
       throw this.#failure;
     }
     this.#durableCount = upTo;
