@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { instanceSnapshotLines, type ListedInstanceSnapshot } from './instance-snapshots.ts';
+import {
+  countsOf,
+  instanceSnapshotLines,
+  instanceSnapshotWords,
+  type ListedInstanceSnapshot,
+} from './instance-snapshots.ts';
 
 const WEB: ListedInstanceSnapshot = {
   id: 'isnap-00000000000000001',
@@ -33,4 +38,16 @@ test('the table of snapshots of instances says how consistent each is, and what 
   assert.match(String(rows[0]), /web-1 +web +111122223333 +us-east-1 +1 +filesystem +41 ms +- +available/);
   assert.match(String(rows[1]), /web-auto +web .* crash +0 ms +automatic, 2026-11-21 +available/);
   assert.match(String(rows[2]), /copy of web-1, us-west-2 +pending 5%/);
+});
+
+test('their counts are told in one line', () => {
+  const crashed = { ...WEB, consistency: 'crash', autoDate: '2026-11-21' } as const;
+  assert.equal(
+    instanceSnapshotWords(countsOf([WEB, crashed])),
+    '2 of instances: 1 filesystem-consistent, 1 as after a power cut; 1 automatic',
+  );
+  assert.equal(
+    instanceSnapshotWords(countsOf([WEB])),
+    '1 of instances: 1 filesystem-consistent, 0 as after a power cut',
+  );
 });

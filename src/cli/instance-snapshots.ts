@@ -71,3 +71,29 @@ function madeBy({ autoDate, copiedFrom }: ListedInstanceSnapshot): string {
   if (autoDate !== null) return `automatic, ${autoDate}`;
   return copiedFrom === null ? '-' : `copy of ${copiedFrom.name}, ${copiedFrom.region}`;
 }
+
+export interface InstanceSnapshotCounts {
+  readonly count: number;
+  /** Of guests whose file systems were frozen, or that were off. */
+  readonly filesystemCount: number;
+  /** As after a power cut. */
+  readonly crashCount: number;
+  readonly automaticCount: number;
+}
+
+export function countsOf(snapshots: readonly ListedInstanceSnapshot[]): InstanceSnapshotCounts {
+  const filesystemCount = snapshots.filter(({ consistency }) => consistency === 'filesystem').length;
+  return {
+    count: snapshots.length,
+    filesystemCount,
+    crashCount: snapshots.length - filesystemCount,
+    automaticCount: snapshots.filter(({ autoDate }) => autoDate !== null).length,
+  };
+}
+
+/** `2 of instances: 1 filesystem-consistent, 1 as after a power cut; 1 automatic`. */
+export function instanceSnapshotWords(counts: InstanceSnapshotCounts): string {
+  const { count, filesystemCount, crashCount, automaticCount } = counts;
+  const automatic = automaticCount > 0 ? `; ${automaticCount} automatic` : '';
+  return `${count} of instances: ${filesystemCount} filesystem-consistent, ${crashCount} as after a power cut${automatic}`;
+}

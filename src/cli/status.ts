@@ -9,6 +9,12 @@ import { askServer, ServerAwayError } from './admin-client.ts';
 import { type ClockState, clockState, clockWords } from './clock.ts';
 import { durationWords } from './duration-words.ts';
 import { formatBytes } from './image-progress.ts';
+import {
+  allInstanceSnapshots,
+  countsOf,
+  type InstanceSnapshotCounts,
+  instanceSnapshotWords,
+} from './instance-snapshots.ts';
 import { askAll, otherVersion } from './pages.ts';
 import { readServerFile } from './server-file.ts';
 import { printable } from './table.ts';
@@ -118,17 +124,18 @@ export async function statusCommand(rest: readonly string[]): Promise<void> {
   const server = decoded(status, await askServer(options, 'GET', '/status'));
   const isListed = (value: unknown): value is unknown => typeof value === 'object';
   const volumes = (await askAll(options, { name: 'volumes', isListed })).map((one) => decoded(volume, one));
+  const instanceSnapshots = countsOf(await allInstanceSnapshots(options));
   const stored = decoded(store, await askServer(options, 'GET', '/store', TIMEOUT_MS));
   const file = await readServerFile(dataDirectory);
   if (file === null) throw new ServerAwayError(`the server on ${dataDirectory} has just stopped`);
   const { bavail, blocks, bsize } = await statfs(dataDirectory);
   const disk = { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
-  const whole: Whole = { server, volumes: volumesOf(volumes), stored, endpoint: file.endpoint, dataDirectory, disk };
+  const place = { endpoint: file.endpoint, dataDirectory, disk };
+  const whole: Whole = { server, volumes: volumesOf(volumes), instanceSnapshots, stored, ...place };
   if (words.flag('json')) {
-    const { server: fields, volumes: volumeCounts, stored: storeSize, ...place } = whole;
-    process.stdout.write(
-      `${JSON.stringify({ ...place, ...fields, volumes: volumeCounts, store: storeSize }, null, 2)}\n`,
-    );
+    const { server: fields, volumes: volumeCounts, stored: storeSize } = whole;
+    const shown = { ...place, ...fields, volumes: volumeCounts, instanceSnapshots, store: storeSize };
+    process.stdout.write(`${JSON.stringify(shown, null, 2)}\n`);
   } else for (const [name, fact] of facts(whole, systemClock.nowMs())) process.stdout.write(line(name, fact));
 }
 
@@ -153,6 +160,7 @@ interface VolumeCounts {
 interface Whole {
   readonly server: Status;
   readonly volumes: VolumeCounts;
+  readonly instanceSnapshots: InstanceSnapshotCounts;
   readonly stored: Store;
   readonly endpoint: string;
   readonly dataDirectory: string;
@@ -198,6 +206,7 @@ function* facts(whole: Whole, nowMs: number): Generator<readonly [string, string
   const sizes = `${formatBytes(stored.fullBytes)} in ${formatBytes(stored.storedBytes)} of store`;
   const pending = server.pendingSnapshotCount > 0 ? `; ${server.pendingSnapshotCount} being stored` : '';
   yield ['snapshots', `${stored.snapshotCount} completed: ${sizes}${pending}`];
+  if (whole.instanceSnapshots.count > 0) yield ['', instanceSnapshotWords(whole.instanceSnapshots)];
   const running = server.tasks.filter(({ runningSinceMs }) => runningSinceMs !== null);
   yield ['tasks', running.length === 0 ? 'none runs now' : running.map((task) => taskWords(task, nowMs)).join(', ')];
   for (const { name, failure } of server.tasks) {
