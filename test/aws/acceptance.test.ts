@@ -84,11 +84,9 @@ test('every code of EC2 that the server knows is provoked where the table says',
   const known = [...source.matchAll(/(?:clientError\(\s*|: |code: )'([A-Z][A-Za-z]+(?:\.[A-Za-z]+)?)'/g)].map(
     (match) => match[1] ?? '',
   );
-  // An image uses its snapshots, and there are no images yet.
-  const open = new Set(['InvalidSnapshot.InUse']);
   assert.ok(known.length > 30);
   assert.deepEqual(
-    [...new Set(known)].filter((code) => !named.includes(code) && !open.has(code)),
+    [...new Set(known)].filter((code) => !named.includes(code)),
     [],
   );
 });

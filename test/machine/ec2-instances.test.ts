@@ -131,6 +131,21 @@ test('C9 D9: aws launches an instance of an image, attaches a volume, makes snap
 
   await ec2('stop-instances', '--instance-ids', id);
   await becomes('stopped');
+  const refused = async (code: string, ...command: readonly string[]): Promise<void> => {
+    const { stderr } = await session.run(['ec2', ...command]);
+    assert.ok(stderr.includes(`(${code})`), `${code}: ${stderr}`);
+  };
+  await refused('IncorrectInstanceState', 'reboot-instances', '--instance-ids', id);
+  await refused('InvalidAttachment.NotFound', 'detach-volume', '--volume-id', disk, '--device', '/dev/sdg');
+  const zoned = async (zone: string): Promise<string> =>
+    (await ec2<Volume>('create-volume', '--availability-zone', zone, '--size', '1')).VolumeId;
+  const attach = (volume: string, letter: string): readonly string[] => {
+    const where = ['--instance-id', id, '--device', `/dev/sd${letter}`];
+    return ['attach-volume', '--volume-id', volume, ...where];
+  };
+  await refused('InvalidVolume.ZoneMismatch', ...attach(await zoned('us-east-1b'), 'g'));
+  for (const letter of 'ghijklmnopqrst') await ec2(...attach(await zoned('us-east-1a'), letter));
+  await refused('AttachmentLimitExceeded', ...attach(await zoned('us-east-1a'), 'u'));
   // Of the stopped one's root device, too.
   const { SnapshotId: rested } = await ec2<{ readonly SnapshotId: string }>('create-snapshot', '--volume-id', root);
   await waitFor('the snapshot of the stopped instance is complete', async () => {
@@ -145,4 +160,26 @@ test('C9 D9: aws launches an instance of an image, attaches a volume, makes snap
   assert.match(gone.stderr, /InvalidVolume\.NotFound/);
   type Left = { readonly Volumes: readonly { readonly State: string }[] };
   assert.equal((await ec2<Left>('describe-volumes', '--volume-ids', disk)).Volumes[0]?.State, 'available');
+});
+
+test('where QEMU is missing, a launch says so, and nothing else is', async (t) => {
+  if (!requireTools(t, ['aws'])) return;
+  await using server = await RunningServer.start({ environment: { PATH: '/nowhere' } });
+  await using session = AwsSession.open(server);
+  const ec2 = async (...words: readonly string[]): Promise<string> => {
+    const { code, stdout, stderr } = await session.run(['ec2', ...words, '--output', 'text']);
+    return code === 0 ? stdout.trim() : stderr;
+  };
+  const volume = await ec2('create-volume', '--availability-zone', 'us-east-1a', '--size', '1', '--query', 'VolumeId');
+  const snapshot = await ec2('create-snapshot', '--volume-id', volume, '--query', 'SnapshotId');
+  await waitFor('the snapshot is complete', async () => {
+    const state = await ec2('describe-snapshots', '--snapshot-ids', snapshot, '--query', 'Snapshots[0].State');
+    return state === 'completed';
+  });
+  const mapping = `DeviceName=/dev/xvda,Ebs={SnapshotId=${snapshot}}`;
+  const words = ['--name', 'plain', '--root-device-name', '/dev/xvda', '--block-device-mappings', mapping];
+  const image = await ec2('register-image', ...words, '--query', 'ImageId');
+  const said = await ec2('run-instances', '--image-id', image, '--instance-type', 't3.micro');
+  assert.match(said, /\(Unsupported\).*(?:install|QEMU|qemu)/);
+  assert.equal(await ec2('describe-instances', '--query', 'Reservations'), '');
 });

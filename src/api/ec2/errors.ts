@@ -133,7 +133,7 @@ function malformed(resource: ResourceKind, id: string): AwsError {
     snapshot: 'InvalidSnapshotID.Malformed',
     instance: 'InvalidInstanceID.Malformed',
     blueprint: 'InvalidAMIID.Malformed',
-    'key-pair': 'InvalidKeyPair.Format',
+    'key-pair': 'InvalidKeyPair.NotFound',
     'static-ip': 'InvalidID',
     alarm: 'InvalidID',
     'contact-method': 'InvalidID',
