@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   AccessDeniedException,
+  type AddOnRequest,
   type CreateInstancesFromSnapshotCommandInput,
   InvalidInputException,
   Lightsail,
@@ -305,6 +306,40 @@ test('E16 E17 E20: add-ons of the request, at a whole hour; what is enabled agai
   assert.deepEqual(await shown(), [['AutoSnapshot', 'Enabled', '09:00']]);
   await days.lightsail((one) => one.disableAddOn({ resourceName: 'new', addOnType: 'AutoSnapshot' }));
   assert.deepEqual(await shown(), []);
+});
+
+test('E19: an instance that idles for the duration is stopped, and one that works is not', async () => {
+  await using days = await Days.open();
+  const { clock, control, machines } = days.scene.world;
+  await days.instance('web');
+  await days.snapshot('web', 'web-1');
+  const stop = (threshold: string): AddOnRequest => ({
+    addOnType: 'StopInstanceOnIdle',
+    stopInstanceOnIdleRequest: { threshold, duration: '15' },
+  });
+  const input = { instanceSnapshotName: 'web-1' };
+  await assert.rejects(days.restore({ ...input, addOns: [stop('none')] }), InvalidInputException);
+  const ids: string[] = [];
+  for (const name of ['idle', 'busy']) {
+    await days.restore({ ...input, instanceNames: [name], addOns: [stop('5')] });
+    const { instance } = await days.lightsail((one) => one.getInstance({ instanceName: name }));
+    ids.push(instance?.supportCode?.split('/')[1] ?? '');
+  }
+  const [, busy] = [...machines.byId.entries()].filter(([id]) => ids.includes(id)).map(([, machine]) => machine);
+  assert.ok(busy !== undefined);
+  const state = async (instanceName: string): Promise<string | undefined> =>
+    (await days.lightsail((one) => one.getInstanceState({ instanceName }))).state?.name;
+  const minute = async (): Promise<void> => {
+    await clock.advance(60_000);
+    const { usage } = busy.guest;
+    busy.guest.usage = { ...usage, cpuSeconds: usage.cpuSeconds + 30 };
+    await control.run('measure-machines');
+    await control.run('reconcile-instances');
+  };
+  for (let minutes = 0; minutes < 12; minutes += 1) await minute();
+  assert.equal(await state('idle'), 'running', 'not before the duration');
+  for (let minutes = 12; minutes < 30; minutes += 1) await minute();
+  assert.deepEqual([await state('idle'), await state('busy')], ['stopped', 'running']);
 });
 
 test('E18: an automatic snapshot is made between the hour in UTC and 45 minutes later', async () => {
