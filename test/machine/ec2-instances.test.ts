@@ -48,11 +48,7 @@ const TOOLS = [...TINY_TOOLS, 'aws', 'nbdcopy', 'debugfs'];
 test('C9 D9: aws launches an instance of an image, attaches a volume, makes snapshots of both, stops and terminates it', async (t) => {
   if (!requireTools(t, TOOLS)) return;
   const server = await RunningServer.start({ data });
-  cleanups.push(async () => {
-    const host = await server.hostProcessId();
-    await server.stop();
-    if (host > 1) await run('kill', ['-9', String(host)]);
-  });
+  cleanups.push(() => server.killAll());
   const session = AwsSession.open(server);
   cleanups.push(() => session[Symbol.asyncDispose]());
   const machines = new Machines(data, (words) => session.run(words));
