@@ -27,9 +27,7 @@ export async function openHypervisor(
     log,
   });
   // Nobody waits for it: disks and snapshots are served meanwhile.
-  void hypervisor.hindrance().then((reason) => {
-    if (reason !== null) log.info('instances cannot be run', { reason });
-  });
+  void tellHindrance(hypervisor, log);
   return hypervisor;
 }
 
@@ -53,4 +51,9 @@ function lowestPort(): number {
   } catch {
     return LOWEST_PORT_DEFAULT; // No Linux.
   }
+}
+
+async function tellHindrance(hypervisor: QemuHypervisor, log: Log): Promise<void> {
+  const reason = await hypervisor.hindrance();
+  if (reason !== null) log.info('instances cannot be run', { reason });
 }
