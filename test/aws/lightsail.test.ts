@@ -361,7 +361,7 @@ test('A32: each refusal carries code, docs, message and tip; unknown operations 
     body: '{"domainName":"example.com"}',
   });
   assert.ok(made.status >= 400 && made.status < 500);
-  assert.match(made.text, /not supported/i);
+  assert.match(made.text, /NotSupported/);
   const wrongType = await rawCall(server, { service: 'lightsail', operation: 'GetDisk', body: '{"diskName":5}' });
   assert.equal(wrongType.status, 400);
   const notJson = await rawCall(server, { service: 'lightsail', operation: 'GetDisk', body: '{' });

@@ -103,6 +103,19 @@ pages("ec2", "DescribeVolumes", 5, 8, lambda one: one["VolumeId"])
 pages("ec2", "DescribeSnapshots", 5, 9, lambda one: one["SnapshotId"], OwnerIds=["self"])
 pages("ec2", "DescribeVolumeStatus", 5, 8, lambda one: one["VolumeId"])
 pages("ec2", "DescribeTags", 5, 14)
+snapshot = ec2.describe_snapshots(OwnerIds=["self"], Filters=[{"Name": "status", "Values": ["completed"]}])["Snapshots"][0]["SnapshotId"]
+for number in range(6):
+    root = {"DeviceName": "/dev/xvda", "Ebs": {"SnapshotId": snapshot}}
+    ec2.register_image(Name=f"image-{number}", RootDeviceName="/dev/xvda", BlockDeviceMappings=[root])
+pages("ec2", "DescribeImages", 5, 6, lambda one: one["ImageId"], Owners=["self"])
+# There are no instances: those need QEMU, and an image that boots.
+for operation in ["DescribeInstances", "DescribeInstanceStatus", "DescribeInstanceCreditSpecifications",
+                  "DescribeNetworkInterfaces"]:
+    pages("ec2", operation, 5, 0)
+pages("ec2", "DescribeInstanceTypes", 5, 6, lambda one: one["InstanceType"])
+pages("ec2", "DescribeVpcs", 5, 1, lambda one: one["VpcId"])
+pages("ec2", "DescribeSubnets", 5, 1, lambda one: one["SubnetId"])
+pages("ec2", "DescribeSecurityGroups", 5, 1, lambda one: one["GroupId"])
 pages("ec2", "DescribeSnapshotTierStatus", 5, 9, lambda one: one["SnapshotId"])
 for one in volumes:
     ec2.modify_volume(VolumeId=one, Size=2)

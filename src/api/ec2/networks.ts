@@ -1,4 +1,5 @@
 import type { CallContext, Handler } from '#api/handler.ts';
+import { slicePage } from '#control/pages.ts';
 import { listInstances } from '#control/machines/records.ts';
 import type { Instance } from '#domain/instance.ts';
 import { zonesOf } from '#domain/region.ts';
@@ -20,14 +21,14 @@ import {
   subnetIdOf,
   vpcIdOf,
 } from './instance-network.ts';
-import { parsePage, UNPAGED_ITEMS_MAX } from './paging.ts';
+import { nextToken, parsePage, UNPAGED_ITEMS_MAX } from './paging.ts';
 
 type VpcView = NonNullable<OutputOf<'ec2', 'DescribeVpcs'>['Vpcs']>[number];
 type SubnetView = NonNullable<OutputOf<'ec2', 'DescribeSubnets'>['Subnets']>[number];
 type GroupView = NonNullable<OutputOf<'ec2', 'DescribeSecurityGroups'>['SecurityGroups']>[number];
 type InterfaceView = NonNullable<OutputOf<'ec2', 'DescribeNetworkInterfaces'>['NetworkInterfaces']>[number];
 
-/** These lists have no tags, and no second page. */
+/** These lists have no tags. */
 function table<View>(named: readonly (readonly [string, FilterTexts<View>])[]): FilterTable<View> {
   return { named: new Map([...named, ['tag-key', () => []]]), tags: () => ({}) };
 }
@@ -49,11 +50,11 @@ const vpcFilters = table<VpcView>([
 ]);
 
 export const describeVpcs: Handler<InputOf<'ec2', 'DescribeVpcs'>, OutputOf<'ec2', 'DescribeVpcs'>> = async (
-  { scope },
+  { ports, scope },
   request,
 ) => {
-  parsePage(request);
-  const passes = parseFilters(request.Filters, vpcFilters);
+  const page = parsePage(request);
+  const match = parseFilters(request.Filters, vpcFilters);
   const vpc: VpcView = {
     CidrBlock: GUEST_NETWORK,
     CidrBlockAssociationSet: [
@@ -74,7 +75,8 @@ export const describeVpcs: Handler<InputOf<'ec2', 'DescribeVpcs'>, OutputOf<'ec2
   const missing = request.VpcIds?.find((id) => id !== vpc.VpcId);
   if (missing !== undefined) throw instanceRefusal('InvalidVpcID.NotFound', `The vpc ID '${missing}' does not exist`);
   endDryRun(request);
-  return { Vpcs: [vpc].filter(passes) };
+  const { records, next } = await slicePage(ports, scope, 'vpcs', { ...page, match }, [vpc]);
+  return { Vpcs: records, ...nextToken(next) };
 };
 
 const subnetFilters = table<SubnetView>([
@@ -97,10 +99,10 @@ const subnetFilters = table<SubnetView>([
 ]);
 
 export const describeSubnets: Handler<InputOf<'ec2', 'DescribeSubnets'>, OutputOf<'ec2', 'DescribeSubnets'>> = async (
-  { scope },
+  { ports, scope },
   request,
 ) => {
-  parsePage(request);
+  const page = parsePage(request);
   const passes = parseFilters(request.Filters, subnetFilters);
   const subnets = zonesOf(scope.region).map((zone): SubnetView => {
     const id = subnetIdOf(scope, zone.name);
@@ -129,10 +131,10 @@ export const describeSubnets: Handler<InputOf<'ec2', 'DescribeSubnets'>, OutputO
     throw instanceRefusal('InvalidSubnetID.NotFound', `The subnet ID '${missing}' does not exist`);
   }
   endDryRun(request);
-  const { SubnetIds: asked } = request;
-  const isAsked = ({ SubnetId: id }: SubnetView): boolean =>
-    asked === undefined || asked.length === 0 || asked.includes(id ?? '');
-  return { Subnets: subnets.filter((subnet) => isAsked(subnet) && passes(subnet)) };
+  const { SubnetIds: asked = [] } = request;
+  const match = (one: SubnetView): boolean => passes(one) && isAsked(asked, one.SubnetId);
+  const { records, next } = await slicePage(ports, scope, 'subnets', { ...page, match }, subnets);
+  return { Subnets: records, ...nextToken(next) };
 };
 
 const groupFilters = table<GroupView>([
@@ -147,9 +149,9 @@ const groupFilters = table<GroupView>([
 export const describeSecurityGroups: Handler<
   InputOf<'ec2', 'DescribeSecurityGroups'>,
   OutputOf<'ec2', 'DescribeSecurityGroups'>
-> = async ({ scope }, request) => {
-  parsePage(request);
-  const passes = parseFilters(request.Filters, groupFilters);
+> = async ({ ports, scope }, request) => {
+  const page = parsePage(request);
+  const match = parseFilters(request.Filters, groupFilters);
   const id = groupIdOf(scope);
   const anywhere = { IpRanges: [{ CidrIp: '0.0.0.0/0' }], Ipv6Ranges: [], PrefixListIds: [], UserIdGroupPairs: [] };
   const group: GroupView = {
@@ -167,7 +169,8 @@ export const describeSecurityGroups: Handler<
     request.GroupIds?.find((other) => other !== id) ?? request.GroupNames?.find((name) => name !== DEFAULT_GROUP);
   if (missing !== undefined) throw groupNotFound(missing);
   endDryRun(request);
-  return { SecurityGroups: [group].filter(passes) };
+  const { records, next } = await slicePage(ports, scope, 'security groups', { ...page, match }, [group]);
+  return { SecurityGroups: records, ...nextToken(next) };
 };
 
 export function groupNotFound(group: string): Error {
@@ -197,7 +200,7 @@ export const describeNetworkInterfaces: Handler<
   InputOf<'ec2', 'DescribeNetworkInterfaces'>,
   OutputOf<'ec2', 'DescribeNetworkInterfaces'>
 > = async (context, request) => {
-  parsePage(request);
+  const page = parsePage(request);
   const passes = parseFilters(request.Filters, interfaceFilters);
   const all = (await machinesOf(context)).map(interfaceView);
   const asked = request.NetworkInterfaceIds ?? [];
@@ -207,10 +210,15 @@ export const describeNetworkInterfaces: Handler<
     throw instanceRefusal('InvalidNetworkInterfaceID.NotFound', message);
   }
   endDryRun(request);
-  const isAsked = ({ NetworkInterfaceId: id }: InterfaceView): boolean =>
-    asked.length === 0 || asked.includes(id ?? '');
-  return { NetworkInterfaces: all.filter((one) => isAsked(one) && passes(one)) };
+  const match = (one: InterfaceView): boolean => passes(one) && isAsked(asked, one.NetworkInterfaceId);
+  const { ports, scope } = context;
+  const { records, next } = await slicePage(ports, scope, 'network interfaces', { ...page, match }, all);
+  return { NetworkInterfaces: records, ...nextToken(next) };
 };
+
+function isAsked(ids: readonly string[], id: string | undefined): boolean {
+  return ids.length === 0 || (id !== undefined && ids.includes(id));
+}
 
 async function machinesOf({ ports, scope }: CallContext): Promise<readonly Instance[]> {
   const { instances } = await listInstances(ports, scope, {
