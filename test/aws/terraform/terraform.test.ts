@@ -5,11 +5,11 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { scratchDirectory } from '#base/scratch-directory.fixture.ts';
-import { isEveryToolInstalled } from '../clients.ts';
-import { Machines } from '../machine/machine-server.ts';
-import { TINY_TOOLS, tinyImage } from '../machine/tiny-image.ts';
-import { run } from '../run.ts';
-import { RunningServer } from '../running-server.ts';
+import { isEveryToolInstalled } from '../../clients.ts';
+import { Machines } from '../../machine/machine-server.ts';
+import { TINY_TOOLS, tinyImage } from '../../machine/tiny-image.ts';
+import { run } from '../../run.ts';
+import { RunningServer } from '../../running-server.ts';
 
 /** Where Terraform's providers may lie on the disk: nothing is downloaded. */
 const PLUGIN_DIRECTORIES = [
