@@ -125,8 +125,11 @@ export class QemuMachine implements Disposable {
       await asked.catch((error: unknown) => log.info('machine-agent-silent', { error: describeError(error) }));
     }
     await qmp.execute('system_powerdown');
-    const late = clock.sleep(graceMs, this.#hurried.signal).catch(() => {}); // Hurried.
+    // A timer that is left keeps a process that has nothing else to do.
+    const done = new AbortController();
+    const late = clock.sleep(graceMs, AbortSignal.any([done.signal, this.#hurried.signal])).catch(() => {}); // Hurried, or done.
     await Promise.race([this.#shutDown.promise, qmp.closed, late]);
+    done.abort();
     return this.#hasShutDown();
   }
 
