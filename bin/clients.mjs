@@ -22,6 +22,7 @@ const PACKAGES = {
   mmdebstrap: 'command -v mmdebstrap',
   mtools: 'command -v mcopy',
   syslinux: 'command -v syslinux',
+  xorriso: 'command -v xorriso',
   'syslinux-common': 'test -e /usr/lib/syslinux/mbr/gptmbr.bin',
   e2fsprogs: 'command -v mke2fs',
   openssl: 'command -v openssl',

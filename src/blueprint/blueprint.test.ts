@@ -32,7 +32,7 @@ test('apt sources are read in both forms', () => {
   );
 });
 
-test('packages come from where the machine has them, from a mirror that is named, or from Debian', () => {
+test('packages come from where the machine has them, or from a mirror that is named', () => {
   const uris = (lines: readonly string[]): readonly string[] => lines.map((line) => line.split(' ')[2] ?? '');
   const main = ['main'];
   const machine = [
@@ -43,8 +43,12 @@ test('packages come from where the machine has them, from a mirror that is named
   const security = 'http://s/debian-security';
   assert.deepEqual(uris(sourceLines(machine, null)), ['http://a/debian', 'http://a/debian', security]);
   assert.deepEqual(uris(sourceLines(machine, 'http://m/d')), ['http://m/d', 'http://m/d', security]);
-  const debian = 'http://deb.debian.org/debian';
-  assert.deepEqual(uris(sourceLines([], null)), [debian, debian, `${debian}-security`]);
+  assert.deepEqual(uris(sourceLines([], 'http://m/debian/')), [
+    'http://m/debian/',
+    'http://m/debian/',
+    'http://m/debian-security',
+  ]);
+  assert.throws(() => sourceLines([], null), /--mirror URL/);
 });
 
 test('modules are loaded after what they need, each once', () => {

@@ -1,13 +1,11 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { BlueprintError } from './tool.ts';
 
 /** Debian 12: what images are built of, whatever the machine itself runs. */
 export const SUITE = 'bookworm';
 export const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
-
-const DEFAULT_MIRROR = 'http://deb.debian.org/debian';
-const DEFAULT_SECURITY_MIRROR = 'http://deb.debian.org/debian-security';
 
 /** A line of a machine's apt sources: one place and one suite. */
 export interface AptSource {
@@ -62,14 +60,20 @@ export function parseSources(text: string): readonly AptSource[] {
 
 /**
  * The lines of a sources.list for Debian 12: from `mirror` where one is given, else from where the machine itself takes
- * Debian 12, else from Debian.
+ * Debian 12. Throws BlueprintError when there is neither.
  */
 export function sourceLines(machine: readonly AptSource[], mirror: string | null): readonly string[] {
   const from = (suite: string): string | undefined =>
     machine.find((one) => one.suite === suite && one.components.includes('main'))?.uri;
-  const base = mirror ?? from(SUITE) ?? DEFAULT_MIRROR;
+  const base = mirror ?? from(SUITE);
+  if (base === undefined) {
+    throw new BlueprintError(
+      'this machine does not have Debian 12 from anywhere: say where its packages are with --mirror URL',
+    );
+  }
   const updates = mirror ?? from(`${SUITE}-updates`) ?? base;
-  const security = from(`${SUITE}-security`) ?? DEFAULT_SECURITY_MIRROR;
+  // Mirrors have it beside Debian itself.
+  const security = from(`${SUITE}-security`) ?? `${base.replace(/[/]+$/, '')}-security`;
   return [
     [base, SUITE],
     [updates, `${SUITE}-updates`],

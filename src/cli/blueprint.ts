@@ -10,7 +10,7 @@ usage: varve blueprint build tiny|debian [options]
 build    makes an image of Debian packages, and a blueprint of it: "tiny" (64 MiB; a kernel, a shell and ssh; starts in
          seconds) or "debian" (Debian 12 with systemd and cloud-init). Root is not needed for "tiny".
   --output FILE            only write the raw image to FILE; no server is needed
-  --mirror URL             of Debian (default: where this machine has Debian 12 from, or deb.debian.org)
+  --mirror URL             of Debian (default: where this machine has Debian 12 from)
 
 import   makes a blueprint of a disk image that boots from a virtio disk: raw, qcow2, vmdk, or a tar archive of one
          (.tar, .tar.gz, .tar.xz, .ova). URL: http or https; "-": standard input (raw only)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
@@ -23,15 +23,15 @@ function program(name: string, script: string): string {
 }
 
 function probe(path: string): Parameters<typeof probeAccelerator>[0] {
-  return { program: path, version: 'QEMU 7.2', cachePath: `${path}.json`, clock: systemClock };
+  // Any file that may be read and written stands for the device: what is run decides, and that is the program.
+  return { program: path, version: 'QEMU 7.2', cachePath: `${path}.json`, clock: systemClock, kvmDevice: path };
 }
-
-const hasKvm = existsSync('/dev/kvm') && process.getuid?.() === 0;
 
 test('the program of the probe comes to its end where there is a processor, emulated or not', async (t) => {
   try {
     execFileSync('qemu-system-x86_64', ['--version'], { stdio: 'ignore' });
-  } catch {
+  } catch (error) {
+    if (process.env['VARVE_REQUIRE_CLIENTS'] === '1') throw error;
     t.skip('qemu-system-x86_64 is not installed');
     return;
   }
@@ -47,11 +47,7 @@ test('the program of the probe comes to its end where there is a processor, emul
   assert.ok(said.includes(PROBE_MARKER));
 });
 
-test('a verdict is by what the program did, and is asked for once a boot of the computer', async (t) => {
-  if (!hasKvm) {
-    t.skip('there is no /dev/kvm here');
-    return;
-  }
+test('a verdict is by what the program did, and is asked for once a boot of the computer', async () => {
   const good = program('good', `echo ${PROBE_MARKER}; exec sleep 60`);
   assert.deepEqual(await probeAccelerator(probe(good)), { accelerator: 'kvm', note: null });
   assert.deepEqual(await probeAccelerator(probe(good)), { accelerator: 'kvm', note: null });

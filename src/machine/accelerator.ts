@@ -18,6 +18,8 @@ export interface Verdict {
 }
 
 export interface ProbeOptions {
+  /** By default /dev/kvm. */
+  readonly kvmDevice?: string;
   /** The path of QEMU. */
   readonly program: string;
   /** What it answers to `--version`: another one is asked again. */
@@ -66,7 +68,7 @@ async function keepVerdict(path: string, key: string, verdict: Verdict): Promise
 /** Null: it runs. */
 async function whyNoKvm(options: ProbeOptions): Promise<string | null> {
   try {
-    await access('/dev/kvm', constants.R_OK | constants.W_OK);
+    await access(options.kvmDevice ?? '/dev/kvm', constants.R_OK | constants.W_OK);
   } catch {
     return '/dev/kvm is not there or not for this user: machines are emulated';
   }

@@ -81,7 +81,8 @@ test('other readers find the same', (t) => {
   writeFileSync(path, encodeSeed({ instance, hostName: 'one', publicKeys: [], userData: Buffer.from('hello') }));
   try {
     execFileSync('xorriso', ['-version'], { stdio: 'ignore' });
-  } catch {
+  } catch (error) {
+    if (process.env['VARVE_REQUIRE_CLIENTS'] === '1') throw error;
     t.skip('xorriso is not installed');
     return;
   }
