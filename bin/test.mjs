@@ -34,6 +34,6 @@ if (chosen.length === 0) {
 }
 process.stderr.write('— tests\n');
 const files = chosen.length === 0 ? ['src/**/*.test.ts', 'test/**/*.test.ts', 'scripts/**/*.test.ts'] : chosen;
-process.exitCode = await runNode24(['--test', '--test-concurrency=3', '--test-timeout=300000', ...files], {
+process.exitCode = await runNode24(['--test', '--test-concurrency=4', '--test-timeout=300000', ...files], {
   cwd: root,
 });

@@ -21,7 +21,7 @@ import { World } from './world.fake.ts';
  */
 
 const seed = Number(process.env['FUZZ_SEED'] ?? 1 + Math.floor(performance.timeOrigin % 1e9));
-const budgetMs = Number(process.env['FUZZ_MS'] ?? 8_000);
+const budgetMs = Number(process.env['FUZZ_MS'] ?? 5_000);
 const STEPS = 60;
 const PENDING_MAX = 5;
 const REGIONS = [regionName('us-east-1'), regionName('eu-west-1')] as const;

@@ -32,7 +32,7 @@ const COMPACTION = { freeSlotsMin: 1, freePartMin: 0, pauseMs: 0, bytesPerSecond
 const LIMITS = { logBytesMin: 900, logBytesMax: 900, uncommittedBytesMax: 400 };
 
 const seed = Number(process.env['FUZZ_SEED'] ?? 1 + Math.floor(performance.timeOrigin % 1e9));
-const budgetMs = Number(process.env['FUZZ_MS'] ?? 6_000);
+const budgetMs = Number(process.env['FUZZ_MS'] ?? 4_000);
 const seen = { runs: 0, crashes: 0, powerLosses: 0, partials: 0, twoCuts: 0 };
 
 test(

@@ -41,7 +41,7 @@ const LIMITS = { logBytesMin: 900, logBytesMax: 900, uncommittedBytesMax: 400 };
 const LIVES = 5;
 
 const seed = Number(process.env['FUZZ_SEED'] ?? 1 + Math.floor(performance.timeOrigin % 1e9));
-const budgetMs = Number(process.env['FUZZ_MS'] ?? 8_000);
+const budgetMs = Number(process.env['FUZZ_MS'] ?? 5_000);
 
 test(`snapshots through crashes (FUZZ_SEED=${seed})`, { timeout: budgetMs * 10 + 60_000 }, async (t) => {
   const startMs = performance.now();

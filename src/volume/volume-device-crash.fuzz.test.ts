@@ -32,7 +32,7 @@ const MERGES = { chunksARest: 1, bytesARest: CHUNK_BYTES, restMs: 0, pauseMs: 0 
 const LIMITS = { logBytesMin: 900, logBytesMax: 900, uncommittedBytesMax: 400 };
 
 const seed = Number(process.env['FUZZ_SEED'] ?? 1 + Math.floor(performance.timeOrigin % 1e9));
-const budgetMs = Number(process.env['FUZZ_MS'] ?? 8_000);
+const budgetMs = Number(process.env['FUZZ_MS'] ?? 5_000);
 
 for (const faults of [false, true]) {
   const what = faults ? 'what crashes, failed writes and failed syncs may take' : 'what a crash may take';

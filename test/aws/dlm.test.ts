@@ -193,7 +193,7 @@ test('a policy copies what another account shares', async (t) => {
     const { Snapshots: all } = await server.awsJson<Snapshots>(listed);
     if (all.length === 1 && all[0]?.State === 'completed') break;
     assert.ok(performance.now() < deadline, `${all.length} copies`);
-    await sleep(1000);
+    await sleep(3000);
   }
   await done('delete-lifecycle-policy', '--policy-id', id);
 
@@ -261,7 +261,7 @@ test('what follows a snapshot: it is copied, shared and kept ready', async (t) =
     for (let found = await look(); ; found = await look()) {
       if (found !== null) return found;
       assert.ok(performance.now() < deadline, what);
-      await sleep(1000);
+      await sleep(3000); // Each look is a start of aws.
     }
   };
   const filter = ['--filters', `Name=tag:aws:dlm:lifecycle-policy-id,Values=${id}`, 'Name=status,Values=completed'];

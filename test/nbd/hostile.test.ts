@@ -24,7 +24,7 @@ const GROWTH_BYTES_MAX = 128 * MIB;
 const TOTAL_GROWTH_BYTES_MAX = 256 * MIB;
 /** On a machine that runs other things besides. An honest client of a server that is taken down waits for seconds, or for ever. */
 const WAIT_MS_MAX = 1_500;
-const ATTACK_MS = 1_500;
+const ATTACK_MS = 1_000;
 /** Answers to an honest client during an attack: it goes on all the time, however slow the machine's disk is. */
 const HONEST_COUNT_MIN = 5;
 

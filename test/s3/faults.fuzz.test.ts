@@ -28,7 +28,7 @@ const CLOCK: Clock = {
   ...systemClock,
   sleep: (ms, signal) => systemClock.sleep(ms > 5_000 ? ms / 100 : ms, signal),
 };
-const DURATION_MS = Number(process.env['VARVE_FUZZ_MS'] ?? 6_000);
+const DURATION_MS = Number(process.env['VARVE_FUZZ_MS'] ?? 4_000);
 const CONTENT_COUNT = 40;
 const CHUNK_COUNT = 24;
 const STEPS_PER_LIFE = 12;

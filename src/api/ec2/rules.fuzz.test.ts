@@ -14,7 +14,7 @@ import type { Played, Sequences } from './rules-model-sequence.fake.ts';
 
 const seed = Number(process.env['FUZZ_SEED'] ?? 1 + Math.floor(performance.timeOrigin % 1e9));
 const countMax = Number(process.env['FUZZ_SEQUENCES'] ?? Infinity);
-const budgetMs = countMax === Infinity ? Number(process.env['FUZZ_MS'] ?? 8_000) : 900_000;
+const budgetMs = countMax === Infinity ? Number(process.env['FUZZ_MS'] ?? 5_000) : 900_000;
 const THREADS = 2;
 
 /** One after another in each of two threads; what a single sequence does depends on its seed alone. */
