@@ -8,25 +8,19 @@ const POLL_MS = 0.1;
 const HOT_GAP_MS = 0.25;
 /** So many signs in a row make the loop poll. */
 const HOT_COUNT_MIN = 16;
-/** A poll in vain takes the processor away for longer than so many found inputs save; perhaps from the client itself. */
-const MISS_COST = 16;
-/** Found inputs that count in advance for polls in vain. */
-const CREDIT_MAX = 64;
-/** Signs in a row that are asked for at most, when polls were in vain again and again. */
-const HOT_COUNT_MAX = 4096;
+/** So many polls in vain end it. */
+const MISS_COUNT_MAX = 4;
 
 /**
  * Keeps the event loop from sleeping between the requests of a client that waits for each reply: being woken by the kernel
  * takes several times as long as the request. While input comes in quick succession, the loop polls for the next for a
- * tenth of a millisecond instead of sleeping at once. Where polls are in vain too often, it sleeps, and tries again the
- * later the more often that was so: on a busy machine the client may be waiting for the processor that polls for it.
+ * tenth of a millisecond instead of sleeping at once; polls in vain make it sleep again.
  */
 export class NbdPoll {
   readonly #clock: Clock;
   #lastMs = 0;
   #hotCount = 0;
-  #hotCountMin = HOT_COUNT_MIN;
-  #credit = 0;
+  #missCount = 0;
   #polls = false;
   readonly #poll = (): void => {
     if (this.#clock.monotonicMs() - this.#lastMs < POLL_MS) {
@@ -34,11 +28,8 @@ export class NbdPoll {
       return;
     }
     this.#polls = false;
-    this.#credit -= MISS_COST;
-    if (this.#credit > 0) return;
-    this.#credit = 0;
-    this.#hotCount = 0;
-    this.#hotCountMin = Math.min(2 * this.#hotCountMin, HOT_COUNT_MAX);
+    this.#missCount += 1;
+    if (this.#missCount >= MISS_COUNT_MAX) this.#hotCount = 0;
   };
 
   constructor(clock: Clock) {
@@ -52,11 +43,10 @@ export class NbdPoll {
     else this.#hotCount = 0;
     this.#lastMs = nowMs;
     if (this.#polls) {
-      if (this.#credit < CREDIT_MAX) this.#credit += 1;
-      else this.#hotCountMin = HOT_COUNT_MIN;
+      this.#missCount = 0;
       return;
     }
-    if (this.#hotCount < this.#hotCountMin) return;
+    if (this.#hotCount < HOT_COUNT_MIN) return;
     this.#polls = true;
     setImmediate(this.#poll);
   }
