@@ -12,6 +12,7 @@ import { Machines, ssh } from '../test/machine/machine-server.ts';
 import { waitFor } from '../test/machine/served-disks.ts';
 import { RunningServer } from '../test/running-server.ts';
 import { run, runOk } from '../test/run.ts';
+import { check, say, timed } from './demo-words.ts';
 
 const ZONE = 'us-east-1a';
 const MIB = 1024 * 1024;
@@ -33,22 +34,6 @@ chmod +x /root/database
 
 /** What a new machine is given as its own user data: it takes its disk into use. */
 const TAKE_DISK = '#!/bin/sh\nmkdir -p /data; mount /dev/xvdf /data; hostname > /root/who-am-i\n';
-
-function say(text: string): void {
-  process.stdout.write(`${text}\n`);
-}
-
-function check(condition: boolean, fact: string): void {
-  if (!condition) throw new Error(`NOT TRUE: ${fact}`);
-  say(`   ✓ ${fact}`);
-}
-
-async function timed<R>(what: string, work: () => Promise<R>): Promise<R> {
-  const startMs = systemClock.monotonicMs();
-  const result = await work();
-  say(`   ${what}: ${((systemClock.monotonicMs() - startMs) / 1000).toFixed(2)} s`);
-  return result;
-}
 
 class Interrupted extends Error {}
 

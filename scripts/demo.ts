@@ -18,25 +18,10 @@ import { DemoBucket } from './demo-bucket.ts';
 import { MountedVolume } from '../test/mounted-volume.ts';
 import { proportionalBytes, RunningServer } from '../test/running-server.ts';
 import { run, runOk } from '../test/run.ts';
+import { check, say, timed } from './demo-words.ts';
 
 const MIB = 1024 * 1024;
 const CHUNK_BYTES = 512 * 1024;
-
-function say(text: string): void {
-  process.stdout.write(`${text}\n`);
-}
-
-function check(condition: boolean, fact: string): void {
-  if (!condition) throw new Error(`NOT TRUE: ${fact}`);
-  say(`   ✓ ${fact}`);
-}
-
-async function timed<R>(what: string, work: () => Promise<R>): Promise<R> {
-  const startMs = systemClock.monotonicMs();
-  const result = await work();
-  say(`   ${what}: ${((systemClock.monotonicMs() - startMs) / 1000).toFixed(2)} s`);
-  return result;
-}
 
 async function sha256OfFile(path: string): Promise<string> {
   const hash = createHash('sha256');

@@ -1,32 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { create, openScene } from './instances.fixture.ts';
+import { openWithSnapshots } from './instances.fixture.ts';
 import type { Json, Scene } from './scene.fake.ts';
-
-const ZONE = 'us-east-1a';
-
-/** An instance `web` with a disk `data`, and the snapshots `web-1` and `data-1` of the two. */
-async function open(): Promise<Scene> {
-  const scene = await openScene();
-  await create(scene, ['web'], { bundleId: 'nano_3_0' });
-  await scene.ok('CreateDisk', { diskName: 'data', availabilityZone: ZONE, sizeInGb: 8 });
-  await scene.world.settle();
-  await scene.ok('AttachDisk', { diskName: 'data', instanceName: 'web', diskPath: '/dev/xvdf' });
-  await scene.world.settle();
-  await scene.ok('CreateInstanceSnapshot', { instanceName: 'web', instanceSnapshotName: 'web-1' });
-  await scene.world.clock.advance(60_000);
-  await scene.world.settle();
-  await scene.ok('CreateDiskSnapshot', { diskName: 'data', diskSnapshotName: 'data-1' });
-  await scene.world.settle();
-  return scene;
-}
 
 async function records(scene: Scene): Promise<readonly Json[]> {
   return (await scene.ok('GetExportSnapshotRecords'))['exportSnapshotRecords'] as readonly Json[];
 }
 
 test('ExportSnapshot answers one operation of a record, which is shown as the reference page shows it', async () => {
-  await using scene = await open();
+  await using scene = await openWithSnapshots();
   const made = await scene.ok('ExportSnapshot', { sourceSnapshotName: 'web-1' });
   const operations = made['operations'] as readonly Json[];
   assert.equal(operations.length, 1);

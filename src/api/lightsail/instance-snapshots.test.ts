@@ -1,21 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { create, instance, openScene } from './instances.fixture.ts';
+import { instance, openWithInstance } from './instances.fixture.ts';
 import type { Json, Scene } from './scene.fake.ts';
 
 const ZONE = 'us-east-1a';
 const DAY_MS = 86_400_000;
-
-/** An instance `web` with a disk `data` at /dev/xvdf, which runs. */
-async function openWithInstance(): Promise<Scene> {
-  const scene = await openScene();
-  await create(scene, ['web'], { bundleId: 'nano_3_0' });
-  await scene.ok('CreateDisk', { diskName: 'data', availabilityZone: ZONE, sizeInGb: 8 });
-  await scene.world.settle();
-  await scene.ok('AttachDisk', { diskName: 'data', instanceName: 'web', diskPath: '/dev/xvdf' });
-  await scene.world.settle();
-  return scene;
-}
 
 async function snapshot(scene: Scene, name: string): Promise<readonly Json[]> {
   const made = await scene.ok('CreateInstanceSnapshot', { instanceName: 'web', instanceSnapshotName: name });

@@ -38,3 +38,25 @@ export async function create(
 export async function instance(scene: Scene, name: string): Promise<Json> {
   return (await scene.ok('GetInstance', { instanceName: name }))['instance'] as Json;
 }
+
+/** An instance `web` with a disk `data` at /dev/xvdf, which runs. */
+export async function openWithInstance(): Promise<Scene> {
+  const scene = await openScene();
+  await create(scene, ['web'], { bundleId: 'nano_3_0' });
+  await scene.ok('CreateDisk', { diskName: 'data', availabilityZone: MACHINE.availabilityZone, sizeInGb: 8 });
+  await scene.world.settle();
+  await scene.ok('AttachDisk', { diskName: 'data', instanceName: 'web', diskPath: '/dev/xvdf' });
+  await scene.world.settle();
+  return scene;
+}
+
+/** The same, with a snapshot `web-1` of the instance and a later one `data-1` of its disk. */
+export async function openWithSnapshots(): Promise<Scene> {
+  const scene = await openWithInstance();
+  await scene.ok('CreateInstanceSnapshot', { instanceName: 'web', instanceSnapshotName: 'web-1' });
+  await scene.world.clock.advance(60_000);
+  await scene.world.settle();
+  await scene.ok('CreateDiskSnapshot', { diskName: 'data', diskSnapshotName: 'data-1' });
+  await scene.world.settle();
+  return scene;
+}

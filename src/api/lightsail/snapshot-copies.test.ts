@@ -1,30 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { create, openScene } from './instances.fixture.ts';
-import type { Json, Scene } from './scene.fake.ts';
+import { openWithSnapshots } from './instances.fixture.ts';
+import type { Json } from './scene.fake.ts';
 
-const ZONE = 'us-east-1a';
 const DAY_MS = 86_400_000;
 const FAR = { region: 'eu-west-1' };
 
-/** An instance `web` with a disk `data`, and the snapshots `web-1` and `data-1` of the two. */
-async function open(): Promise<Scene> {
-  const scene = await openScene();
-  await create(scene, ['web'], { bundleId: 'nano_3_0' });
-  await scene.ok('CreateDisk', { diskName: 'data', availabilityZone: ZONE, sizeInGb: 8 });
-  await scene.world.settle();
-  await scene.ok('AttachDisk', { diskName: 'data', instanceName: 'web', diskPath: '/dev/xvdf' });
-  await scene.world.settle();
-  await scene.ok('CreateInstanceSnapshot', { instanceName: 'web', instanceSnapshotName: 'web-1' });
-  await scene.world.clock.advance(60_000);
-  await scene.world.settle();
-  await scene.ok('CreateDiskSnapshot', { diskName: 'data', diskSnapshotName: 'data-1' });
-  await scene.world.settle();
-  return scene;
-}
-
 test('CopySnapshot answers one operation of the copy, which comes to the region of the request and to its end', async () => {
-  await using scene = await open();
+  await using scene = await openWithSnapshots();
   const copy = await scene.ok(
     'CopySnapshot',
     { sourceSnapshotName: 'web-1', targetSnapshotName: 'web-copy', sourceRegion: 'us-east-1' },
@@ -90,7 +73,7 @@ test('CopySnapshot answers one operation of the copy, which comes to the region 
 });
 
 test('a copied disk snapshot says what its disk was called, and a disk is made of it', async () => {
-  await using scene = await open();
+  await using scene = await openWithSnapshots();
   await scene.ok(
     'CopySnapshot',
     { sourceSnapshotName: 'data-1', targetSnapshotName: 'data-copy', sourceRegion: 'us-east-1' },
@@ -121,7 +104,7 @@ test('a copied disk snapshot says what its disk was called, and a disk is made o
 });
 
 test('an automatic snapshot is kept by copying it, by its day or as the latest', async () => {
-  await using scene = await open();
+  await using scene = await openWithSnapshots();
   const addOnRequest = { addOnType: 'AutoSnapshot', autoSnapshotAddOnRequest: { snapshotTimeOfDay: '06:00' } };
   for (const resourceName of ['web', 'data']) await scene.ok('EnableAddOn', { resourceName, addOnRequest });
   await scene.world.clock.advance(DAY_MS);
@@ -169,7 +152,7 @@ test('an automatic snapshot is kept by copying it, by its day or as the latest',
 });
 
 test('what CopySnapshot refuses', async () => {
-  await using scene = await open();
+  await using scene = await openWithSnapshots();
   const refused = (some: Json): Promise<string> =>
     scene.refused('CopySnapshot', { targetSnapshotName: 'copy', sourceRegion: 'us-east-1', ...some });
   assert.equal(await refused({}), 'InvalidInputException', 'neither');

@@ -136,10 +136,12 @@ export async function partEnded(ports: ControlPorts, tx: Tx, part: Snapshot): Pr
   const whole = await tx.documents.find(INSTANCE_SNAPSHOTS, part, part.partOf);
   if (whole?.state !== 'pending') return;
   const parts = await partsOf(tx, whole);
-  const states = parts
-    .map((one) => visibleState(one))
-    .map((state) => (state === 'completed' ? state : (state ?? 'error')));
-  const state = stateOfParts(states.map((one) => (one === 'recovering' ? 'completed' : one)));
+  const state = stateOfParts(
+    parts.map((one) => {
+      const seen = visibleState(one) ?? 'error';
+      return seen === 'recovering' ? 'completed' : seen;
+    }),
+  );
   if (state === 'pending') return;
   await tx.documents.update(INSTANCE_SNAPSHOTS, whole, { ...whole, state });
   if (state === 'available') {
