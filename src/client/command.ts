@@ -135,3 +135,15 @@ export interface LocalServer {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
 }
+
+/** What a call is answered: as one document, or page by page. Read it once, one way. */
+export interface Reply {
+  /** All pages merged into one, as json, yaml and table print them; with `NextToken` where `--max-items` left some out. */
+  readonly whole: () => Promise<DocumentRecord>;
+  /** One document for each page, as text prints them, which applies a query to each. */
+  readonly pages: () => AsyncIterable<DocumentRecord>;
+  /** Where `--max-items` stopped, for `--starting-token`; null: nothing is left. Known once the pages are read. */
+  readonly resumeToken: () => string | null;
+  /** Whether pages were asked for one after the other. */
+  readonly paged: boolean;
+}
