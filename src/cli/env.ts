@@ -3,6 +3,16 @@ import { dataDirectoryOf, PORT_DEFAULT, REGION_DEFAULT, type ConfigOptions } fro
 import { CommandError } from './command-error.ts';
 import { readCredentialsFile } from './credentials-file.ts';
 import { readServerFile } from './server-file.ts';
+import { Words } from './words.ts';
+
+export const ENV_USAGE = `usage: varve env [--data DIR]
+
+Prints the shell lines that point the aws CLI and the SDKs at the local server:
+
+  eval "$(varve env)"
+
+"varve SERVICE OPERATION" needs none of it.
+`;
 
 /** The first versions of the AWS CLI that read AWS_ENDPOINT_URL, by major version. */
 const ENDPOINT_VARIABLE_SINCE = new Map([
@@ -10,8 +20,15 @@ const ENDPOINT_VARIABLE_SINCE = new Map([
   [2, 13],
 ]);
 
+/** `varve env`. Throws ConfigError for a wrong command line, CommandError where no server ever ran. */
+export async function envCommand(rest: readonly string[]): Promise<void> {
+  const words = new Words('env', rest, { data: { type: 'string' } });
+  words.take();
+  process.stdout.write(await environmentLines({ data: words.text('data') }));
+}
+
 /** Lines for a POSIX shell's `eval`, after which plain `aws` talks to the local server. */
-export async function environmentLines(options: ConfigOptions): Promise<string> {
+async function environmentLines(options: ConfigOptions): Promise<string> {
   const dataDirectory = dataDirectoryOf(options, process.env);
   const credentials = await readCredentialsFile(dataDirectory);
   if (credentials === null) {

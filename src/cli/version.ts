@@ -1,6 +1,19 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { Words } from './words.ts';
+
+export const VERSION_USAGE = `usage: varve version
+
+Prints the versions of Varve and of the Node that runs it.
+`;
+
+/** `varve version`. Throws ConfigError for a wrong command line. */
+export async function versionCommand(rest: readonly string[]): Promise<void> {
+  new Words('version', rest, {}).take();
+  process.stdout.write(`varve/${version()} node/${process.versions.node} ${process.platform}-${process.arch}\n`);
+}
+
 /** The version in package.json. */
 export function version(): string {
   const text = readFileSync(join(import.meta.dirname, '..', '..', 'package.json'), 'utf8');
