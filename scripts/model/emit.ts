@@ -1,10 +1,11 @@
 /** The text of the generated files. Lines are long and one to a thing, so that a change of the model is a small diff. */
+import type { DocumentationFile } from '#src/client/help/documentation.ts';
 import type { Member, ModelFile, Shape } from '#wire/aws/model.ts';
 
 type Direction = 'input' | 'output';
 
-/** The model as JSON, one line to an operation, an error, an enumeration and a shape. */
-export function emitJson(model: ModelFile): string {
+/** The model or its documentation as JSON, one line to an operation, an error, an enumeration and a shape. */
+export function emitJson(model: ModelFile | DocumentationFile): string {
   const lines = Object.entries(model).map(([key, value]) => `${JSON.stringify(key)}: ${section(value)}`);
   return `{\n${lines.join(',\n')}\n}\n`;
 }
