@@ -12,6 +12,7 @@ import {
   type PortForward,
   type Quiesced,
 } from './hypervisor.ts';
+import { encodeSeed } from './seed-image.ts';
 
 /** How a guest of the fake behaves. A test changes it at any time. */
 export interface FakeGuest {
@@ -130,6 +131,7 @@ export class FakeHypervisor implements Hypervisor {
       const taken = other.state === 'stopped' ? undefined : other.forwards.find((port) => wanted.has(hostSide(port)));
       if (taken !== undefined) throw new HypervisorError('resources', `port ${taken.hostPort} is taken`);
     }
+    encodeSeed(spec.seed); // Throws where a machine's seed could not be written.
     const guest: FakeGuest = found?.guest ?? { ...this.guests, boots: [], frozen: false };
     guest.boots.push(spec);
     guest.frozen = false;

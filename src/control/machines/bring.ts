@@ -13,6 +13,7 @@ import { makeOnHost } from '#control/volumes.ts';
 import { freeStaticIp, withAddress, withoutAddress } from './addresses.ts';
 import { removeAttachment, setAttachmentState } from './attachments.ts';
 import { bringForwards, hasOtherForwards, sshForward } from './forwards.ts';
+import { hostNameOf } from './host-name.ts';
 import { INSTANCES } from './records.ts';
 import { freeSshPort } from './ssh-ports.ts';
 
@@ -238,22 +239,12 @@ function specOf({ machinePlace }: ControlPorts, instance: Instance, disks: reado
     disks,
     seed: {
       instance: id,
-      hostName: hostNameOf(name ?? id) || id,
+      hostName: hostNameOf(name ?? id) ?? id,
       publicKeys,
       userData: userData === null ? null : Buffer.from(userData, 'base64'),
     },
     forwards: [sshForward(machinePlace, instance)],
   };
-}
-
-/** A label of DNS (RFC 1123) has no `_`, and 63 characters. */
-function hostNameOf(name: string): string {
-  return name
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9-]+/g, '-')
-    .replaceAll(/^-+|-+$/g, '')
-    .slice(0, 63)
-    .replace(/-+$/, '');
 }
 
 /** It was never started: then it is not there. It was, once: then it is stopped. */

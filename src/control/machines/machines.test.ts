@@ -378,6 +378,31 @@ test('a restart of the server leaves machines alone', async () => {
   assert.equal(world.hypervisor.guest(instance.id).boots.length, 1);
 });
 
+test('every name gives a host name that is text to YAML and has a letter first', async () => {
+  await using at = await openWorld();
+  const { world, scope } = at;
+  const snapshot = await systemSnapshot(world, scope);
+  const long = `9${'a'.repeat(80)}`;
+  const expected = new Map([
+    ['1web', 'host-1web'],
+    ['2024-01-01', 'host-2024-01-01'],
+    ['123', 'host-123'],
+    ['0x1f', 'host-0x1f'],
+    ['No', 'host-no'],
+    ['null', 'host-null'],
+    ['__', null],
+    [long, `host-${long}`.slice(0, 63)],
+    ['nobody', 'nobody'],
+  ]);
+  for (const [name, hostName] of expected) {
+    await createInstances(world.ports, scope, machinesRequest(scope, snapshot, [name]));
+    await world.settle();
+    const { id, state } = await findInstance(world.ports, scope, { name });
+    assert.equal(state, 'running', name);
+    assert.equal(world.hypervisor.guest(id).boots[0]?.seed.hostName, hostName ?? id);
+  }
+});
+
 test('a machine that cannot be started is stopped, and says why; it may be tried again', async () => {
   await using at = await openWorld();
   const { world, scope } = at;
