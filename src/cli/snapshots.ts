@@ -33,15 +33,21 @@ and the snapshots of instances, each of which is all of its disks' at one instan
 const TIMEOUT_MS = 600_000;
 
 /** One snapshot, as the server tells of it and --json shows it. */
-interface ListedSnapshot {
+export interface ListedSnapshot {
   readonly id: string;
   readonly name: string | null;
+  /** The service that made it: `ec2` or `lightsail`. */
+  readonly face: string;
   readonly account: string;
   readonly region: string;
   /** ARN of the Outpost that it is on; null: it is in the region. */
   readonly outpost: string | null;
   readonly volume: string;
   readonly volumeName: string | null;
+  /** The newest snapshot of the same volume before it, or what the volume was made from; null: neither. */
+  readonly parent: string | null;
+  readonly copiedFrom: string | null;
+  readonly description: string;
   /** The snapshot of an instance that it is a part of; null: of none. */
   readonly instanceSnapshot: string | null;
   /** Of an automatic one of a disk: the day; null: somebody asked for it. */
@@ -52,6 +58,8 @@ interface ListedSnapshot {
   readonly startedAtMs: number;
   readonly completedAtMs: number | null;
   readonly fullBytes: number | null;
+  /** That differ from its parent's. */
+  readonly changedBytes: number | null;
   readonly newBytes: number | null;
   readonly exclusiveBytes: number | null;
   readonly sharedBytes: number | null;
@@ -64,6 +72,10 @@ interface Total {
   readonly fullBytes: number;
 }
 
+export async function allSnapshots(options: ConfigOptions): Promise<readonly ListedSnapshot[]> {
+  return await askAll(options, { name: 'snapshots', isListed, timeoutMs: TIMEOUT_MS });
+}
+
 /** `varve snapshots`. Throws ConfigError for a wrong command line. */
 export async function snapshotsCommand(words: readonly string[]): Promise<void> {
   const parsed = new Words('snapshots', words, {
@@ -73,7 +85,7 @@ export async function snapshotsCommand(words: readonly string[]): Promise<void> 
   });
   parsed.take();
   const options: ConfigOptions = { data: parsed.text('data') };
-  const snapshots = await askAll(options, { name: 'snapshots', isListed, timeoutMs: TIMEOUT_MS });
+  const snapshots = await allSnapshots(options);
   const instanceSnapshots = await allInstanceSnapshots(options);
   const total = asTotal(await askServer(options, 'GET', '/store', TIMEOUT_MS));
   const ratio = total.storedBytes > 0 ? Math.round((total.fullBytes * 100) / total.storedBytes) / 100 : null;

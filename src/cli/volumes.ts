@@ -1,3 +1,5 @@
+import type { ConfigOptions } from '#src/config.ts';
+
 import { formatBytes } from './image-progress.ts';
 import { askAll } from './pages.ts';
 import { type Column, printable, tableLines } from './table.ts';
@@ -29,20 +31,31 @@ interface Hydration {
 }
 
 /** One volume, as the server tells of it and --json shows it. */
-interface ListedVolume {
+export interface ListedVolume {
   readonly id: string;
   readonly name: string | null;
+  /** The service that made it: `ec2` or `lightsail`. */
+  readonly face: string;
   readonly account: string;
   readonly region: string;
   /** ARN of the Outpost that it is on; null: it is in the region. */
   readonly outpost: string | null;
   readonly sizeBytes: number;
   readonly state: string;
+  /** The snapshot that it was made from. */
+  readonly origin: string | null;
+  /** The instance that has it. */
+  readonly instance: string | null;
+  readonly createdAtMs: number;
   readonly clientCount: number | null;
   readonly ownBytes: number | null;
   readonly encrypted: boolean | null;
   readonly failure: string | null;
   readonly hydration: Hydration | null;
+}
+
+export async function allVolumes(options: ConfigOptions): Promise<readonly ListedVolume[]> {
+  return await askAll(options, { name: 'volumes', isListed });
 }
 
 /** `varve volumes`. Throws ConfigError for a wrong command line. */
@@ -53,7 +66,7 @@ export async function volumesCommand(words: readonly string[]): Promise<void> {
     json: { type: 'boolean' },
   });
   parsed.take();
-  const volumes = await askAll({ data: parsed.text('data') }, { name: 'volumes', isListed });
+  const volumes = await allVolumes({ data: parsed.text('data') });
   if (parsed.flag('json')) process.stdout.write(`${JSON.stringify({ volumes }, null, 2)}\n`);
   else if (volumes.length === 0) process.stdout.write('There are no volumes.\n');
   else for (const line of tableLines(columns(parsed.flag('all')), volumes)) process.stdout.write(`${line}\n`);

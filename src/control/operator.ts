@@ -82,7 +82,8 @@ async function oneOf(ports: ControlPorts, nameOrId: string): Promise<Volume | Sn
   return resource;
 }
 
-async function findAnywhere(ports: ControlPorts, text: string): Promise<readonly (Volume | Snapshot)[]> {
+/** All that have the name, or the one of the id; of an account where a `supportCode` names it. */
+export async function findAnywhere(ports: ControlPorts, text: string): Promise<readonly (Volume | Snapshot)[]> {
   // Lightsail's supportCode: the account before the id.
   const { account, id = text } = /^(?<account>\d{12})\/(?<id>.+)$/.exec(text)?.groups ?? {};
   const volumeId = parseVolumeId(id);

@@ -5,16 +5,14 @@ import type { AuditHeads } from '#api/audit-log.ts';
 import { createAccount } from '#control/access.ts';
 import { addressOf, AmbiguousNameError, grantAccess, grantsOf } from '#control/operator.ts';
 import type { ControlPorts } from '#control/ports.ts';
-import { servedVolumes } from '#control/served-volumes.ts';
-import { sizedSnapshots } from '#control/snapshot-sizes.ts';
 import { acceptClock } from '#control/steady-time.ts';
 import { storedSnapshots } from '#control/stored-snapshots.ts';
 import type { TaskReport } from '#control/tasks/task.ts';
 import { DomainError, type Failure } from '#domain/errors.ts';
-import { GIB_BYTES } from '#domain/geometry.ts';
 import { answerBlueprints } from './blueprints.ts';
 import { answerInstanceSnapshots } from './instance-snapshots.ts';
 import { answerConsole, answerSsh } from './machines.ts';
+import { answerResource, answerSnapshots, answerUploads, answerVolumes } from './resources.ts';
 
 /** How an address is written is the data plane's affair; the composition gives it. */
 export type NbdUri = (exportName: string, socketPath: string) => string;
@@ -40,6 +38,8 @@ interface Reply {
  * - `GET /snapshots?after=N` → `{ snapshots, next }`: a page of all snapshots with their exact sizes
  * - `GET /instance-snapshots?after=N` → `{ instance-snapshots, next }`: a page of all snapshots of machines, and how consistent they are
  * - `GET /volumes?after=N` → `{ volumes, next }`: a page of all volumes, and how far they are hydrated
+ * - `GET /resource?name=NAME|ID` → what kind it is of, whose and where: `{ kind, id, name, face, account, region, state, … }`
+ * - `GET /uploads?id=ID&id=…` → `{ uploads }`: how far these snapshots have come, or all that are pending
  * - `GET /stored?after=N` → `{ stored, next }`: a page of the snapshots that the store must have, by the metadata
  * - `GET /store` → `{ snapshotCount, storedBytes, neededBytes, fullBytes }`
  * - `GET /audit` → how far each series of the audit log has come (`AuditHeads`); all of it is in the files
@@ -101,6 +101,8 @@ async function answer(
     const name = url.searchParams.get('name') ?? '';
     if (verb === 'GET /ssh') return { status: 200, body: await answerSsh(ports, name) };
     if (verb === 'GET /console') return { status: 200, body: await answerConsole(ports, name) };
+    if (verb === 'GET /resource') return await answerResource(ports, name);
+    if (verb === 'GET /uploads') return await answerUploads(ports, url.searchParams.getAll('id'));
     if (verb === 'GET /snapshots') return await answerSnapshots(ports, Number(url.searchParams.get('after') ?? 0));
     if (verb === 'GET /instance-snapshots') return await answerInstanceSnapshots(ports, url.searchParams.get('after'));
     if (verb === 'GET /volumes') return await answerVolumes(ports, Number(url.searchParams.get('after') ?? 0));
@@ -123,54 +125,6 @@ async function answer(
     ports.log.error('an operator request failed', { url: request.url, error });
     return { status: 500, body: { message: describeError(error) } };
   }
-}
-
-async function answerVolumes(ports: ControlPorts, after: number): Promise<Reply> {
-  if (!Number.isSafeInteger(after) || after < 0)
-    return { status: 400, body: { message: 'after is no number of a row' } };
-  const { volumes, next } = await servedVolumes(ports, after);
-  const views = volumes.map(({ volume, status }) => ({
-    id: volume.id,
-    name: volume.name ?? volume.tags['Name'] ?? null,
-    account: volume.account,
-    region: volume.region,
-    outpost: volume.outpost,
-    sizeBytes: volume.sizeGib * GIB_BYTES,
-    state: volume.state,
-    clientCount: status?.clientCount ?? null,
-    ownBytes: status?.slotBytes ?? null,
-    encrypted: status?.encrypted ?? null,
-    failure: status?.failure ?? null,
-    hydration: status?.hydration ?? null,
-  }));
-  return { status: 200, body: { volumes: views, next } };
-}
-
-async function answerSnapshots(ports: ControlPorts, after: number): Promise<Reply> {
-  if (!Number.isSafeInteger(after) || after < 0)
-    return { status: 400, body: { message: 'after is no number of a row' } };
-  const { snapshots, next } = await sizedSnapshots(ports, after);
-  const views = snapshots.map(({ snapshot, size }) => ({
-    id: snapshot.id,
-    name: snapshot.name ?? snapshot.tags['Name'] ?? null,
-    account: snapshot.account,
-    region: snapshot.region,
-    outpost: snapshot.outpost,
-    volume: snapshot.volume,
-    volumeName: snapshot.volumeName,
-    instanceSnapshot: snapshot.partOf,
-    autoDate: snapshot.autoDate,
-    sizeBytes: snapshot.volumeSizeGib * GIB_BYTES,
-    state: snapshot.state,
-    progressPercent: snapshot.progressPercent,
-    startedAtMs: snapshot.startedAtMs,
-    completedAtMs: snapshot.completedAtMs,
-    fullBytes: size?.fullBytes ?? snapshot.fullBytes,
-    newBytes: size?.newBytes ?? snapshot.storedBytes,
-    exclusiveBytes: size?.exclusiveBytes ?? null,
-    sharedBytes: size?.sharedBytes ?? null,
-  }));
-  return { status: 200, body: { snapshots: views, next } };
 }
 
 async function answerStored(ports: ControlPorts, after: number): Promise<Reply> {
