@@ -36,6 +36,8 @@ interface FakeMachine {
   readonly guest: FakeGuest;
   state: 'running' | 'paused' | 'stopped';
   reason: string | null;
+  /** Its guest had shut down when its process ended. */
+  isClean: boolean;
   startedAtMs: number;
   processId: number;
   disks: readonly MachineDisk[];
@@ -93,13 +95,13 @@ export class FakeHypervisor implements Hypervisor {
 
   /** The machine's process is killed. */
   kill(id: InstanceId): void {
-    this.#end(this.#known(id), 'its process was killed');
+    this.#end(this.#known(id), 'its process was killed', false);
     this.#tell(id);
   }
 
   /** Its guest shuts down by itself. */
   shutDown(id: InstanceId): void {
-    this.#end(this.#known(id), 'the guest shut down');
+    this.#end(this.#known(id), 'the guest shut down', true);
     this.#tell(id);
   }
 
@@ -140,6 +142,7 @@ export class FakeHypervisor implements Hypervisor {
       guest,
       state: 'running',
       reason: null,
+      isClean: false,
       startedAtMs: this.#clock.nowMs(),
       processId: (this.#machines.processCount += 1),
       disks: spec.disks,
@@ -152,7 +155,7 @@ export class FakeHypervisor implements Hypervisor {
     const machine = this.#machines.byId.get(id);
     if (machine === undefined || machine.state === 'stopped') return;
     if (!machine.guest.heeds) await this.#clock.sleep(options.graceMs);
-    this.#end(machine, null);
+    this.#end(machine, null, machine.guest.heeds && options.graceMs > 0);
   }
 
   async reboot(id: InstanceId, options: { readonly graceMs: number }): Promise<void> {
@@ -204,7 +207,11 @@ export class FakeHypervisor implements Hypervisor {
   async quiesce(id: InstanceId, options: { readonly timeoutMs: number }): Promise<Quiesced> {
     this.#called('quiesce', id);
     const machine = this.#machines.byId.get(id);
-    if (machine === undefined || machine.state === 'stopped') return letGo('filesystem', null);
+    if (machine === undefined) return letGo('filesystem', null);
+    if (machine.state === 'stopped') {
+      if (machine.isClean) return letGo('filesystem', null);
+      return letGo('crash', machine.reason ?? 'it was ended before its guest had shut down');
+    }
     const { guest } = machine;
     if (guest.agent === 'missing') return letGo('crash', 'no agent runs in the guest');
     if (guest.agent === 'refuses') return letGo('crash', 'the agent of the guest refuses: fsfreeze hook has failed');
@@ -284,8 +291,9 @@ export class FakeHypervisor implements Hypervisor {
     return machine;
   }
 
-  #end(machine: FakeMachine, reason: string | null): void {
+  #end(machine: FakeMachine, reason: string | null, isClean: boolean): void {
     machine.state = 'stopped';
+    machine.isClean = isClean;
     machine.reason = reason;
     machine.disks = [];
     machine.forwards = [];

@@ -66,6 +66,8 @@ export function hypervisorSuite(name: string, start: () => Promise<HypervisorUnd
     assert.equal(stopped.processId, null);
     assert.deepEqual([stopped.volumes, stopped.forwards], [[], []]);
     assert.equal(await hypervisor.usage(spec.id), null);
+    await using cut = await hypervisor.quiesce(spec.id, { timeoutMs: 1000 });
+    assert.equal(cut.consistency, 'crash', 'nobody asked its guest');
 
     await hypervisor.start(spec);
     assert.equal((await statusOf(hypervisor, spec.id))?.state, 'running');
@@ -101,6 +103,9 @@ export function hypervisorSuite(name: string, start: () => Promise<HypervisorUnd
       return (await statusOf(hypervisor, spec.id))?.state === 'stopped';
     });
     assert.match((await statusOf(hypervisor, spec.id))?.reason ?? '', /killed/);
+    await using killed = await hypervisor.quiesce(spec.id, { timeoutMs: 1000 });
+    assert.equal(killed.consistency, 'crash');
+    assert.match(killed.note ?? '', /killed/);
     await under.until('the watcher was called', async () => heard.includes(spec.id));
     await hypervisor.start(spec);
     assert.equal((await statusOf(hypervisor, spec.id))?.reason, null);

@@ -38,7 +38,8 @@ export interface Hypervisor extends AsyncDisposable {
   /**
    * Brings the guest's file systems into a state that needs no repair, and holds its writes until the answer is disposed of,
    * or `timeoutMs` has passed since the call: whichever is first. Never throws for what the guest does or is: then the
-   * consistency reached is `crash`. Of a machine that does not run, it is `filesystem`.
+   * consistency reached is `crash`. Of a machine that does not run, it is `filesystem` when its guest had shut down, or it
+   * never ran; when it was killed, or ended without that, `crash`.
    */
   quiesce(id: InstanceId, options: { readonly timeoutMs: number }): Promise<Quiesced>;
   /** What the guest wrote to its serial console, oldest first: the last `bytesMax` bytes. Empty when it never ran. */

@@ -30,12 +30,18 @@ const record: MachineRecord = {
 };
 
 test('a record is read as it was written; what is not one is none', async () => {
-  for (const written of [record, { ...record, ended: { reason: null } }, { ...record, ended: { reason: 'killed' } }]) {
+  for (const written of [
+    record,
+    { ...record, ended: { reason: null, isClean: true } },
+    { ...record, ended: { reason: 'killed', isClean: false } },
+  ]) {
     await writeRecord(scratch, written);
     assert.deepEqual(decodeRecord(readFileSync(recordPath(scratch), 'utf8')), written);
   }
   const text = JSON.stringify({ version: 1, ...record });
   assert.ok(decodeRecord(text) !== null);
+  const older = text.replace('"ended":null', '"ended":{"reason":null}');
+  assert.deepEqual(decodeRecord(older)?.ended, { reason: null, isClean: false }, 'nobody knows');
   const wrong = [
     ['"version":1', '"version":2'],
     ['"tcg"', '"fast"'],

@@ -22,7 +22,14 @@ export interface MachineRecord {
   readonly disks: readonly RecordedDisk[];
   readonly forwards: readonly PortForward[];
   /** Null: it runs, as far as is known. */
-  readonly ended: { readonly reason: string | null } | null;
+  readonly ended: Ended | null;
+}
+
+export interface Ended {
+  /** Null: somebody stopped it. */
+  readonly reason: string | null;
+  /** Its guest had shut down by then, and so had written all it had. */
+  readonly isClean: boolean;
 }
 
 export interface RecordedDisk extends PluggedDisk {
@@ -76,7 +83,7 @@ export function decodeRecord(text: string): MachineRecord | null {
   const reason = typeof ended?.['reason'] === 'string' ? ended['reason'] : null;
   return {
     ...{ id, cpuCount, memoryMib, accelerator, startedAtMs, bootId, disks, forwards },
-    ended: ended === null ? null : { reason },
+    ended: ended === null ? null : { reason, isClean: ended['isClean'] === true },
   };
 }
 

@@ -23,6 +23,7 @@ import {
 } from './hypervisor.ts';
 import {
   decodeRecord,
+  type Ended,
   machinePaths,
   type MachineRecord,
   type RecordedDisk,
@@ -129,8 +130,9 @@ export class QemuHypervisor implements Hypervisor {
       const machine = entry?.machine ?? null;
       if (entry === undefined || machine === null) return;
       if (options.graceMs > 0) await machine.askToShutDown(options.graceMs).catch(() => {}); // Then it is ended.
+      const isClean = machine.state === 'shut-down';
       await machine.quit();
-      await this.#ended(entry, null);
+      await this.#ended(entry, { reason: null, isClean });
     });
   }
 
@@ -161,11 +163,13 @@ export class QemuHypervisor implements Hypervisor {
 
   /** Out of turn: who is to be quiesced may be held for another snapshot, and is let go when it is stopped. */
   async quiesce(id: InstanceId, options: { readonly timeoutMs: number }): Promise<Quiesced> {
-    const machine = this.#entries.get(id)?.machine ?? null;
+    const { record, machine = null } = this.#entries.get(id) ?? {};
     if (machine !== null) return await machine.freeze.quiesce(options);
+    // One that never ran has what its disks were made of.
+    const { reason, isClean } = record?.ended ?? { reason: null, isClean: true };
     return {
-      consistency: 'filesystem',
-      note: null,
+      consistency: isClean ? 'filesystem' : 'crash',
+      note: isClean ? null : (reason ?? 'it was ended before its guest had shut down'),
       isHeld: () => (this.#entries.get(id)?.machine ?? null) === null,
       heldMs: () => 0,
       [Symbol.asyncDispose]: async () => {},
@@ -227,6 +231,7 @@ export class QemuHypervisor implements Hypervisor {
   async #run(record: MachineRecord): Promise<void> {
     const paths = this.#paths(record.id);
     const entry: Entry = this.#entries.get(record.id) ?? { record, machine: null };
+    const before = entry.record.ended?.isClean ?? true;
     entry.record = record;
     this.#entries.set(record.id, entry);
     await writeRecord(paths.directory, record);
@@ -237,7 +242,9 @@ export class QemuHypervisor implements Hypervisor {
     } catch (error) {
       const died = entry.machine !== null && !(await isAlive(entry.machine.process));
       await entry.machine?.quit();
-      await this.#ended(entry, 'it could not be started');
+      // Without a process nothing was written.
+      const isClean = entry.machine === null && before;
+      await this.#ended(entry, { reason: 'it could not be started', isClean });
       throw died ? await failure(record, paths.log) : error;
     }
   }
@@ -266,7 +273,8 @@ export class QemuHypervisor implements Hypervisor {
     if (process === null) {
       if (record.ended !== null) return;
       const isThisRun = record.bootId === (await bootId());
-      await this.#ended(entry, isThisRun ? 'its process was killed' : 'the computer was started anew');
+      const reason = isThisRun ? 'its process was killed' : 'the computer was started anew';
+      await this.#ended(entry, { reason, isClean: false });
       return;
     }
     entry.machine = this.#machine(entry, process);
@@ -283,9 +291,9 @@ export class QemuHypervisor implements Hypervisor {
       const { state } = machine;
       if (state === 'shut-down') {
         await machine.quit();
-        await this.#ended(entry, 'the guest shut down');
+        await this.#ended(entry, { reason: 'the guest shut down', isClean: true });
       } else if (state === 'ended') {
-        await this.#ended(entry, 'its process was killed');
+        await this.#ended(entry, { reason: 'its process was killed', isClean: false });
       } else if (state === 'broken') {
         await this.#emulateInstead(entry, machine);
       }
@@ -298,15 +306,15 @@ export class QemuHypervisor implements Hypervisor {
     const { record } = machine;
     this.#options.log.error('machine-accelerator-failed', { instance: record.id, accelerator: record.accelerator });
     await machine.quit();
-    await this.#ended(entry, 'the accelerator failed');
+    await this.#ended(entry, { reason: 'the accelerator failed', isClean: false });
     if (record.accelerator === 'tcg') return;
     await this.#program.condemnKvm(`KVM failed while ${record.id} ran (internal error): machines are emulated`);
     const disks = record.disks.filter(({ isLingering }) => !isLingering);
     await this.#run({ ...record, disks, accelerator: 'tcg', ended: null, startedAtMs: this.#options.clock.nowMs() });
   }
 
-  async #ended(entry: Entry, reason: string | null): Promise<void> {
-    const record = { ...(entry.machine?.record ?? entry.record), ended: { reason } };
+  async #ended(entry: Entry, ended: Ended): Promise<void> {
+    const record = { ...(entry.machine?.record ?? entry.record), ended };
     entry.record = record;
     entry.machine = null;
     const { directory, processFile, monitorSocket, agentSocket, consoleSocket } = this.#paths(record.id);

@@ -139,6 +139,16 @@ test('a guest that cannot hold still, or a machine that is stopped or killed, is
   await world.settle();
   const clean = await createInstanceSnapshot(world.ports, scope, request('of-stopped', 'stopped'));
   assert.equal(clean.snapshot.consistency, 'filesystem');
+  const shut = await machine(all, 'shut');
+  world.hypervisor.shutDown(shut.id);
+  await world.settle();
+  const ofShut = await createInstanceSnapshot(world.ports, scope, request('of-shut', 'shut'));
+  assert.equal(ofShut.snapshot.consistency, 'filesystem', 'its guest wrote all it had');
+  await machine(all, 'forced');
+  await stopInstance(world.ports, scope, { name: 'forced' }, { force: true, operation: null });
+  await world.settle();
+  const ofForced = await createInstanceSnapshot(world.ports, scope, request('of-forced', 'forced'));
+  assert.equal(ofForced.snapshot.consistency, 'crash', 'its guest was not asked');
   const killed = await machine(all, 'killed');
   world.hypervisor.kill(killed.id);
   await world.settle();

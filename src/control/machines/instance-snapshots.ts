@@ -213,12 +213,6 @@ export async function cutHeld(
   instance: Instance,
   cutAll: () => Promise<ReadonlyMap<VolumeId, number>>,
 ): Promise<Reached> {
-  if (instance.state === 'stopped') {
-    const { stateReason } = instance;
-    // What was asked to shut down has written all it had; what was killed has not.
-    const consistency = stateReason === null ? 'filesystem' : 'crash';
-    return { epochs: await cutAll(), consistency, consistencyNote: stateReason, heldMs: 0 };
-  }
   const held = await ports.hypervisor.quiesce(instance.id, { timeoutMs: FREEZE_MS_MAX }).catch((error: unknown) => {
     ports.log.warn('machine.quiesce', { instance: instance.id, error });
     return null;
