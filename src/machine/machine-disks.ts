@@ -26,6 +26,9 @@ export interface MachineDisksOptions {
  *   detach: the guest is asked to let go; when it has (DEVICE_DELETED), QEMU closes the volume.
  *   detach by force: QEMU's connection to the volume is cut, after which the volume is nobody's. What remains is a dead device
  *     in its slot (`isLingering`) until the guest lets go of it or boots anew.
+ *
+ * A disk is recorded before QEMU hears of it, and stays so until it is known that QEMU does not have it: a volume of which
+ * nobody knows is not given to another machine.
  */
 export class MachineDisks {
   readonly #options: MachineDisksOptions;
@@ -43,6 +46,8 @@ export class MachineDisks {
 
   async attach(disk: MachineDisk): Promise<void> {
     const { id, monitor } = this.#options;
+    // First: a connection that is made anew sees what became of the disk when this was asked before (`compare`).
+    const qmp = await monitor();
     const found = this.#disks.find(({ volume }) => volume === disk.volume);
     if (found?.isLingering === false) return;
     if (found !== undefined) {
@@ -50,18 +55,20 @@ export class MachineDisks {
     }
     const place = placeFor(disk.device, new Set(this.#disks.map((other) => other.place)));
     const plugged = { ...disk, place, isLingering: false };
-    const qmp = await monitor();
-    // Before: a disk of which only the record knows is closed by nobody too early.
     await this.#keep([...this.#disks, plugged]);
     try {
       await qmp.execute('blockdev-add', diskNode(disk));
       try {
         await qmp.execute('device_add', diskDevice(plugged));
       } catch (error) {
-        await qmp.execute('blockdev-del', { 'node-name': nodeName(disk.volume) });
+        if (isRefusal(error)) await qmp.execute('blockdev-del', { 'node-name': nodeName(disk.volume) });
         throw error;
       }
     } catch (error) {
+      if (!isRefusal(error)) {
+        qmp[Symbol.dispose](); // It may be done yet: the next connection sees.
+        throw error;
+      }
       await this.#keep(this.#disks.filter(({ volume }) => volume !== disk.volume));
       throw new HypervisorError('resources', `${disk.volume} cannot be attached: ${describeError(error)}`, {
         cause: error,
@@ -80,7 +87,7 @@ export class MachineDisks {
       new HypervisorError('guest-refuses', `the guest of ${id} does not let go of ${volume}`);
     const qmp = await monitor();
     try {
-      await askToLetGo(qmp, device);
+      if (!(await askToLetGo(qmp, device))) await this.deviceDeleted(device);
       await within(clock, options.graceMs, gone.promise, refuses);
     } catch (error) {
       if (!options.force || !(error instanceof HypervisorError)) throw error;
@@ -97,7 +104,7 @@ export class MachineDisks {
     if (found === undefined) return;
     const { log, monitor } = this.#options;
     try {
-      await (await monitor()).execute('blockdev-del', { 'node-name': nodeName(found.volume) });
+      await closeNode(await monitor(), found.volume);
       await this.#keep(this.#disks.filter((disk) => disk !== found));
       this.#waiting.get(deviceName(found.volume))?.resolve();
     } catch (error) {
@@ -118,12 +125,27 @@ export class MachineDisks {
   }
 }
 
-/** A guest that was asked before is not asked again: QEMU says so by refusing. */
-async function askToLetGo(qmp: Qmp, device: string): Promise<void> {
+function isRefusal(error: unknown): error is QmpError {
+  return error instanceof QmpError && error.problem === 'refused';
+}
+
+/** A guest that was asked before is not asked again: QEMU says so by refusing. False: it has no such device. */
+async function askToLetGo(qmp: Qmp, device: string): Promise<boolean> {
   try {
     await qmp.execute('device_del', { id: device });
+    return true;
   } catch (error) {
-    if (error instanceof QmpError && /already in the process of unplug/.test(error.message)) return;
+    if (isRefusal(error) && /already in the process of unplug/.test(error.message)) return true;
+    if (isRefusal(error) && /not found/.test(error.message)) return false;
     throw error;
+  }
+}
+
+/** QEMU may have closed the volume before, or never have opened it. */
+async function closeNode(qmp: Qmp, volume: VolumeId): Promise<void> {
+  try {
+    await qmp.execute('blockdev-del', { 'node-name': nodeName(volume) });
+  } catch (error) {
+    if (!isRefusal(error) || !/Failed to find node/.test(error.message)) throw error;
   }
 }
