@@ -42,6 +42,8 @@ export interface MetadataOptions {
   readonly httpEndpoint: 'enabled' | 'disabled';
   readonly httpPutResponseHopLimit: number;
   readonly httpProtocolIpv6: 'enabled' | 'disabled';
+  /** Of EC2's alone; missing: disabled. */
+  readonly instanceTags?: 'enabled' | 'disabled';
 }
 
 /** Of a machine of which nobody said otherwise. */
@@ -65,6 +67,10 @@ export interface InstanceOptions {
   readonly disableApiStop: boolean;
   /** What is shown of it; its processors are not throttled. */
   readonly cpuCredits: 'standard' | 'unlimited';
+  /** What is shown of it; volumes are as fast either way. Missing: no. */
+  readonly ebsOptimized?: boolean;
+  /** What becomes of it when its guest shuts down; missing: it is stopped. */
+  readonly shutdownBehavior?: 'stop' | 'terminate';
 }
 
 export const NO_INSTANCE_OPTIONS: InstanceOptions = {
@@ -134,6 +140,9 @@ export interface Instance extends Scope {
   readonly openPorts: readonly OpenPorts[];
   readonly tags: Tags;
 }
+
+/** Why a machine does not run that nobody stopped: what its status and its record say. */
+export const GUEST_SHUT_DOWN = 'the guest shut down';
 
 /** Where a machine has its system volume. */
 export const SYSTEM_DEVICE = '/dev/xvda';

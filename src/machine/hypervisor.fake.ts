@@ -1,5 +1,6 @@
 import type { Clock } from '#base/clock.ts';
 import type { InstanceId, VolumeId } from '#domain/ids.ts';
+import { GUEST_SHUT_DOWN } from '#domain/instance.ts';
 
 import {
   type Capabilities,
@@ -101,7 +102,7 @@ export class FakeHypervisor implements Hypervisor {
 
   /** Its guest shuts down by itself. */
   shutDown(id: InstanceId): void {
-    this.#end(this.#known(id), 'the guest shut down', true);
+    this.#end(this.#known(id), GUEST_SHUT_DOWN, true);
     this.#tell(id);
   }
 

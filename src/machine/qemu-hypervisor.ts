@@ -7,6 +7,7 @@ import type { Log } from '#base/log.ts';
 import { makeDirectory } from '#base/make-directory.ts';
 import type { Random } from '#base/random.ts';
 import { type InstanceId, parseInstanceId, type VolumeId } from '#domain/ids.ts';
+import { GUEST_SHUT_DOWN } from '#domain/instance.ts';
 
 import { consoleTail } from './console-log.ts';
 import { placeFor, SYSTEM_PLACE } from './disk-places.ts';
@@ -291,7 +292,7 @@ export class QemuHypervisor implements Hypervisor {
       const { state } = machine;
       if (state === 'shut-down') {
         await machine.quit();
-        await this.#ended(entry, { reason: 'the guest shut down', isClean: true });
+        await this.#ended(entry, { reason: GUEST_SHUT_DOWN, isClean: true });
       } else if (state === 'ended') {
         await this.#ended(entry, { reason: 'its process was killed', isClean: false });
       } else if (state === 'broken') {

@@ -18,6 +18,7 @@ import {
 import { createImage, deregisterImage, describeImages, registerImage } from './images.ts';
 import { describeInstanceAttribute, modifyInstanceAttribute } from './instance-attributes.ts';
 import { runInstances } from './instance-creation.ts';
+import { modifyInstanceMetadataOptions } from './instance-metadata.ts';
 import { rebootInstances, startInstances, stopInstances, terminateInstances } from './instance-power.ts';
 import { describeInstanceTypes } from './instance-types.ts';
 import {
@@ -119,6 +120,7 @@ export const ec2Face = defineFace({
     LockSnapshot: lockSnapshot,
     ModifyEbsDefaultKmsKeyId: modifyEbsDefaultKmsKeyId,
     ModifyInstanceAttribute: modifyInstanceAttribute,
+    ModifyInstanceMetadataOptions: modifyInstanceMetadataOptions,
     ModifySnapshotAttribute: modifySnapshotAttribute,
     ModifySnapshotTier: modifySnapshotTier,
     ModifyVolume: modifyVolume,

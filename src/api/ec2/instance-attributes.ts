@@ -15,7 +15,7 @@ import {
   unsupportedRequest,
 } from './errors.ts';
 import { requireInstanceId } from './ids.ts';
-import { parseUserData } from './instance-creation.ts';
+import { parseShutdownBehavior, parseUserData } from './instance-creation.ts';
 import { DEFAULT_GROUP, groupIdOf } from './instance-network.ts';
 import { deviceViews } from './instance-views.ts';
 import { groupNotFound } from './networks.ts';
@@ -30,11 +30,14 @@ const VIEWS: ReadonlyMap<string, (instance: Instance) => AttributeView> = new Ma
   ['blockDeviceMapping', (one) => ({ BlockDeviceMappings: deviceViews(one) })],
   ['disableApiStop', ({ options }) => ({ DisableApiStop: { Value: options.disableApiStop } })],
   ['disableApiTermination', ({ options }) => ({ DisableApiTermination: { Value: options.disableApiTermination } })],
-  ['ebsOptimized', () => ({ EbsOptimized: { Value: false } })],
+  ['ebsOptimized', ({ options }) => ({ EbsOptimized: { Value: options.ebsOptimized === true } })],
   ['enaSupport', () => ({ EnaSupport: { Value: true } })],
   ['enclaveOptions', () => ({ EnclaveOptions: { Enabled: false } })],
   ['groupSet', (one) => ({ Groups: [{ GroupId: groupIdOf(one), GroupName: DEFAULT_GROUP }] })],
-  ['instanceInitiatedShutdownBehavior', () => ({ InstanceInitiatedShutdownBehavior: { Value: 'stop' } })],
+  [
+    'instanceInitiatedShutdownBehavior',
+    ({ options }) => ({ InstanceInitiatedShutdownBehavior: { Value: options.shutdownBehavior ?? 'stop' } }),
+  ],
   ['instanceType', ({ bundle }) => ({ InstanceType: { Value: bundle } })],
   ['kernel', () => ({ KernelId: {} })],
   ['productCodes', () => ({ ProductCodes: [] })],
@@ -65,7 +68,8 @@ export const modifyInstanceAttribute: Handler<ModifyRequest, OutputOf<'ec2', 'Mo
   const id = requireInstanceId(request.InstanceId);
   const instance = await findInstance(ports, scope, id);
   const change = parseChange(instance, request);
-  const mustRest = change.size !== undefined || change.userData !== undefined;
+  const mustRest =
+    change.size !== undefined || change.userData !== undefined || change.options?.ebsOptimized !== undefined;
   if (mustRest && instance.state !== 'stopped') {
     throw instanceRefusal('IncorrectInstanceState', `The instance '${id}' is not in the 'stopped' state.`);
   }
@@ -83,6 +87,11 @@ function parseChange(instance: Instance, request: ModifyRequest): ChangeInstance
   if (termination !== undefined) changes.push({ options: { disableApiTermination: termination } });
   const stop = flag('disableApiStop', request.DisableApiStop?.Value);
   if (stop !== undefined) changes.push({ options: { disableApiStop: stop } });
+  const ebsOptimized = flag('ebsOptimized', request.EbsOptimized?.Value);
+  if (ebsOptimized !== undefined) changes.push({ options: { ebsOptimized } });
+  const behavior =
+    name === 'instanceInitiatedShutdownBehavior' ? value : request.InstanceInitiatedShutdownBehavior?.Value;
+  if (behavior !== undefined) changes.push({ options: { shutdownBehavior: parseShutdownBehavior(behavior) } });
   const type = name === 'instanceType' ? value : request.InstanceType?.Value;
   if (type !== undefined) changes.push(parseType(type));
   const userData = name === 'userData' ? parseUserData(value) : bytesOf(request.UserData?.Value);
@@ -138,12 +147,8 @@ function parseFixed(instance: Instance, request: ModifyRequest): readonly Change
     if (other !== undefined) throw groupNotFound(other);
     return [{}];
   }
-  const behavior =
-    name === 'instanceInitiatedShutdownBehavior' ? value : request.InstanceInitiatedShutdownBehavior?.Value;
   const fixed: readonly (readonly [string, string | undefined, string])[] = [
-    ['instanceInitiatedShutdownBehavior', behavior, 'stop'],
     ['sourceDestCheck', textOf(name === 'sourceDestCheck' ? value : request.SourceDestCheck?.Value), 'true'],
-    ['ebsOptimized', textOf(name === 'ebsOptimized' ? value : request.EbsOptimized?.Value), 'false'],
     ['enaSupport', textOf(name === 'enaSupport' ? value : request.EnaSupport?.Value), 'true'],
     ['kernel', name === 'kernel' ? value : request.Kernel?.Value, ''],
     ['ramdisk', name === 'ramdisk' ? value : request.Ramdisk?.Value, ''],

@@ -16,17 +16,12 @@ import { findZone, zonesOf } from '#domain/region.ts';
 import type { InputOf, OutputOf } from '#wire/aws/operations.ts';
 import { clientToken } from './client-token.ts';
 import { endDryRun } from './dry-run.ts';
-import {
-  instanceRefusal,
-  invalidCombination,
-  invalidValue,
-  missingParameter,
-  unsupportedRequest,
-  zoneNotFound,
-} from './errors.ts';
+import { instanceRefusal, invalidCombination, invalidValue, missingParameter, zoneNotFound } from './errors.ts';
 import { requireImageId } from './ids.ts';
 import { parseDevices } from './instance-devices.ts';
+import { parseMetadataOptions } from './instance-metadata.ts';
 import { DEFAULT_GROUP, groupIdOf, zoneOfSubnet } from './instance-network.ts';
+import { refuseUnbuilt } from './instance-refusals.ts';
 import { reservationViews } from './instance-views.ts';
 import { groupNotFound } from './networks.ts';
 import { parseTagsByType } from './tag-rules.ts';
@@ -44,6 +39,7 @@ export const runInstances: Handler<RunRequest, OutputOf<'ec2', 'RunInstances'>> 
   const tags = parseTagsByType(request.TagSpecifications, ['instance', 'volume']);
   const zone = parseZone(context, request);
   const userData = parseUserData(request.UserData);
+  const shutdownBehavior = parseShutdownBehavior(request.InstanceInitiatedShutdownBehavior ?? 'stop');
   const { image, state } = await findImage(ports, scope, imageId);
   if (state !== 'available') {
     const message = `The image ID '${imageId}' is '${state}', and no instance can be launched from it.`;
@@ -66,7 +62,12 @@ export const runInstances: Handler<RunRequest, OutputOf<'ec2', 'RunInstances'>> 
       disableApiTermination: request.DisableApiTermination === true,
       disableApiStop: request.DisableApiStop === true,
       cpuCredits: parseCredits(request, bundle),
+      ...(request.EbsOptimized === true ? { ebsOptimized: true } : {}),
+      ...(shutdownBehavior === 'stop' ? {} : { shutdownBehavior }),
     },
+    ...(request.MetadataOptions === undefined
+      ? {}
+      : { metadataOptions: parseMetadataOptions(request.MetadataOptions) }),
     userData,
     keyPair: request.KeyName ?? null,
     addressType: 'ipv4',
@@ -78,43 +79,6 @@ export const runInstances: Handler<RunRequest, OutputOf<'ec2', 'RunInstances'>> 
   const [reservation] = reservationViews(instances, ports.machinePlace.address);
   return reservation ?? {};
 };
-
-/** What this server cannot give is refused, not left out: the client would believe that it has it. */
-function refuseUnbuilt(request: RunRequest): void {
-  const unbuilt: readonly (readonly [string, unknown])[] = [
-    ['LaunchTemplate', request.LaunchTemplate],
-    ['IamInstanceProfile', request.IamInstanceProfile],
-    ['InstanceMarketOptions', request.InstanceMarketOptions],
-    ['KernelId', request.KernelId],
-    ['RamdiskId', request.RamdiskId],
-    ['ElasticGpuSpecification', request.ElasticGpuSpecification],
-    ['ElasticInferenceAccelerator', request.ElasticInferenceAccelerators],
-    ['CpuOptions', request.CpuOptions],
-    ['License', request.LicenseSpecifications],
-    ['PrivateIpAddress', request.PrivateIpAddress],
-    ['Ipv6Address', request.Ipv6Addresses],
-    ['Ipv6AddressCount', request.Ipv6AddressCount === 0 ? undefined : request.Ipv6AddressCount],
-    ['SecondaryInterface', request.SecondaryInterfaces],
-    ['Operator', request.Operator],
-    ['Placement.GroupName', request.Placement?.GroupName === '' ? undefined : request.Placement?.GroupName],
-    ['Placement.GroupId', request.Placement?.GroupId],
-    ['Placement.HostId', request.Placement?.HostId],
-    ['Placement.HostResourceGroupArn', request.Placement?.HostResourceGroupArn],
-    ['Placement.PartitionNumber', request.Placement?.PartitionNumber],
-    ['Placement.Tenancy', request.Placement?.Tenancy === 'default' ? undefined : request.Placement?.Tenancy],
-    ['HibernationOptions', request.HibernationOptions?.Configured === true ? true : undefined],
-    ['EnclaveOptions', request.EnclaveOptions?.Enabled === true ? true : undefined],
-    ['Monitoring', request.Monitoring?.Enabled === true ? true : undefined],
-  ];
-  const asked = unbuilt.find(([, value]) => value !== undefined && !(Array.isArray(value) && value.length === 0));
-  if (asked !== undefined) throw unsupportedRequest(`The parameter ${asked[0]} is not supported by this server.`);
-  const { InstanceInitiatedShutdownBehavior: behavior } = request;
-  if (behavior !== undefined && behavior !== 'stop') {
-    if (behavior !== 'terminate')
-      throw invalidValue(`Invalid value '${behavior}' for instanceInitiatedShutdownBehavior.`);
-    throw unsupportedRequest('An instance that shuts down by itself is stopped, and not terminated, by this server.');
-  }
-}
 
 /** As many as can be made, of those that are wanted. */
 function parseCount({ MinCount: min, MaxCount: max }: RunRequest): number {
@@ -128,14 +92,15 @@ function parseCount({ MinCount: min, MaxCount: max }: RunRequest): number {
   return Math.min(max, INSTANCE_COUNT_MAX);
 }
 
+/** What becomes of an instance whose guest shuts down. */
+export function parseShutdownBehavior(text: string): 'stop' | 'terminate' {
+  if (text === 'stop' || text === 'terminate') return text;
+  throw invalidValue(`Invalid value '${text}' for instanceInitiatedShutdownBehavior.`);
+}
+
 /** By its name or id, or the subnet's; else the first of the region. The network is what every instance has. */
 function parseZone({ scope }: CallContext, request: RunRequest): string {
-  const { Placement: placement = {}, NetworkInterfaces: interfaces = [] } = request;
-  if (interfaces.length > 1) throw unsupportedRequest('Instances have one network interface.');
-  const [device] = interfaces;
-  if (device?.NetworkInterfaceId !== undefined || device?.PrivateIpAddress !== undefined) {
-    throw unsupportedRequest('The network interface of an instance is made with it, with an address of its own.');
-  }
+  const { Placement: placement = {}, NetworkInterfaces: [device] = [] } = request;
   const groups = [...(request.SecurityGroupIds ?? []), ...(device?.Groups ?? [])];
   const unknown =
     groups.find((id) => id !== groupIdOf(scope)) ?? request.SecurityGroups?.find((name) => name !== DEFAULT_GROUP);

@@ -1,7 +1,8 @@
-import { type Instance, INSTANCE_STATE_CODE, SYSTEM_DEVICE } from '#domain/instance.ts';
+import { GUEST_SHUT_DOWN, type Instance, INSTANCE_STATE_CODE, SYSTEM_DEVICE } from '#domain/instance.ts';
 import { zonesOf } from '#domain/region.ts';
 import type { InputOf, OutputOf } from '#wire/aws/operations.ts';
 import type { FilterTable, FilterTexts } from './filters.ts';
+import { metadataView } from './instance-metadata.ts';
 import {
   DEFAULT_GROUP,
   groupIdOf,
@@ -33,7 +34,7 @@ export function instanceView(instance: Instance, address: string): InstanceView 
     ...(options.clientToken === null ? {} : { ClientToken: options.clientToken }),
     CpuOptions: { CoreCount: instance.cpuCount, ThreadsPerCore: 1 },
     CurrentInstanceBootMode: 'legacy-bios',
-    EbsOptimized: false,
+    EbsOptimized: options.ebsOptimized === true,
     EnaSupport: true,
     EnclaveOptions: { Enabled: false },
     HibernationOptions: { Configured: false },
@@ -44,15 +45,7 @@ export function instanceView(instance: Instance, address: string): InstanceView 
     ...(instance.keyPair === null ? {} : { KeyName: instance.keyPair }),
     LaunchTime: launchTime(instance),
     MaintenanceOptions: { AutoRecovery: 'default' },
-    // Machines are not told of themselves over HTTP, but by their seed.
-    MetadataOptions: {
-      State: 'applied',
-      HttpTokens: 'optional',
-      HttpPutResponseHopLimit: 1,
-      HttpEndpoint: 'disabled',
-      HttpProtocolIpv6: 'disabled',
-      InstanceMetadataTags: 'disabled',
-    },
+    MetadataOptions: metadataView(instance),
     Monitoring: { State: 'disabled' },
     Placement: { AvailabilityZone: instance.zone, ...zoneIdView(instance), GroupName: '', Tenancy: 'default' },
     PlatformDetails: 'Linux/UNIX',
@@ -104,6 +97,10 @@ function isEnding({ state }: Instance): boolean {
 }
 
 function reasonView({ stateReason }: Instance): NonNullable<InstanceView['StateReason']> {
+  if (stateReason === GUEST_SHUT_DOWN) {
+    const code = 'Client.InstanceInitiatedShutdown';
+    return { Code: code, Message: `${code}: Instance initiated shutdown` };
+  }
   if (stateReason !== null) {
     return { Code: 'Server.InternalError', Message: `Server.InternalError: ${stateReason}` };
   }
@@ -113,7 +110,7 @@ function reasonView({ stateReason }: Instance): NonNullable<InstanceView['StateR
 
 function transitionReason(instance: Instance): string {
   if (!isEnding(instance)) return '';
-  return instance.stateReason === null ? 'User initiated' : `Server.InternalError: ${instance.stateReason}`;
+  return instance.stateReason === null ? 'User initiated' : (reasonView(instance).Message ?? '');
 }
 
 /** Its own, or the computer's; null: it is not reached now. */
@@ -218,7 +215,7 @@ export function instanceFilters(address: string): FilterTable<Instance> {
       ['client-token', ({ options }) => (options.clientToken === null ? NONE : [options.clientToken])],
       ['current-instance-boot-mode', () => ['legacy-bios']],
       ['dns-name', none],
-      ['ebs-optimized', () => ['false']],
+      ['ebs-optimized', ({ options }) => [String(options.ebsOptimized === true)]],
       ['ena-support', () => ['true']],
       ['enclave-options.enabled', () => ['false']],
       ['group-id', of(groupIdOf)],
@@ -244,8 +241,13 @@ export function instanceFilters(address: string): FilterTable<Instance> {
       ['launch-index', ({ options }) => [String(options.launchIndex)]],
       ['launch-time', (one) => [launchTime(one).toISOString()]],
       ['maintenance-options.auto-recovery', () => ['default']],
-      ['metadata-options.http-endpoint', () => ['disabled']],
-      ['metadata-options.http-tokens', () => ['optional']],
+      ['metadata-options.http-endpoint', (one) => [metadataView(one).HttpEndpoint ?? []].flat()],
+      ['metadata-options.http-protocol-ipv4', none],
+      ['metadata-options.http-protocol-ipv6', (one) => [metadataView(one).HttpProtocolIpv6 ?? []].flat()],
+      ['metadata-options.http-put-response-hop-limit', (one) => [String(metadataView(one).HttpPutResponseHopLimit)]],
+      ['metadata-options.http-tokens', (one) => [metadataView(one).HttpTokens ?? []].flat()],
+      ['metadata-options.instance-metadata-tags', (one) => [metadataView(one).InstanceMetadataTags ?? []].flat()],
+      ['metadata-options.state', () => ['applied']],
       ['monitoring-state', () => ['disabled']],
       ['network-interface.addresses.private-ip-address', up(GUEST_ADDRESS)],
       ['network-interface.addresses.primary', up('true')],

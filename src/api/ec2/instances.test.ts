@@ -2,47 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { registerBlueprint } from '#control/blueprints.ts';
 import { parseSnapshotId } from '#domain/ids.ts';
+import { run, stateOf, withImage } from './instances.fixture.ts';
 import { refusalOf, Scene } from './scene.fake.ts';
-
-interface Made {
-  readonly scene: Scene;
-  readonly image: string;
-  readonly snapshot: string;
-}
-
-/** A scene with one image of the account, of a snapshot of 2 GiB. */
-async function withImage(scene: Scene): Promise<Made> {
-  const volume = await scene.ec2('CreateVolume', { AvailabilityZone: 'us-east-1a', Size: 2 });
-  const cut = await scene.ec2('CreateSnapshot', { VolumeId: volume.VolumeId ?? '' });
-  const snapshot = cut.SnapshotId ?? '';
-  await scene.upload();
-  const { ImageId: image = '' } = await scene.ec2('RegisterImage', {
-    Name: 'plain',
-    RootDeviceName: '/dev/sda1',
-    BlockDeviceMappings: [{ DeviceName: '/dev/sda1', Ebs: { SnapshotId: snapshot } }],
-  });
-  return { scene, image, snapshot };
-}
-
-async function run(
-  { scene, image }: Made,
-  some: Partial<Parameters<typeof scene.ec2<'RunInstances'>>[1]> = {},
-): Promise<string> {
-  const { Instances: [one] = [] } = await scene.ec2('RunInstances', {
-    ImageId: image,
-    InstanceType: 't3.micro',
-    MinCount: 1,
-    MaxCount: 1,
-    ...some,
-  });
-  await scene.upload();
-  return one?.InstanceId ?? '';
-}
-
-async function stateOf(scene: Scene, id: string): Promise<string> {
-  const { Reservations: [one] = [] } = await scene.ec2('DescribeInstances', { InstanceIds: [id] });
-  return one?.Instances?.[0]?.State?.Name ?? 'none';
-}
 
 test('an instance is launched, runs, stops, starts, and is shown when it is terminated, until it is old', async () => {
   await using scene = await Scene.open();

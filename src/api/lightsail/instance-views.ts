@@ -97,9 +97,14 @@ export function instanceView(
     state: stateView(instance),
     username: instance.userName,
     sshKeyName: instance.keyPair ?? DEFAULT_KEY_PAIR_NAME,
-    // Machines are not told of themselves over HTTP, but by their seed: what clients set is kept.
-    metadataOptions: { state: 'applied', ...(instance.metadataOptions ?? DEFAULT_METADATA_OPTIONS) },
+    metadataOptions: metadataView(instance),
   };
+}
+
+/** Machines are not told of themselves over HTTP, but by their seed: what clients set is kept. */
+function metadataView({ metadataOptions }: DomainInstance): NonNullable<Instance['metadataOptions']> {
+  const { instanceTags: _, ...options } = metadataOptions ?? DEFAULT_METADATA_OPTIONS;
+  return { state: 'applied', ...options };
 }
 
 /** What QEMU's user-mode network gives to the one guest that it has (QEMU's manual, network emulation). */

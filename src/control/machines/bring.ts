@@ -1,7 +1,7 @@
 import { assert } from '#base/assert.ts';
 import { DomainError } from '#domain/errors.ts';
 import type { InstanceId, VolumeId } from '#domain/ids.ts';
-import type { Attachment, Instance } from '#domain/instance.ts';
+import { type Attachment, GUEST_SHUT_DOWN, type Instance } from '#domain/instance.ts';
 import type { Volume } from '#domain/volume.ts';
 import { HypervisorError, type MachineDisk, type MachineSpec, type MachineStatus } from '#machine/hypervisor.ts';
 import type { Tx } from '#meta/meta-store.ts';
@@ -24,7 +24,8 @@ import { freeSshPort } from './ssh-ports.ts';
  *
  *   pending        volumes are made and opened, the machine is started            → running, or stopped with the reason
  *   running        it has a process: disks come and go, it boots anew             → itself
- *                  it has none, and this boot of the computer began it            → stopped with the reason
+ *                  it has none, and this boot of the computer began it            → stopped with the reason, or
+ *                                                                                   shutting-down, where it ends with its guest
  *                  it has none, and the computer has started anew since           → pending
  *   stopping       it is asked to shut down, and ended after a while              → stopped
  *   shutting-down  it is ended and forgotten; what is deleted with it goes        → (gone)
@@ -290,16 +291,29 @@ async function settleDisks(ports: ControlPorts, tx: Tx, instance: Instance): Pro
 /** A machine whose process is gone, though nobody ended it. */
 async function settleDead(
   ports: ControlPorts,
-  { id, launchedBoot }: Instance,
+  { id, launchedBoot, options }: Instance,
   reason: string | null,
 ): Promise<Brought> {
   if (launchedBoot === ports.machinePlace.boot) {
+    if (reason === GUEST_SHUT_DOWN && options.shutdownBehavior === 'terminate') return await retire(ports, id, reason);
     return await settleStopped(ports, id, 'running', reason ?? 'its process is gone');
   }
   ports.log.info('instance.restart', { instance: id });
   await change(ports, id, 'running', async (tx, now) =>
     put(tx, { ...(await settleDisks(ports, tx, now)), state: 'pending', rebootWanted: false }),
   );
+  ports.wake('reconcile-instances');
+  return 'done';
+}
+
+/** A machine that is to end with its guest. */
+async function retire(ports: ControlPorts, id: InstanceId, reason: string): Promise<Brought> {
+  ports.log.info('instance.retired', { instance: id, reason });
+  await change(ports, id, 'running', async (tx, now) => {
+    await endOperations(ports, tx, id, { status: 'Failed', errorCode: 'InstanceStopped', errorDetails: reason });
+    const ending = { state: 'shutting-down', wanted: 'terminated', rebootWanted: false, stateReason: reason } as const;
+    return await put(tx, { ...now, ...ending });
+  });
   ports.wake('reconcile-instances');
   return 'done';
 }

@@ -1,13 +1,17 @@
 import { refuse } from '#domain/errors.ts';
 import type { InstanceId, VolumeId } from '#domain/ids.ts';
-import type { Instance } from '#domain/instance.ts';
+import { DEFAULT_METADATA_OPTIONS, type Instance, type MetadataOptions } from '#domain/instance.ts';
 import type { Scope } from '#domain/volume.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { setDeleteOnTermination } from './attachments.ts';
 import { INSTANCES, instanceIn } from './records.ts';
 
 export interface ChangeInstance {
-  readonly options?: Partial<Pick<Instance['options'], 'disableApiTermination' | 'disableApiStop'>>;
+  readonly options?: Partial<
+    Pick<Instance['options'], 'disableApiTermination' | 'disableApiStop' | 'ebsOptimized' | 'shutdownBehavior'>
+  >;
+  /** What is not said stays. */
+  readonly metadataOptions?: Partial<MetadataOptions>;
   /** How large it is from its next start on; of one that is stopped. */
   readonly size?: Pick<Instance, 'bundle' | 'cpuCount' | 'memoryMib'>;
   /** Of one that is stopped: bytes in base64; null: none. A guest runs user data once in its life. */
@@ -21,7 +25,7 @@ export async function changeInstance(
   ports: ControlPorts,
   scope: Scope,
   id: InstanceId,
-  { options = {}, size, userData, deleteOnTermination = new Map() }: ChangeInstance,
+  { options = {}, metadataOptions, size, userData, deleteOnTermination = new Map() }: ChangeInstance,
 ): Promise<Instance> {
   return await ports.meta.transact(async (tx) => {
     const instance = await instanceIn(tx, scope, id);
@@ -35,6 +39,9 @@ export async function changeInstance(
       ...size,
       ...(userData === undefined ? {} : { userData }),
       options: { ...instance.options, ...options },
+      ...(metadataOptions === undefined
+        ? {}
+        : { metadataOptions: { ...(instance.metadataOptions ?? DEFAULT_METADATA_OPTIONS), ...metadataOptions } }),
     };
     await tx.documents.update(INSTANCES, scope, changed);
     for (const [volume, goes] of deleteOnTermination) changed = await setDeleteOnTermination(tx, changed, volume, goes);

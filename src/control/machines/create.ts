@@ -14,8 +14,10 @@ import {
 import { findInstanceType } from '#domain/instance-type.ts';
 import {
   type AddressType,
+  DEFAULT_METADATA_OPTIONS,
   type Instance,
   type InstanceOptions,
+  type MetadataOptions,
   NO_INSTANCE_OPTIONS,
   type OpenPorts,
   SYSTEM_DEVICE,
@@ -105,6 +107,8 @@ export interface CreateInstances {
   /** Of every volume that is made; missing: the machine's, on its system volume. */
   readonly volumeTags?: readonly Tag[];
   readonly options?: Partial<InstanceOptions>;
+  /** Missing: nobody said anything. */
+  readonly metadataOptions?: Partial<MetadataOptions>;
   /** Bytes in base64; null: none. */
   readonly userData: string | null;
   /** Null: the default one, in Lightsail; none in EC2. */
@@ -303,7 +307,8 @@ async function record(
       endedAtMs: null,
       address: null,
       staticIp: null,
-      metadataOptions: null,
+      metadataOptions:
+        request.metadataOptions === undefined ? null : { ...DEFAULT_METADATA_OPTIONS, ...request.metadataOptions },
       addressType: request.addressType,
       openPorts: OPEN_AT_FIRST[face],
       tags,
