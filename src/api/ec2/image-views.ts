@@ -9,14 +9,15 @@ export type ImageView = NonNullable<OutputOf<'ec2', 'DescribeImages'>['Images']>
 /** Who EC2's clients look for when they want an image that nobody of theirs made: here a blueprint of the server. */
 export const BLUEPRINT_OWNER = 'amazon';
 
-export function imageView({ image, state }: ImageSeen): ImageView {
+export function imageView({ image, state, isEncrypted }: ImageSeen): ImageView {
   const isBlueprint = image.blueprint !== null;
   return {
     Architecture: 'x86_64',
-    BlockDeviceMappings: image.devices.map((device) => ({
+    BlockDeviceMappings: image.devices.map((device, at) => ({
       DeviceName: device.device,
       Ebs: {
         DeleteOnTermination: device.deleteOnTermination,
+        Encrypted: isEncrypted[at] === true,
         ...(device.iops === null ? {} : { Iops: device.iops }),
         ...(device.snapshot === null ? {} : { SnapshotId: device.snapshot }),
         ...(device.throughputMibps === null ? {} : { Throughput: device.throughputMibps }),
@@ -74,7 +75,7 @@ export const imageFilters: FilterTable<ImageSeen> = {
     ['architecture', () => ['x86_64']],
     ['block-device-mapping.delete-on-termination', ofDevices((one) => [String(one.deleteOnTermination)])],
     ['block-device-mapping.device-name', ofDevices(({ device }) => [device])],
-    ['block-device-mapping.encrypted', () => NONE],
+    ['block-device-mapping.encrypted', ({ isEncrypted }) => isEncrypted.map(String)],
     ['block-device-mapping.snapshot-id', ofDevices(({ snapshot }) => (snapshot === null ? NONE : [snapshot]))],
     ['block-device-mapping.volume-size', ofDevices(({ sizeGib }) => [String(sizeGib)])],
     ['block-device-mapping.volume-type', ofDevices(({ type }) => [type])],

@@ -211,3 +211,37 @@ test('a region has one network, whose ids are always the same, and instances are
   const ran = await scene.ec2('RunInstances', { ImageId, SubnetId, MinCount: 1, MaxCount: 1 });
   assert.equal(ran.Instances?.[0]?.Placement?.AvailabilityZone, Subnets.at(-1)?.AvailabilityZone);
 });
+
+test('an image says which of its volumes are encrypted, and is found by it', async () => {
+  await using scene = await Scene.open();
+  const { image: plain } = await withInstance(scene);
+  const ZONE = { AvailabilityZone: 'us-east-1a', Size: 1 };
+  const { VolumeId = '' } = await scene.ec2('CreateVolume', { ...ZONE, Encrypted: true });
+  const { SnapshotId = '' } = await scene.ec2('CreateSnapshot', { VolumeId });
+  await scene.upload();
+  const { ImageId: sealed = '' } = await scene.ec2('RegisterImage', {
+    Name: 'sealed',
+    RootDeviceName: '/dev/sda1',
+    BlockDeviceMappings: [
+      { DeviceName: '/dev/sda1', Ebs: { SnapshotId } },
+      { DeviceName: '/dev/sdf', Ebs: { VolumeSize: 1 } },
+    ],
+  });
+  const { Images: shown = [] } = await scene.ec2('DescribeImages', { ImageIds: [plain, sealed] });
+  assert.deepEqual(
+    shown.map(({ ImageId, BlockDeviceMappings = [] }) => [
+      ImageId,
+      BlockDeviceMappings.map(({ Ebs }) => Ebs?.Encrypted),
+    ]),
+    [
+      [plain, [false]],
+      [sealed, [true, false]],
+    ],
+  );
+  const found = async (value: string): Promise<readonly unknown[]> => {
+    const Filters = [{ Name: 'block-device-mapping.encrypted', Values: [value] }];
+    return ((await scene.ec2('DescribeImages', { Owners: ['self'], Filters })).Images ?? []).map((one) => one.ImageId);
+  };
+  assert.deepEqual(await found('true'), [sealed]);
+  assert.deepEqual(await found('false'), [plain, sealed]);
+});

@@ -10,6 +10,7 @@ import {
 } from '#domain/image.ts';
 import { SYSTEM_DEVICE } from '#domain/instance.ts';
 import type { Blueprint } from '#domain/blueprint.ts';
+import type { Snapshot } from '#domain/snapshot.ts';
 import { TAG_RULES, type Tag, tagsOf } from '#domain/tags.ts';
 import type { Scope } from '#domain/volume.ts';
 import { listBlueprints } from '#control/blueprints.ts';
@@ -39,6 +40,8 @@ export interface NewImage {
 export interface ImageSeen {
   readonly image: Image;
   readonly state: ImageState;
+  /** Which of its devices are encrypted, in their order: those whose snapshots are. */
+  readonly isEncrypted: readonly boolean[];
 }
 
 /** Refuses: invalid-value (name, tags), name-taken, not-found (a snapshot; another account's, too), wrong-state (a snapshot), limit (tags). */
@@ -88,7 +91,7 @@ export async function deregisterImage(ports: ControlPorts, scope: Scope, id: Ima
 export async function findImage(ports: ControlPorts, scope: Scope, id: ImageId): Promise<ImageSeen> {
   const own = await ports.meta.read(async (tx) => {
     const image = await tx.documents.find(IMAGES, scope, id);
-    return image === null ? null : { image, state: await stateOf(tx, image) };
+    return image === null ? null : await imageSeen(tx, image);
   });
   if (own !== null) return own;
   const blueprints = await blueprintImages(ports, scope);
@@ -121,19 +124,27 @@ async function ownImages(ports: ControlPorts, scope: Scope): Promise<readonly Im
   return await ports.meta.read(async (tx) => {
     const rows = await tx.documents.list(IMAGES, scope, null, { after: 0, countMax: Number.MAX_SAFE_INTEGER });
     const seen: ImageSeen[] = [];
-    for (const { record: image } of rows) seen.push({ image, state: await stateOf(tx, image) });
+    for (const { record: image } of rows) seen.push(await imageSeen(tx, image));
     return seen;
   });
 }
 
-async function stateOf(tx: ReadTx, { devices }: Image): Promise<ImageState> {
-  let state: ImageState = 'available';
-  for (const { snapshot: id } of devices) {
-    const snapshot = id === null ? null : await tx.snapshots.find(id);
-    if (snapshot?.state === 'error' || (snapshot === null && id !== null)) return 'failed';
-    if (snapshot?.state === 'pending' || snapshot?.state === 'cutting') state = 'pending';
-  }
-  return state;
+async function imageSeen(tx: ReadTx, image: Image): Promise<ImageSeen> {
+  const snapshots: (Snapshot | null)[] = [];
+  for (const { snapshot: id } of image.devices) snapshots.push(id === null ? null : await tx.snapshots.find(id));
+  return {
+    image,
+    state: stateOf(image, snapshots),
+    isEncrypted: snapshots.map((snapshot) => snapshot !== null && snapshot.encryption !== null),
+  };
+}
+
+/** `snapshots`: of its devices; null: an empty one's, or gone. */
+function stateOf({ devices }: Image, snapshots: readonly (Snapshot | null)[]): ImageState {
+  if (devices.some(({ snapshot: id }, at) => id !== null && (snapshots[at] ?? null) === null)) return 'failed';
+  const states = snapshots.map((snapshot) => snapshot?.state);
+  if (states.includes('error')) return 'failed';
+  return states.includes('pending') || states.includes('cutting') ? 'pending' : 'available';
 }
 
 async function blueprintImages(ports: ControlPorts, scope: Scope): Promise<readonly ImageSeen[]> {
@@ -142,8 +153,9 @@ async function blueprintImages(ports: ControlPorts, scope: Scope): Promise<reado
     const seen: ImageSeen[] = [];
     for (const blueprint of blueprints.filter(({ isActive }) => isActive)) {
       const snapshot = await tx.snapshots.find(blueprint.snapshot);
-      if (snapshot !== null)
-        seen.push({ image: imageOf(blueprint, { ...scope, account: snapshot.account }), state: 'available' });
+      if (snapshot === null) continue;
+      const image = imageOf(blueprint, { ...scope, account: snapshot.account });
+      seen.push({ image, state: 'available', isEncrypted: [snapshot.encryption !== null] });
     }
     return seen;
   });
