@@ -56,6 +56,7 @@ export function needsWork(place: MachinePlace, instance: Instance, status: Machi
         !runs ||
         instance.rebootWanted ||
         disksToMove(instance, status.volumes).length > 0 ||
+        strayVolumes(instance, status.volumes).length > 0 ||
         hasOtherForwards(place, instance, status)
       );
     case 'stopped':
@@ -68,6 +69,11 @@ export function needsWork(place: MachinePlace, instance: Instance, status: Machi
 /** Disks whose place is not as it should be. */
 function disksToMove(instance: Instance, open: readonly VolumeId[]): readonly Attachment[] {
   return instance.attachments.filter(({ state, volume }) => state !== 'attached' || !open.includes(volume));
+}
+
+/** Volumes that a machine has open and should not have: the record went on while nobody could reach its process. */
+function strayVolumes({ attachments }: Instance, open: readonly VolumeId[]): readonly VolumeId[] {
+  return open.filter((id) => !attachments.some(({ volume }) => volume === id));
 }
 
 /** Brings one machine as far as it goes. Throws what may pass: the volume host is away, the hypervisor's process died. */
@@ -364,6 +370,10 @@ async function tend(
     for (const attachment of disksToMove(instance, status.volumes)) {
       await (attachment.state === 'detaching' ? detach(ports, id, attachment, signal) : attach(ports, id, attachment));
     }
+    for (const volume of strayVolumes(instance, status.volumes)) {
+      ports.log.warn('instance.stray', { instance: id, volume });
+      await orAborted(signal, ports.hypervisor.detach(id, volume, { graceMs: DETACH_GRACE_MS, force: true }));
+    }
     if (hasOtherForwards(ports.machinePlace, instance, status)) await bringForwards(ports, instance, status);
   } catch (error) {
     // It ended in the middle of it: the next look says so.
@@ -381,7 +391,8 @@ async function attach(ports: ControlPorts, id: InstanceId, { volume: volumeId, d
     const { socketPath } = await openVolume(ports, volume);
     await ports.hypervisor.attach(id, { volume: volumeId, socketPath, exportName: volumeId, device });
   } catch (error) {
-    const isOfMachine = error instanceof HypervisorError && error.problem !== 'not-running';
+    // Where QEMU does not answer, the guest may have the disk: nobody else gets it before that is known.
+    const isOfMachine = error instanceof HypervisorError && !['not-running', 'failed'].includes(error.problem);
     const words = isOfMachine ? error.message : finalWords(error);
     if (words === null) throw error;
     ports.log.warn('instance.attach', { instance: id, volume: volumeId, reason: words });

@@ -230,3 +230,31 @@ for (const seed of [1, 2, 3]) {
     }
   });
 }
+
+test('a disk of which nobody knows whether the guest has it is attached at the next look', async () => {
+  await using world = await World.make();
+  const scope = await world.account();
+  await machines(world, scope, ['web']);
+  await makeDisk(world, scope, 'data');
+  world.hypervisor.failNext('attach', new HypervisorError('failed', 'QEMU does not answer'));
+  const { operations, instance } = await attach(world, scope, 'data', 'web');
+  await world.settle();
+  const { attachment } = await findVolumeByName(world.ports, scope, 'data');
+  assert.deepEqual([attachment?.instance, attachment?.state], [instance.id, 'attached']);
+  assert.equal(await outcome(world, scope, operations[0]?.id), 'Succeeded');
+  await assertAttachments(world, 'after the next look');
+});
+
+test('a volume that a machine has open and should not have is taken away from it', async () => {
+  await using world = await World.make();
+  const scope = await world.account();
+  await machines(world, scope, ['web']);
+  await makeDisk(world, scope, 'data');
+  const { id } = await findInstance(world.ports, scope, { name: 'web' });
+  const volume = (await findVolumeByName(world.ports, scope, 'data')).id;
+  await world.hypervisor.attach(id, { volume, socketPath: '/s', exportName: volume, device: '/dev/xvdf' });
+  world.ports.wake('reconcile-instances');
+  await world.settle();
+  const [status] = await world.hypervisor.list();
+  assert.equal(status?.volumes.includes(volume), false);
+});
