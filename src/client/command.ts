@@ -6,9 +6,13 @@
  * help/ answers what asks for help. Nothing here knows Varve's server: it works against any endpoint that speaks the model.
  */
 import type { ServiceName } from '#wire/aws/operations.ts';
+import type { WholeFloat } from './whole-float.ts';
 
-/** A value as JSON has it. Timestamps and blobs of replies stand as the wire gave them, which is how they are printed. */
-export type Document = null | boolean | number | string | readonly Document[] | DocumentRecord;
+/**
+ * A value as JSON has it. Timestamps and blobs of replies stand as the wire gave them, which is how they are printed.
+ * A WholeFloat is a number that is printed as 5.0; a bigint is a whole number beyond ±(2^53 - 1). `parseDocument` makes both.
+ */
+export type Document = null | boolean | number | bigint | string | WholeFloat | readonly Document[] | DocumentRecord;
 
 export interface DocumentRecord {
   readonly [name: string]: Document;
