@@ -37,6 +37,8 @@ const CONNECT_MS_MAX = 30_000;
 const QUIT_MS_MAX = 5_000;
 const KILL_MS_MAX = 30_000;
 const AGENT_MS_MAX = 3_000;
+/** A machine that a full disk holds is let go on so often: there may be room again. */
+const RETRY_MS = 10_000;
 
 /** A QEMU process that runs, whoever started it, and the connections to it. */
 export class QemuMachine implements Disposable {
@@ -47,6 +49,8 @@ export class QemuMachine implements Disposable {
   readonly #agent: GuestAgent;
   #record: MachineRecord;
   #state: QemuState = 'running';
+  #isHeldByDisk = false;
+  #retriedAtMs = Number.NEGATIVE_INFINITY;
   #isAgentThere = false;
   #threadIds: readonly number[] = [];
   #qmp: Qmp | null = null;
@@ -96,7 +100,7 @@ export class QemuMachine implements Disposable {
     return await this.#connecting;
   }
 
-  /** Looks after it: is it there, are we connected, is its console's log too long? */
+  /** Looks after it: is it there, are we connected, is its console's log too long, has a disk that was full room again? */
   async tend(): Promise<void> {
     if (!(await isAlive(this.process))) {
       this.#end();
@@ -104,6 +108,10 @@ export class QemuMachine implements Disposable {
     }
     if (this.#qmp?.isOpen !== true) await this.monitor();
     await trimConsole(this.#options.paths.consoleLog);
+    const nowMs = this.#options.clock.monotonicMs();
+    if (!this.#isHeldByDisk || nowMs - this.#retriedAtMs < RETRY_MS) return;
+    this.#retriedAtMs = nowMs;
+    await this.resume();
   }
 
   /** Goes on after a pause. */
@@ -237,6 +245,7 @@ export class QemuMachine implements Disposable {
   async #look(qmp: Qmp): Promise<void> {
     const status = members(await qmp.execute('query-status'))?.['status'];
     const state = stateOf(status);
+    this.#isHeldByDisk = status === 'io-error';
     if (state === this.#state || this.#state === 'ended') return;
     this.#state = state;
     if (state === 'shut-down') this.#shutDown.resolve();
