@@ -18,6 +18,8 @@ import type { Face, Scope, Tags } from '#domain/volume.ts';
 import type { ListFilter, Page, ReadTx, Row, Sequence, Tx } from '#meta/meta-store.ts';
 import { eachOnce, isSnapshotId, isVolumeId, snapshotIn, snapshotSeen, volumeIn, volumeSeen } from './lookup.ts';
 import { type OperationDraft, recordDone } from './operations.ts';
+import { ALARMS } from './machines/alarms.ts';
+import { CONTACT_METHODS, type ContactMethod } from './machines/contact-methods.ts';
 import { IMAGES } from './machines/image-records.ts';
 import { KEY_PAIRS } from './machines/key-pairs.ts';
 import { INSTANCE_SNAPSHOTS, instanceSnapshotOf, isInstanceSnapshotId } from './machines/instance-snapshot-records.ts';
@@ -98,10 +100,26 @@ async function changeOne(
   }
   const imageId = parseImageId(id);
   if (imageId !== null) return await changeImage(tx, scope, imageId, change);
+  const alarm = await tx.documents.find(ALARMS, scope, id);
+  if (alarm !== null) {
+    await tx.documents.update(ALARMS, scope, { ...alarm, tags: change(alarm.tags) });
+    return { resourceName: alarm.name, resourceType: 'Alarm', zone: 'all', details: null };
+  }
+  const contact = await contactMethodOf(tx, scope, id);
+  if (contact !== null) {
+    await tx.documents.update(CONTACT_METHODS, scope, { ...contact, tags: change(contact.tags) });
+    return { resourceName: contact.protocol, resourceType: 'ContactMethod', zone: 'all', details: null };
+  }
   const keyPair = await tx.documents.find(KEY_PAIRS, scope, id);
   if (keyPair === null) refuse({ kind: 'not-found', resource: 'key-pair', id });
   await tx.documents.update(KEY_PAIRS, scope, { ...keyPair, tags: change(keyPair.tags) });
   return { resourceName: keyPair.name, resourceType: 'KeyPair', zone: 'all', details: null };
+}
+
+/** They are found by their protocols, of which there are two. */
+async function contactMethodOf(tx: Tx, scope: Scope, id: ResourceId): Promise<ContactMethod | null> {
+  const rows = await tx.documents.list(CONTACT_METHODS, scope, null, { after: 0, countMax: 2 });
+  return rows.find(({ record }) => record.id === id)?.record ?? null;
 }
 
 async function changeInstance(

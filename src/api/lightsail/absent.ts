@@ -21,6 +21,8 @@ interface Family {
   readonly needing?: string;
   /** Operations that would make one, or do something for another resource. */
   readonly making?: string;
+  /** What to do instead; missing: what there is. */
+  readonly tip?: string;
   /** The exception of those, where the model gives them no OperationFailureException. */
   readonly refusal?: 'InvalidInputException';
 }
@@ -123,6 +125,7 @@ const FAMILIES: readonly Family[] = [
     type: 'CloudFormationStackRecord',
     lists: { GetCloudFormationStackRecords: 'cloudFormationStackRecords' },
     making: 'CreateCloudFormationStack',
+    tip: 'Launch an instance with RunInstances of EC2, from the image that GetExportSnapshotRecords names.',
   },
   {
     what: 'peering with a VPC',
@@ -155,15 +158,15 @@ const TIP = 'Use disks, instances and snapshots.';
 type Input = Readonly<Record<string, unknown>>;
 
 function handlersOf(family: Family): readonly (readonly [string, Handler<Input, unknown>])[] {
-  const { what, member, type, lists = {}, answers = {}, needing = '', making = '', refusal } = family;
+  const { what, member, type, lists = {}, answers = {}, needing = '', making = '', tip = TIP, refusal } = family;
   const absent: Handler<Input, never> = async (_, input) => {
     const name = input[member];
     return refuseAbsent(type, typeof name === 'string' ? name : '');
   };
   const unavailable: Handler<Input, never> = async () => {
     const message = `This server has no ${what}.`;
-    if (refusal !== undefined) refuseInvalid(message, TIP);
-    throw new AwsRefusal(unsupported(message, TIP));
+    if (refusal !== undefined) refuseInvalid(message, tip);
+    throw new AwsRefusal(unsupported(message, tip));
   };
   return [
     ...Object.entries(lists).map(

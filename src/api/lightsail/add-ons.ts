@@ -132,7 +132,8 @@ export async function deleteAutoSnapshot(
   const chosen = chooseAutoSnapshot(await autoSnapshots(ports, resource), { date: day });
   await deleteOnControl(ports, scope, chosen);
   const { type, record } = resource;
-  const draft = { type: operation, resourceName, resourceType: type, zone: record.zone, details: day } as const;
+  const details = `DeleteAutoSnapshot-${day}`;
+  const draft = { type: operation, resourceName, resourceType: type, zone: record.zone, details } as const;
   const operations = await ports.meta.transact((tx) => recordDone(ports, tx, scope, record.id, draft));
   return { operations: operations.map(operationView) };
 }

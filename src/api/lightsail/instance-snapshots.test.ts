@@ -208,7 +208,9 @@ test('automatic snapshots are listed, restored by their day or as the latest, an
   assert.deepEqual((await scene.ok('GetInstanceSnapshots'))['instanceSnapshots'], []);
   assert.deepEqual((await scene.ok('GetDiskSnapshots'))['diskSnapshots'], []);
   await scene.world.settle();
-  await scene.ok('DeleteAutoSnapshot', { resourceName: 'web', date: oldest });
+  const deleted = await scene.ok('DeleteAutoSnapshot', { resourceName: 'web', date: oldest });
+  const [deletion] = deleted['operations'] as readonly Json[];
+  assert.equal(deletion?.['operationDetails'], `DeleteAutoSnapshot-${oldest}`);
   assert.equal(await scene.refused('DeleteAutoSnapshot', { resourceName: 'web', date: oldest }), 'NotFoundException');
   const left = (await scene.ok('GetAutoSnapshots', { resourceName: 'web' }))['autoSnapshots'] as readonly Json[];
   assert.deepEqual(

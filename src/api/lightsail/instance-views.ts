@@ -173,7 +173,7 @@ export function keyPairView(keyPair: DomainKeyPair): KeyPair {
   return {
     name: keyPair.name,
     arn: keyPairArn(keyPair, keyPair.id),
-    supportCode: `${keyPair.account}/${keyPair.id}`,
+    supportCode: `${keyPair.account}/${keyPair.name}`,
     createdAt: new Date(keyPair.createdAtMs),
     location: location(keyPair, ALL_ZONES),
     resourceType: 'KeyPair',
@@ -186,7 +186,7 @@ export function defaultKeyPairView(scope: Scope, keyPair: Omit<OpenDefaultKeyPai
   return {
     name: DEFAULT_KEY_PAIR_NAME,
     arn: keyPairArn(scope, keyPair.id),
-    supportCode: `${scope.account}/${keyPair.id}`,
+    supportCode: `${scope.account}/${DEFAULT_KEY_PAIR_NAME}`,
     createdAt: new Date(keyPair.createdAtMs),
     location: location(scope, ALL_ZONES),
     resourceType: 'KeyPair',

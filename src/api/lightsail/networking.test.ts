@@ -9,6 +9,18 @@ function operationOf(body: Json): Json {
   return first;
 }
 
+/** As the reference pages show them: both sides of what is done, each with the other as its details. */
+function summaries(body: Json): readonly unknown[] {
+  return (body['operations'] as readonly Json[]).map((one) => [
+    one['operationType'],
+    one['resourceType'],
+    one['resourceName'],
+    (one['location'] as Json)['availabilityZone'],
+    one['operationDetails'],
+    one['status'],
+  ]);
+}
+
 async function portsOf(scene: Scene, name: string): Promise<readonly Json[]> {
   return (await scene.ok('GetInstancePortStates', { instanceName: name }))['portStates'] as readonly Json[];
 }
@@ -27,8 +39,8 @@ test('ports of an instance: opened, put and closed, and read back as they were s
   const https = { fromPort: 443, toPort: 443, protocol: 'tcp' };
   const opened = operationOf(await scene.ok('OpenInstancePublicPorts', { instanceName: 'web-1', portInfo: https }));
   assert.deepEqual(
-    [opened['operationType'], opened['status'], opened['isTerminal'], opened['resourceName']],
-    ['OpenInstancePublicPorts', 'Succeeded', true, 'web-1'],
+    [opened['operationType'], opened['status'], opened['isTerminal'], opened['operationDetails']],
+    ['OpenInstancePublicPorts', 'Succeeded', true, '443/tcp'],
   );
   assert.deepEqual((await portsOf(scene, 'web-1'))[2], { ...https, ...EVERYBODY, state: 'open' });
 
@@ -41,6 +53,7 @@ test('ports of an instance: opened, put and closed, and read back as they were s
   ];
   const put = operationOf(await scene.ok('PutInstancePublicPorts', { instanceName: 'web-1', portInfos: wanted }));
   assert.equal(put['status'], 'Succeeded');
+  assert.equal(put['operationDetails'], '22/tcp, 8000-8010/tcp, 8--1/icmp, 0-65535/all');
   const none = { cidrs: [], ipv6Cidrs: [], cidrListAliases: [] };
   assert.deepEqual(await portsOf(scene, 'web-1'), [
     { ...none, ...wanted[0], state: 'open' },
@@ -86,7 +99,11 @@ test('a static IP is there when the call returns, and so is its instance', async
   assert.deepEqual([before['isAttached'], before['attachedTo']], [false, undefined]);
   assert.equal(await scene.refused('AllocateStaticIp', { staticIpName: 'web-1' }), 'InvalidInputException');
 
-  await scene.ok('AttachStaticIp', { staticIpName: 'front', instanceName: 'web-1' });
+  const attaching = await scene.ok('AttachStaticIp', { staticIpName: 'front', instanceName: 'web-1' });
+  assert.deepEqual(summaries(attaching), [
+    ['AttachStaticIp', 'StaticIp', 'front', 'all', 'web-1', 'Succeeded'],
+    ['AttachStaticIp', 'Instance', 'web-1', 'us-east-1a', 'front', 'Succeeded'],
+  ]);
   const { staticIps } = await scene.ok('GetStaticIps');
   const [attached] = staticIps as readonly Json[];
   assert.deepEqual([attached?.['isAttached'], attached?.['attachedTo']], [true, 'web-1']);
@@ -94,10 +111,19 @@ test('a static IP is there when the call returns, and so is its instance', async
   assert.deepEqual([web['isStaticIp'], web['publicIpAddress']], [true, before['ipAddress']]);
   assert.equal(await scene.refused('ReleaseStaticIp', { staticIpName: 'front' }), 'OperationFailureException');
 
-  await scene.ok('DetachStaticIp', { staticIpName: 'front' });
+  assert.deepEqual(summaries(await scene.ok('DetachStaticIp', { staticIpName: 'front' })), [
+    ['DetachStaticIp', 'StaticIp', 'front', 'all', 'web-1', 'Succeeded'],
+    ['DetachStaticIp', 'Instance', 'web-1', 'us-east-1a', 'front', 'Succeeded'],
+  ]);
+  const nobodys = summaries(await scene.ok('DetachStaticIp', { staticIpName: 'front' }));
+  assert.deepEqual(nobodys, [['DetachStaticIp', 'StaticIp', 'front', 'all', undefined, 'Succeeded']]);
   const loose = await instance(scene, 'web-1');
   assert.equal(loose['isStaticIp'], false);
   assert.notEqual(loose['publicIpAddress'], before['ipAddress']);
+
+  // An address has no tags, with AWS neither: it is there, so it is not said that it is not.
+  const tags = [{ key: 'k', value: 'v' }];
+  assert.equal(await scene.refused('TagResource', { resourceName: 'front', tags }), 'InvalidInputException');
 
   // Sent twice, as by a client whose connection broke: the second answers what the first did.
   const call = { invocationId: 'release-1' };
@@ -229,6 +255,11 @@ test('alarms and contact methods, as clients see them', async () => {
   const burst = { ...alarm, metricName: 'BurstCapacityTime' };
   assert.equal(await scene.refused('PutAlarm', burst), 'OperationFailureException');
   assert.equal(await scene.refused('PutAlarm', { ...alarm, monitoredResourceName: 'web-2' }), 'NotFoundException');
+  const tagged = await scene.ok('TagResource', { resourceName: 'hot', tags: [{ key: 'a', value: 'b' }, { key: 'c' }] });
+  assert.equal(operationOf(tagged)['resourceType'], 'Alarm');
+  await scene.ok('UntagResource', { resourceName: 'hot', resourceArn: arn, tagKeys: ['c'] });
+  const [alarmTagged] = (await scene.ok('GetAlarms'))['alarms'] as readonly Json[];
+  assert.deepEqual(alarmTagged?.['tags'], [{ key: 'a', value: 'b' }]);
   await scene.ok('DeleteAlarm', { alarmName: 'hot' });
   assert.equal(await scene.refused('DeleteAlarm', { alarmName: 'hot' }), 'NotFoundException');
 
@@ -240,10 +271,12 @@ test('alarms and contact methods, as clients see them', async () => {
   const sms = { protocol: 'SMS', contactEndpoint: '555' };
   assert.equal(await scene.refused('CreateContactMethod', sms), 'InvalidInputException');
   await scene.ok('SendContactMethodVerification', { protocol: 'Email' });
+  const team = await scene.ok('TagResource', { resourceName: 'Email', tags: [{ key: 'team', value: 'ops' }] });
+  assert.equal(operationOf(team)['resourceType'], 'ContactMethod');
   const methods = (await scene.ok('GetContactMethods'))['contactMethods'] as readonly Json[];
   assert.deepEqual(
-    methods.map(({ protocol, contactEndpoint, status }) => [protocol, contactEndpoint, status]),
-    [['Email', 'ops@example.com', 'PendingVerification']],
+    methods.map(({ protocol, contactEndpoint, status, tags }) => [protocol, contactEndpoint, status, tags]),
+    [['Email', 'ops@example.com', 'PendingVerification', [{ key: 'team', value: 'ops' }]]],
   );
   assert.deepEqual((await scene.ok('GetContactMethods', { protocols: ['SMS'] }))['contactMethods'], []);
   await scene.ok('DeleteContactMethod', { protocol: 'Email' });

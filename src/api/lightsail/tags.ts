@@ -1,3 +1,6 @@
+import { listAlarms } from '#control/machines/alarms.ts';
+import { listContactMethods } from '#control/machines/contact-methods.ts';
+import { findStaticIp } from '#control/machines/static-ips.ts';
 import { findKeyPair } from '#control/machines/key-pairs.ts';
 import { findInstanceSnapshot } from '#control/machines/instance-snapshot-records.ts';
 import { findInstance } from '#control/machines/records.ts';
@@ -15,7 +18,15 @@ import type {
   UntagResourceRequest,
   UntagResourceResult,
 } from '#wire/aws/models/lightsail.ts';
-import { diskArn, diskSnapshotArn, instanceArn, instanceSnapshotArn, keyPairArn } from './arn.ts';
+import {
+  alarmArn,
+  contactMethodArn,
+  diskArn,
+  diskSnapshotArn,
+  instanceArn,
+  instanceSnapshotArn,
+  keyPairArn,
+} from './arn.ts';
 import { refuseInvalid } from './errors.ts';
 import { operationView } from './views.ts';
 
@@ -62,7 +73,12 @@ async function findResource(context: CallContext, name: string, arn: string | un
     (await findDiskSnapshot(context, name)) ??
     (await findMachine(context, name)) ??
     (await findMachineSnapshot(context, name)) ??
-    (await findKeys(context, name));
+    (await findKeys(context, name)) ??
+    (await findAlarm(context, name)) ??
+    (await findContactMethod(context, name));
+  if (resource === null && (await isStaticIp(context, name))) {
+    refuseInvalid(`${name} is a static IP, which has no tags.`, 'Tag the instance that it is attached to.');
+  }
   if (resource === null) refuse({ kind: 'not-found', resource: 'resource', id: name });
   if (arn !== undefined && arn !== resource.arn) {
     refuseInvalid(`The resourceArn is not that of ${name}.`, 'Leave resourceArn out, or give the one of the resource.');
@@ -93,6 +109,23 @@ async function findMachineSnapshot({ ports, scope }: CallContext, name: string):
 async function findKeys({ ports, scope }: CallContext, name: string): Promise<Resource | null> {
   const keyPair = await orNull(findKeyPair(ports, scope, name));
   return keyPair && { id: keyPair.id, arn: keyPairArn(scope, keyPair.id) };
+}
+
+async function findAlarm({ ports, scope }: CallContext, name: string): Promise<Resource | null> {
+  const page = { instanceName: null, after: null, countMax: 1 };
+  const found = await orNull(listAlarms(ports, scope, { name, ...page }));
+  const alarm = found?.alarms[0]?.alarm;
+  return alarm === undefined ? null : { id: alarm.id, arn: alarmArn(scope, alarm.id) };
+}
+
+/** Its name is its protocol. */
+async function findContactMethod({ ports, scope }: CallContext, name: string): Promise<Resource | null> {
+  const contact = (await listContactMethods(ports, scope, [])).find(({ protocol }) => protocol === name);
+  return contact === undefined ? null : { id: contact.id, arn: contactMethodArn(scope, contact.id) };
+}
+
+async function isStaticIp({ ports, scope }: CallContext, name: string): Promise<boolean> {
+  return (await orNull(findStaticIp(ports, scope, name))) !== null;
 }
 
 async function orNull<T>(found: Promise<T>): Promise<T | null> {

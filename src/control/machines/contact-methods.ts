@@ -20,7 +20,7 @@ export interface ContactMethod extends Scope {
 }
 
 /** One of each protocol. */
-const CONTACT_METHODS: DocumentKind<ContactMethod> = {
+export const CONTACT_METHODS: DocumentKind<ContactMethod> = {
   name: 'contact-method',
   idOf: ({ protocol }) => protocol,
   ownerOf: () => null,

@@ -142,9 +142,9 @@ async function imageSeen(tx: ReadTx, image: Image): Promise<ImageSeen> {
 /** `snapshots`: of its devices; null: an empty one's, or gone. */
 function stateOf({ devices }: Image, snapshots: readonly (Snapshot | null)[]): ImageState {
   if (devices.some(({ snapshot: id }, at) => id !== null && (snapshots[at] ?? null) === null)) return 'failed';
-  const states = snapshots.map((snapshot) => snapshot?.state);
-  if (states.includes('error')) return 'failed';
-  return states.includes('pending') || states.includes('cutting') ? 'pending' : 'available';
+  const states = new Set(snapshots.map((snapshot) => snapshot?.state));
+  if (states.has('error')) return 'failed';
+  return states.has('pending') || states.has('cutting') ? 'pending' : 'available';
 }
 
 async function blueprintImages(ports: ControlPorts, scope: Scope): Promise<readonly ImageSeen[]> {

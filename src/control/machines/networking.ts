@@ -21,7 +21,8 @@ export async function openPorts(
   request: InstanceChange & { readonly opened: OpenPorts },
 ): Promise<readonly Operation[]> {
   const opened = checkOpenPorts(request.opened);
-  return await change(ports, scope, request, (instance) => ({
+  const details = wordsOf([opened]);
+  return await change(ports, scope, { ...request, details }, (instance) => ({
     ...instance,
     openPorts: openedPorts(instance.openPorts, opened),
   }));
@@ -34,7 +35,8 @@ export async function closePorts(
   request: InstanceChange & { readonly closed: OpenPorts },
 ): Promise<readonly Operation[]> {
   const closed = checkOpenPorts(request.closed);
-  return await change(ports, scope, request, (instance) => ({
+  const details = wordsOf([closed]);
+  return await change(ports, scope, { ...request, details }, (instance) => ({
     ...instance,
     openPorts: closedPorts(instance.openPorts, closed),
   }));
@@ -47,7 +49,15 @@ export async function putPorts(
   request: InstanceChange & { readonly open: readonly OpenPorts[] },
 ): Promise<readonly Operation[]> {
   const open = exactPorts(request.open.map(checkOpenPorts));
-  return await change(ports, scope, request, (instance) => ({ ...instance, openPorts: open }));
+  const details = wordsOf(open);
+  return await change(ports, scope, { ...request, details }, (instance) => ({ ...instance, openPorts: open }));
+}
+
+/** What operations say of ports: `22/tcp`. */
+function wordsOf(ports: readonly OpenPorts[]): string {
+  return ports
+    .map(({ protocol, fromPort: from, toPort: to }) => `${from === to ? from : `${from}-${to}`}/${protocol}`)
+    .join(', ');
 }
 
 /** Refuses: not-found. */
@@ -85,7 +95,7 @@ export async function forgetHostKeys(
 async function change(
   ports: ControlPorts,
   scope: Scope,
-  { name, operation }: InstanceChange,
+  { name, operation, details }: InstanceChange & { readonly details?: string },
   plan: (instance: Instance) => Instance,
 ): Promise<readonly Operation[]> {
   const operations = await ports.meta.transact(async (tx) => {
@@ -93,7 +103,13 @@ async function change(
     const { id, zone, state } = instance;
     if (state === 'shutting-down') refuse({ kind: 'wrong-state', resource: 'instance', id: name, state });
     await tx.documents.update(INSTANCES, scope, plan(instance));
-    const draft = { type: operation, resourceName: name, resourceType: 'Instance', zone, details: null } as const;
+    const draft = {
+      type: operation,
+      resourceName: name,
+      resourceType: 'Instance',
+      zone,
+      details: details ?? null,
+    } as const;
     return await recordDone(ports, tx, scope, id, draft);
   });
   ports.wake('reconcile-instances');

@@ -16,7 +16,7 @@ const ALL_ZONES = 'all';
 
 export interface StaticIpChanged {
   readonly staticIp: StaticIp;
-  /** Succeeded: it is so when this answers. */
+  /** The address's, and the machine's if there is one. Succeeded: it is so when this answers. */
   readonly operations: readonly Operation[];
 }
 
@@ -110,6 +110,7 @@ export async function releaseStaticIp(
   });
 }
 
+/** The address's operation, and then that of the machine that gets or loses it. */
 async function done(
   ports: ControlPorts,
   tx: Tx,
@@ -117,14 +118,20 @@ async function done(
   type: string,
   instance: Instance | null,
 ): Promise<readonly Operation[]> {
+  const scope: Scope = { account, region };
+  const called = instance === null ? null : (instance.name ?? instance.id);
   const draft: OperationDraft = {
     type,
     resourceName: name,
     resourceType: 'StaticIp',
     zone: ALL_ZONES,
-    details: instance?.name ?? null,
+    details: called,
   };
-  return await recordDone(ports, tx, { account, region }, id, draft);
+  const ofAddress = await recordDone(ports, tx, scope, id, draft);
+  if (instance === null || called === null) return ofAddress;
+  const { id: subject, zone } = instance;
+  const other: OperationDraft = { type, resourceName: called, resourceType: 'Instance', zone, details: name };
+  return [...ofAddress, ...(await recordDone(ports, tx, scope, subject, other))];
 }
 
 async function staticIpNamed(tx: ReadTx, scope: Scope, name: string): Promise<StaticIp> {
