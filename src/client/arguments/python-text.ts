@@ -1,0 +1,121 @@
+/** Values as Python writes them, which is how the AWS command line quotes them in its messages. */
+import type { InputValue } from '#client/command.ts';
+import { WholeFloat } from '#client/whole-float.ts';
+
+/** What a value of a request may be while it is checked: whole numbers and floating-point ones are still apart. */
+export type RawValue =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | WholeFloat
+  | Uint8Array
+  | readonly RawValue[]
+  | { readonly [name: string]: RawValue };
+
+export type RawRecord = { readonly [name: string]: RawValue };
+
+export function isRecord(value: RawValue): value is RawRecord {
+  return (
+    value !== null &&
+    typeof value === 'object' &&
+    !Array.isArray(value) &&
+    !(value instanceof Uint8Array) &&
+    !(value instanceof WholeFloat)
+  );
+}
+
+export function isList(value: RawValue): value is readonly RawValue[] {
+  return Array.isArray(value);
+}
+
+/** As `str(value)` writes it. */
+export function textOf(value: RawValue): string {
+  return typeof value === 'string' ? value : repr(value);
+}
+
+/** As `repr(value)` writes it. */
+export function repr(value: RawValue): string {
+  if (value === null) return 'None';
+  if (typeof value === 'boolean') return value ? 'True' : 'False';
+  if (typeof value === 'string') return quoted(value);
+  if (typeof value === 'number' || typeof value === 'bigint') return String(value);
+  if (value instanceof WholeFloat) return `${value.value}.0`;
+  if (value instanceof Uint8Array) return `b${quoted(Buffer.from(value).toString('latin1'), true)}`;
+  if (isList(value)) return `[${value.map(repr).join(', ')}]`;
+  if (isRecord(value)) {
+    return `{${Object.entries(value)
+      .map(([name, item]) => `${quoted(name)}: ${repr(item)}`)
+      .join(', ')}}`;
+  }
+  throw new TypeError('a value of a request is one of these');
+}
+
+/** As `str(type(value))` writes it. */
+export function typeText(value: RawValue): string {
+  return `<class '${typeName(value)}'>`;
+}
+
+export function typeName(value: RawValue): string {
+  if (value === null) return 'NoneType';
+  if (typeof value === 'boolean') return 'bool';
+  if (typeof value === 'string') return 'str';
+  if (typeof value === 'bigint') return 'int';
+  if (typeof value === 'number') return Number.isInteger(value) ? 'int' : 'float';
+  if (value instanceof WholeFloat) return 'float';
+  if (value instanceof Uint8Array) return 'bytes';
+  return Array.isArray(value) ? 'list' : 'dict';
+}
+
+/** The value as a request takes it, once checked. */
+export function inputOf(value: RawValue): InputValue {
+  if (value instanceof WholeFloat) return value.value;
+  if (typeof value === 'bigint') return Number(value);
+  if (value === null || typeof value !== 'object' || value instanceof Uint8Array) return value;
+  if (isList(value)) return value.map(inputOf);
+  if (isRecord(value)) {
+    return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, inputOf(item)]));
+  }
+  throw new TypeError('a value of a request is one of these');
+}
+
+const ESCAPES: Readonly<Record<string, string>> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' };
+
+function quoted(text: string, bytes = false): string {
+  const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
+  let out = quote;
+  for (const character of text) {
+    const code = character.codePointAt(0) ?? 0;
+    if (character === quote) out += `\\${quote}`;
+    else if (ESCAPES[character] !== undefined) out += ESCAPES[character];
+    else if (code < 0x20 || code === 0x7f || (code > 0x7f && (bytes || code < 0xa1))) {
+      out += `\\x${code.toString(16).padStart(2, '0')}`;
+    } else out += character;
+  }
+  return `${out}${quote}`;
+}
+
+const WHOLE = /^[+-]?[0-9]+(?:_[0-9]+)*$/;
+const FLOATING =
+  /^[+-]?(?:(?:[0-9]+(?:_[0-9]+)*\.?[0-9]*(?:_[0-9]+)*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|inf(?:inity)?|nan)$/i;
+
+/** As `int(text)` reads it; null: it is none. */
+export function wholeNumber(text: string): number | bigint | null {
+  const trimmed = text.trim();
+  if (!WHOLE.test(trimmed)) return null;
+  const digits = trimmed.replaceAll('_', '');
+  const number = Number(digits);
+  return Number.isSafeInteger(number) ? number + 0 : BigInt(digits.replace(/^\+/, ''));
+}
+
+/** As `float(text)` reads it; null: it is none. */
+export function floatingNumber(text: string): number | WholeFloat | null {
+  const trimmed = text.trim();
+  if (!FLOATING.test(trimmed)) return null;
+  const lower = trimmed.toLowerCase().replaceAll('_', '');
+  if (lower.endsWith('nan')) return Number.NaN;
+  if (lower.includes('inf')) return lower.startsWith('-') ? -Infinity : Infinity;
+  const number = Number(lower);
+  return Number.isInteger(number) ? new WholeFloat(number) : number;
+}
