@@ -26,6 +26,8 @@ export interface GuestAgentOptions {
 
 /** The guest's words are cut to this, before anybody shows them. */
 const WORDS_MAX = 200;
+/** So much is read for one answer, with what was in the channel before it. */
+const ANSWER_BYTES_MAX = 1024 * 1024;
 
 interface Expected {
   readonly matches: (object: Readonly<Record<string, unknown>>, delimited: boolean) => boolean;
@@ -38,7 +40,9 @@ interface Expected {
  *   - there is one connection for the life of a machine, and one command at a time;
  *   - before the first command, and after one that was given up, `guest-sync-delimited` with a number that nobody can guess
  *     goes through the channel; everything that arrives before its answer is dropped;
- *   - every command has an id that is never used again, and only the answer with that id is taken.
+ *   - every command has an id that is never used again, and only the answer with that id is taken;
+ *   - the channel is read only while an answer is waited for, and not without end: a guest that writes whatever it can waits,
+ *     and not we.
  */
 export class GuestAgent implements Disposable {
   readonly #options: GuestAgentOptions;
@@ -97,7 +101,7 @@ export class GuestAgent implements Disposable {
 
   /** The agent began anew: what was said to it is lost. */
   restarted(): void {
-    this.#inStep = false;
+    this.#fail('it began anew');
   }
 
   [Symbol.dispose](): void {
@@ -121,6 +125,7 @@ export class GuestAgent implements Disposable {
     } catch (error) {
       throw new GuestAgentError('the agent cannot be reached', { cause: error });
     }
+    this.#lines.pause();
     return this.#lines;
   }
 
@@ -148,9 +153,11 @@ export class GuestAgent implements Disposable {
     const answer = Promise.withResolvers<Readonly<Record<string, unknown>>>();
     this.#expected = { matches: options.matches, answer };
     try {
+      lines.resume(ANSWER_BYTES_MAX);
       lines.send(request, { delimited: request['execute'] === 'guest-sync-delimited' });
       return await within(clock, leftMs, answer.promise, late);
     } finally {
+      lines.pause();
       this.#expected = null;
     }
   }

@@ -156,3 +156,70 @@ test('no agent: as if its power were cut, at once', async () => {
   assert.deepEqual([quiesced.consistency, quiesced.note], ['crash', 'no agent runs in the guest']);
   assert.equal(freeze.answers, false);
 });
+
+test('an agent that comes and goes without end, and never answers, is asked by one at a time', async () => {
+  let calls = 0;
+  const freeze = new GuestFreeze({
+    agent: {
+      call: () => {
+        calls += 1;
+        return new Promise(() => {});
+      },
+    },
+    isAgentThere: () => true,
+    clock: systemClock,
+    log: silentLog,
+  });
+  for (let count = 0; count < 100; count += 1) freeze.agentAppeared();
+  await systemClock.sleep(1);
+  freeze.dispose();
+  assert.equal(calls, 1);
+});
+
+test('what an agent answered that has gone since says nothing of the next one', async () => {
+  const answers: PromiseWithResolvers<unknown>[] = [];
+  const freeze = new GuestFreeze({
+    agent: {
+      call: () => {
+        const answer = Promise.withResolvers<unknown>();
+        answers.push(answer);
+        return answer.promise;
+      },
+    },
+    isAgentThere: () => true,
+    clock: systemClock,
+    log: silentLog,
+  });
+  freeze.agentAppeared();
+  answers[0]?.resolve(1);
+  freeze.agentAppeared();
+  await until(() => answers.length === 2);
+  answers[1]?.resolve(1);
+  await freeze.release();
+  assert.equal(answers.length, 2);
+});
+
+test('whoever waits for an agent that began anew waits no longer', async () => {
+  await using under = await rig(({ execute }) => (execute === 'lost' ? undefined : 1));
+  const lost = under.agent.call('lost', { timeoutMs: 3_600_000 });
+  await until(() => under.commands().includes('lost'));
+  under.agent.restarted();
+  await assert.rejects(lost, /began anew/);
+  assert.equal(await under.agent.call('next', { timeoutMs: 30_000 }), 1);
+});
+
+test('a guest that writes without end is read only when it was asked, and then not for long', async () => {
+  const flood = Buffer.alloc(256 * 1024, '{"return": 1}\n');
+  let isFlooding = false;
+  await using under = await rig((_request, send) => {
+    if (!isFlooding) return 1;
+    for (let count = 0; count < 64; count += 1) send(flood.toString('latin1'));
+    return undefined;
+  });
+  assert.equal(await under.agent.call('first', { timeoutMs: 30_000 }), 1);
+  for (let count = 0; count < 16; count += 1) under.server.send(flood);
+  await systemClock.sleep(50);
+  assert.ok(under.server.unreadBytes > 0, 'nobody asked for it');
+  isFlooding = true;
+  await assert.rejects(under.agent.call('second', { timeoutMs: 3_600_000 }), GuestAgentError);
+});

@@ -41,6 +41,8 @@ interface Hold {
 export class GuestFreeze {
   readonly #options: GuestFreezeOptions;
   readonly #disposing = new AbortController();
+  /** Aborted, and another, whenever the agent appears. */
+  #appearance = new AbortController();
   #hold: Hold | null = null;
   #answers: boolean | null = null;
 
@@ -95,9 +97,10 @@ export class GuestFreeze {
 
   /** The agent is there, for the first time or again: nobody holds the guest, whatever it remembers. */
   agentAppeared(): void {
-    const hold = this.#hold ?? this.#begin();
-    hold.thawed = null;
-    void this.#letGo(hold);
+    this.#appearance.abort();
+    this.#appearance = new AbortController();
+    // Whoever thaws already goes on: a guest whose agent comes and goes would have one more each time.
+    void this.#letGo(this.#hold ?? this.#begin());
   }
 
   /** Ends a hold, before the guest is asked for anything else. */
@@ -139,17 +142,19 @@ export class GuestFreeze {
   async #thaw(hold: Hold): Promise<void> {
     const { agent, clock, isAgentThere, log } = this.#options;
     for (let pauseMs = RETRY_MS_MIN; !this.#disposing.signal.aborted; pauseMs = Math.min(2 * pauseMs, RETRY_MS_MAX)) {
+      const { signal: another } = this.#appearance;
       try {
         await agent.call('guest-fsfreeze-thaw', { timeoutMs: THAW_MS_MAX });
         this.#answers = true;
-        break;
+        if (!another.aborted) break; // Else it was the word of one that is gone.
       } catch (error) {
         const refuses = error instanceof GuestAgentError && error.isRefusal;
         this.#answers = refuses;
         if (!isAgentThere() || this.#disposing.signal.aborted) break;
         if (refuses && pauseMs === RETRY_MS_MAX) break; // It means it; what may not thaw may not freeze.
-        log.warn('machine-not-thawed', { error });
-        await clock.sleep(pauseMs, this.#disposing.signal).catch(() => {}); // Disposed of: the loop sees it.
+        if (pauseMs === RETRY_MS_MIN) log.warn('machine-not-thawed', { error }); // Once: a guest may go on so for ever.
+        // Disposed of, or another agent is there: the loop sees it.
+        await clock.sleep(pauseMs, AbortSignal.any([this.#disposing.signal, another])).catch(() => {});
       }
     }
     hold.heldMs = clock.monotonicMs() - hold.begunMs;

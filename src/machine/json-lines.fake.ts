@@ -50,6 +50,11 @@ export class JsonLinesServer implements AsyncDisposable {
     for (const socket of this.#sockets) socket.write(bytes);
   }
 
+  /** Bytes that nobody has read, beyond what the kernel keeps for them. */
+  get unreadBytes(): number {
+    return [...this.#sockets].reduce((sum, { writableLength }) => sum + writableLength, 0);
+  }
+
   /** Cuts everybody off. */
   cut(): void {
     for (const socket of this.#sockets) socket.destroy();

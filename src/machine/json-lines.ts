@@ -21,6 +21,7 @@ export class JsonLines implements Disposable {
   #pieceBytes = 0;
   #delimited = false;
   #isOpen = true;
+  #leftBytes = Number.POSITIVE_INFINITY;
 
   private constructor(socket: Socket, handler: JsonLinesHandler) {
     this.#socket = socket;
@@ -51,12 +52,28 @@ export class JsonLines implements Disposable {
     this.#socket.write(`${JSON.stringify(object)}\n`);
   }
 
+  /** Reads nothing until `resume`: who writes waits. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  /** Reads on; more than `bytesMax` end the connection. */
+  resume(bytesMax: number): void {
+    this.#leftBytes = bytesMax;
+    this.#socket.resume();
+  }
+
   [Symbol.dispose](): void {
     this.#isOpen = false;
     this.#socket.destroy();
   }
 
   #receive(bytes: Buffer): void {
+    this.#leftBytes -= bytes.length;
+    if (this.#leftBytes < 0) {
+      this[Symbol.dispose]();
+      return;
+    }
     let from = 0;
     for (let at = 0; at < bytes.length; at += 1) {
       if (bytes[at] === LINE_FEED) {
