@@ -39,6 +39,9 @@ export interface OperationPlace {
   readonly surroundings: Surroundings;
 }
 
+/** What the options of an operation depend on. */
+export type OptionsPlace = Pick<OperationPlace, 'service' | 'model' | 'operation' | 'waiter'>;
+
 const HELP: ParserOption = { name: 'help', target: 'help', arity: 'optional', required: false };
 const INPUT_JSON = '--cli-input-json';
 const SKELETON = '--generate-cli-skeleton';
@@ -69,7 +72,7 @@ function helpOf({ service, operation, waiter, globals }: OperationPlace): Comman
 }
 
 /** Which options there are. What EC2 makes simpler belongs to operations, not to waiters. */
-function argumentsOf(place: OperationPlace): { readonly table: ArgumentTable; readonly paging: PagingArguments } {
+export function argumentsOf(place: OptionsPlace): { readonly table: ArgumentTable; readonly paging: PagingArguments } {
   const table = memberArguments(place);
   if (place.waiter === null) {
     if (place.service === 'ec2') customiseEc2(table, place);
@@ -78,7 +81,7 @@ function argumentsOf(place: OperationPlace): { readonly table: ArgumentTable; re
   return { table, paging: addCommonArguments(table, place) };
 }
 
-function customiseEc2(table: ArgumentTable, { model, operation }: OperationPlace): void {
+function customiseEc2(table: ArgumentTable, { model, operation }: OptionsPlace): void {
   addEc2Arguments(table, operation);
   if (operation === 'CreateImage') rename(table, 'no-no-reboot', 'reboot');
   rename(table, 'no-egress', 'ingress');
