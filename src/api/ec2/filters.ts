@@ -17,6 +17,11 @@ export interface FilterTable<Thing> {
   readonly tags: ((thing: Thing) => Readonly<Record<string, string>>) | null;
 }
 
+/** Entries of a table for filters by what nothing here has: they are known, and nothing is found by them. */
+export function absentFilters<Thing>(names: readonly string[]): readonly [string, FilterTexts<Thing>][] {
+  return names.map((name) => [name, () => []]);
+}
+
 /** AWS: at most 50 filters in a request, at most 200 values in a filter. */
 export const FILTERS_MAX = 50;
 export const FILTER_VALUES_MAX = 200;

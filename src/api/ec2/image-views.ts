@@ -1,13 +1,15 @@
 import type { ImageSeen } from '#control/machines/images.ts';
 import type { Scope } from '#domain/volume.ts';
 import type { OutputOf } from '#wire/aws/operations.ts';
-import type { FilterTable, FilterTexts } from './filters.ts';
+import { absentFilters, type FilterTable, type FilterTexts } from './filters.ts';
 import { tagViews } from './tag-views.ts';
 
 export type ImageView = NonNullable<OutputOf<'ec2', 'DescribeImages'>['Images']>[number];
 
 /** Who EC2's clients look for when they want an image that nobody of theirs made: here a blueprint of the server. */
 export const BLUEPRINT_OWNER = 'amazon';
+
+const FAILED = 'A snapshot of the image cannot be used.';
 
 export function imageView({ image, state, isEncrypted }: ImageSeen): ImageView {
   const isBlueprint = image.blueprint !== null;
@@ -42,9 +44,7 @@ export function imageView({ image, state, isEncrypted }: ImageSeen): ImageView {
     RootDeviceType: 'ebs',
     ...(image.sourceInstance === null ? {} : { SourceInstanceId: image.sourceInstance }),
     State: state,
-    ...(state === 'failed'
-      ? { StateReason: { Code: 'Client.InternalError', Message: 'A snapshot of the image cannot be used.' } }
-      : {}),
+    ...(state === 'failed' ? { StateReason: { Code: 'Client.InternalError', Message: FAILED } } : {}),
     Tags: tagViews(image.tags),
     UsageOperation: 'RunInstances',
     VirtualizationType: 'hvm',
@@ -70,8 +70,35 @@ function ofDevices(
   return ({ image }) => image.devices.flatMap(texts);
 }
 
+const ABSENT: readonly string[] = [
+  'image-watermark.source-image-creation-time',
+  'image-watermark.source-image-id',
+  'image-watermark.source-image-region',
+  'image-watermark.watermark-creation-time',
+  'image-watermark.watermark-key',
+  'instance-type-specification.supported-instance-type',
+  'instance-type-specification.unsupported-instance-type',
+  'kernel-id',
+  'platform',
+  'product-code',
+  'product-code.type',
+  'public-ssm-parameter-name',
+  'ramdisk-id',
+  'scan-result.critical-fix-available-since',
+  'scan-result.finding-scan-date',
+  'scan-result.high-fix-available-since',
+  'scan-result.highest-finding-severity-label',
+  'scan-result.informational-fix-available-since',
+  'scan-result.low-fix-available-since',
+  'scan-result.medium-fix-available-since',
+  'source-image-id',
+  'source-image-region',
+  'sriov-net-support',
+];
+
 export const imageFilters: FilterTable<ImageSeen> = {
   named: new Map<string, FilterTexts<ImageSeen>>([
+    ...absentFilters<ImageSeen>(ABSENT),
     ['architecture', () => ['x86_64']],
     ['block-device-mapping.delete-on-termination', ofDevices((one) => [String(one.deleteOnTermination)])],
     ['block-device-mapping.device-name', ofDevices(({ device }) => [device])],
@@ -79,14 +106,16 @@ export const imageFilters: FilterTable<ImageSeen> = {
     ['block-device-mapping.snapshot-id', ofDevices(({ snapshot }) => (snapshot === null ? NONE : [snapshot]))],
     ['block-device-mapping.volume-size', ofDevices(({ sizeGib }) => [String(sizeGib)])],
     ['block-device-mapping.volume-type', ofDevices(({ type }) => [type])],
+    ['boot-mode', () => ['legacy-bios']],
     ['creation-date', ({ image }) => [new Date(image.createdAtMs).toISOString()]],
     ['description', ({ image }) => [image.description]],
     ['ena-support', ({ image }) => [String(image.enaSupport)]],
+    ['free-tier-eligible', () => ['false']],
     ['hypervisor', () => ['xen']],
+    ['image-allowed', () => ['true']],
     ['image-id', ({ image }) => [image.id]],
     ['image-type', () => ['machine']],
     ['is-public', ({ image }) => [String(image.blueprint !== null)]],
-    ['kernel-id', () => NONE],
     [
       'manifest-location',
       ({ image }) => [`${image.blueprint === null ? image.account : BLUEPRINT_OWNER}/${image.name}`],
@@ -94,18 +123,12 @@ export const imageFilters: FilterTable<ImageSeen> = {
     ['name', ({ image }) => [image.name]],
     ['owner-alias', ({ image }) => (image.blueprint === null ? NONE : [BLUEPRINT_OWNER])],
     ['owner-id', ({ image }) => [image.account]],
-    ['platform', () => NONE],
-    ['product-code', () => NONE],
-    ['product-code.type', () => NONE],
-    ['ramdisk-id', () => NONE],
     ['root-device-name', ({ image }) => [rootOf(image.devices)]],
     ['root-device-type', () => ['ebs']],
     ['source-instance-id', ({ image }) => (image.sourceInstance === null ? NONE : [image.sourceInstance])],
-    ['source-image-id', () => NONE],
-    ['source-image-region', () => NONE],
     ['state', ({ state }) => [state]],
     ['state-reason-code', ({ state }) => (state === 'failed' ? ['Client.InternalError'] : NONE)],
-    ['sriov-net-support', () => NONE],
+    ['state-reason-message', ({ state }) => (state === 'failed' ? [FAILED] : NONE)],
     ['tag-key', ({ image }) => Object.keys(image.tags)],
     ['virtualization-type', () => ['hvm']],
   ]),

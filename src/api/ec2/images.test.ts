@@ -201,6 +201,20 @@ test('a region has one network, whose ids are always the same, and instances are
     Filters: [{ Name: 'attachment.instance-id', Values: [id] }],
   });
   assert.equal(NetworkInterfaces[0]?.NetworkInterfaceId, instance?.NetworkInterfaces?.[0]?.NetworkInterfaceId);
+  const { PublicIpAddress: address = '' } = instance ?? {};
+  assert.notEqual(address, '');
+  const byAddress = await scene.ec2('DescribeNetworkInterfaces', {
+    Filters: [{ Name: 'association.public-ip', Values: [address] }],
+  });
+  assert.equal(byAddress.NetworkInterfaces?.[0]?.Association?.PublicIp, address);
+  const groupsOf = async (port: string): Promise<number | undefined> =>
+    (await scene.ec2('DescribeSecurityGroups', { Filters: [{ Name: 'ip-permission.to-port', Values: [port] }] }))
+      .SecurityGroups?.length;
+  assert.deepEqual([await groupsOf('22'), await groupsOf('23')], [1, 0]);
+  const { AccountAttributes: [attribute] = [] } = await scene.ec2('DescribeAccountAttributes', {
+    AttributeNames: ['default-vpc'],
+  });
+  assert.equal(attribute?.AttributeValues?.[0]?.AttributeValue, vpc?.VpcId);
   const far = await scene.ec2('DescribeVpcs', {}, { account: '210987654321' });
   assert.notEqual(far.Vpcs?.[0]?.VpcId, vpc?.VpcId);
   const VpcIds = ['vpc-0123456789abcdef0'];

@@ -6,7 +6,8 @@ import type { InputOf, OutputOf } from '#wire/aws/operations.ts';
 import { endDryRun } from './dry-run.ts';
 import { type FilterTable, type FilterTexts, parseFilters } from './filters.ts';
 import { parseIds, requireInstanceId } from './ids.ts';
-import { instanceFilters, reservationViews, stateView } from './instance-views.ts';
+import { instanceFilters } from './instance-filters.ts';
+import { reservationViews, stateView } from './instance-views.ts';
 import { nextToken, parsePage, refusePagedIds } from './paging.ts';
 
 export const describeInstances: Handler<
@@ -31,6 +32,7 @@ const NONE: readonly string[] = [];
 
 const statusFilters: FilterTable<StatusView> = {
   named: new Map<string, FilterTexts<StatusView>>([
+    ['application-status.status', () => NONE],
     ['attached-ebs-status.status', (one) => [one.AttachedEbsStatus?.Status ?? []].flat()],
     ['availability-zone', (one) => [one.AvailabilityZone ?? []].flat()],
     ['availability-zone-id', (one) => [one.AvailabilityZoneId ?? []].flat()],
@@ -47,6 +49,8 @@ const statusFilters: FilterTable<StatusView> = {
       (one) => (one.InstanceStatus?.Details ?? []).flatMap(({ Status }) => Status ?? []),
     ],
     ['instance-status.status', (one) => [one.InstanceStatus?.Status ?? []].flat()],
+    ['operator.managed', () => ['false']],
+    ['operator.principal', () => NONE],
     ['system-status.reachability', (one) => (one.SystemStatus?.Details ?? []).flatMap(({ Status }) => Status ?? [])],
     ['system-status.status', (one) => [one.SystemStatus?.Status ?? []].flat()],
   ]),

@@ -21,6 +21,7 @@ import {
   subnetIdOf,
   vpcIdOf,
 } from './instance-network.ts';
+import { publicAddressOf, zoneIdView } from './instance-views.ts';
 import { nextToken, parsePage, UNPAGED_ITEMS_MAX } from './paging.ts';
 
 type VpcView = NonNullable<OutputOf<'ec2', 'DescribeVpcs'>['Vpcs']>[number];
@@ -39,9 +40,14 @@ function text(value: string | boolean | number | undefined): readonly string[] {
 
 const vpcFilters = table<VpcView>([
   ['cidr', (vpc) => text(vpc.CidrBlock)],
+  ['cidr-block-association.association-id', (vpc) => text(vpc.CidrBlockAssociationSet?.[0]?.AssociationId)],
   ['cidr-block-association.cidr-block', (vpc) => text(vpc.CidrBlock)],
   ['cidr-block-association.state', () => ['associated']],
   ['dhcp-options-id', (vpc) => text(vpc.DhcpOptionsId)],
+  ['ipv6-cidr-block-association.association-id', () => []],
+  ['ipv6-cidr-block-association.ipv6-cidr-block', () => []],
+  ['ipv6-cidr-block-association.ipv6-pool', () => []],
+  ['ipv6-cidr-block-association.state', () => []],
   ['is-default', () => ['true']],
   ['isDefault', () => ['true']],
   ['owner-id', (vpc) => text(vpc.OwnerId)],
@@ -88,9 +94,21 @@ const subnetFilters = table<SubnetView>([
   ['cidr', (subnet) => text(subnet.CidrBlock)],
   ['cidr-block', (subnet) => text(subnet.CidrBlock)],
   ['cidrBlock', (subnet) => text(subnet.CidrBlock)],
+  ['customer-owned-ipv4-pool', () => []],
   ['default-for-az', () => ['true']],
   ['defaultForAz', () => ['true']],
+  ['enable-dns64', () => ['false']],
+  ['enable-lni-at-device-index', () => []],
+  ['ipv6-cidr-block-association.association-id', () => []],
+  ['ipv6-cidr-block-association.ipv6-cidr-block', () => []],
+  ['ipv6-cidr-block-association.state', () => []],
+  ['ipv6-native', () => ['false']],
+  ['map-customer-owned-ip-on-launch', () => ['false']],
   ['map-public-ip-on-launch', () => ['true']],
+  ['outpost-arn', () => []],
+  ['private-dns-name-options-on-launch.enable-resource-name-dns-a-record', () => ['false']],
+  ['private-dns-name-options-on-launch.enable-resource-name-dns-aaaa-record', () => ['false']],
+  ['private-dns-name-options-on-launch.hostname-type', () => ['ip-name']],
   ['owner-id', (subnet) => text(subnet.OwnerId)],
   ['state', (subnet) => text(subnet.State)],
   ['subnet-arn', (subnet) => text(subnet.SubnetArn)],
@@ -137,7 +155,33 @@ export const describeSubnets: Handler<InputOf<'ec2', 'DescribeSubnets'>, OutputO
   return { Subnets: records, ...nextToken(next) };
 };
 
+type PermissionView = NonNullable<GroupView['IpPermissions']>[number];
+
+/** Of the group's rules in one direction; what is missing in a rule is in none of them. */
+function permissionFilters(
+  prefix: string,
+  permissionsOf: (group: GroupView) => readonly PermissionView[] | undefined,
+): readonly (readonly [string, FilterTexts<GroupView>])[] {
+  const of =
+    (texts: (permission: PermissionView) => readonly string[]): FilterTexts<GroupView> =>
+    (group) =>
+      (permissionsOf(group) ?? []).flatMap(texts);
+  return [
+    [`${prefix}.cidr`, of(({ IpRanges = [] }) => IpRanges.flatMap(({ CidrIp }) => text(CidrIp)))],
+    [`${prefix}.from-port`, of(({ FromPort }) => text(FromPort))],
+    [`${prefix}.group-id`, () => []],
+    [`${prefix}.group-name`, () => []],
+    [`${prefix}.ipv6-cidr`, of(({ Ipv6Ranges = [] }) => Ipv6Ranges.flatMap(({ CidrIpv6 }) => text(CidrIpv6)))],
+    [`${prefix}.prefix-list-id`, () => []],
+    [`${prefix}.protocol`, of(({ IpProtocol }) => text(IpProtocol))],
+    [`${prefix}.to-port`, of(({ ToPort }) => text(ToPort))],
+    [`${prefix}.user-id`, () => []],
+  ];
+}
+
 const groupFilters = table<GroupView>([
+  ...permissionFilters('egress.ip-permission', ({ IpPermissionsEgress: all }) => all),
+  ...permissionFilters('ip-permission', ({ IpPermissions: all }) => all),
   ['description', (group) => text(group.Description)],
   ['group-id', (group) => text(group.GroupId)],
   ['group-name', (group) => text(group.GroupName)],
@@ -178,12 +222,32 @@ export function groupNotFound(group: string): Error {
 }
 
 const interfaceFilters = table<InterfaceView>([
+  ['addresses.association.owner-id', (one) => text(one.Association?.IpOwnerId)],
+  ['addresses.association.public-ip', (one) => text(one.Association?.PublicIp)],
+  ['addresses.primary', () => ['true']],
+  ['addresses.private-ip-address', (one) => text(one.PrivateIpAddress)],
+  ['association.allocation-id', () => []],
+  ['association.association-id', () => []],
+  ['association.ip-owner-id', (one) => text(one.Association?.IpOwnerId)],
+  ['association.public-dns-name', () => []],
+  ['association.public-ip', (one) => text(one.Association?.PublicIp)],
+  ['attachment.attach-time', (one) => text(one.Attachment?.AttachTime?.toISOString())],
+  ['attachment.delete-on-termination', () => ['true']],
+  ['description', (one) => text(one.Description)],
+  ['interface-type', () => ['interface']],
+  ['ipv6-addresses.ipv6-address', () => []],
+  ['operator.managed', () => ['false']],
+  ['operator.principal', () => []],
+  ['requester-id', () => []],
+  ['requester-managed', () => ['false']],
+  ['source-dest-check', () => ['true']],
   ['attachment.attachment-id', (one) => text(one.Attachment?.AttachmentId)],
   ['attachment.device-index', () => ['0']],
   ['attachment.instance-id', (one) => text(one.Attachment?.InstanceId)],
   ['attachment.instance-owner-id', (one) => text(one.OwnerId)],
   ['attachment.status', (one) => text(one.Attachment?.Status)],
   ['availability-zone', (one) => text(one.AvailabilityZone)],
+  ['availability-zone-id', (one) => text(one.AvailabilityZoneId)],
   ['group-id', (one) => (one.Groups ?? []).flatMap(({ GroupId }) => text(GroupId))],
   ['group-name', () => [DEFAULT_GROUP]],
   ['mac-address', (one) => text(one.MacAddress)],
@@ -202,7 +266,8 @@ export const describeNetworkInterfaces: Handler<
 > = async (context, request) => {
   const page = parsePage(request);
   const passes = parseFilters(request.Filters, interfaceFilters);
-  const all = (await machinesOf(context)).map(interfaceView);
+  const { address } = context.ports.machinePlace;
+  const all = (await machinesOf(context)).map((machine) => interfaceView(machine, address));
   const asked = request.NetworkInterfaceIds ?? [];
   const missing = asked.find((id) => !all.some((one) => one.NetworkInterfaceId === id));
   if (missing !== undefined) {
@@ -231,9 +296,13 @@ async function machinesOf({ ports, scope }: CallContext): Promise<readonly Insta
   return instances;
 }
 
-function interfaceView(instance: Instance): InterfaceView {
+function interfaceView(instance: Instance, address: string): InterfaceView {
   const name = privateNameOf(instance);
+  const reached = publicAddressOf(instance, address);
+  const association =
+    reached === null ? {} : { Association: { IpOwnerId: 'amazon', PublicDnsName: '', PublicIp: reached } };
   return {
+    ...association,
     Attachment: {
       AttachmentId: interfaceAttachmentIdOf(instance),
       AttachTime: new Date(instance.createdAtMs),
@@ -245,6 +314,7 @@ function interfaceView(instance: Instance): InterfaceView {
       Status: 'attached',
     },
     AvailabilityZone: instance.zone,
+    ...zoneIdView(instance),
     Description: '',
     Groups: [{ GroupId: groupIdOf(instance), GroupName: DEFAULT_GROUP }],
     InterfaceType: 'interface',
@@ -254,7 +324,7 @@ function interfaceView(instance: Instance): InterfaceView {
     OwnerId: instance.account,
     PrivateDnsName: name,
     PrivateIpAddress: GUEST_ADDRESS,
-    PrivateIpAddresses: [{ Primary: true, PrivateDnsName: name, PrivateIpAddress: GUEST_ADDRESS }],
+    PrivateIpAddresses: [{ ...association, Primary: true, PrivateDnsName: name, PrivateIpAddress: GUEST_ADDRESS }],
     RequesterManaged: false,
     SourceDestCheck: true,
     Status: 'in-use',

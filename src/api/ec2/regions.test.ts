@@ -6,6 +6,7 @@ import { present } from '#base/assert.ts';
 import { parseAccountId, regionName } from '#domain/ids.ts';
 import { REGIONS, zonesOf } from '#domain/region.ts';
 import { describeAccountAttributes } from './account-attributes.ts';
+import { vpcIdOf } from './instance-network.ts';
 import { describeAvailabilityZones, describeRegions } from './regions.ts';
 
 /** These three answer from the catalogue: they need no ports. */
@@ -127,7 +128,7 @@ test('DescribeAccountAttributes shows all or the named ones', async () => {
     {
       AccountAttributes: [
         { AttributeName: 'supported-platforms', AttributeValues: [{ AttributeValue: 'VPC' }] },
-        { AttributeName: 'default-vpc', AttributeValues: [{ AttributeValue: 'none' }] },
+        { AttributeName: 'default-vpc', AttributeValues: [{ AttributeValue: vpcIdOf(context.scope) }] },
       ],
     },
   );

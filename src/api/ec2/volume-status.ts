@@ -4,7 +4,7 @@ import { findVolume } from '#control/volumes.ts';
 import type { InputOf, OutputOf } from '#wire/aws/operations.ts';
 import { endDryRun } from './dry-run.ts';
 import { invalidParameter, missingParameter } from './errors.ts';
-import { parseFilters, type FilterTable, type FilterTexts } from './filters.ts';
+import { absentFilters, parseFilters, type FilterTable, type FilterTexts } from './filters.ts';
 import { parseIds, requireVolumeId } from './ids.ts';
 import { nextToken, parsePage, refusePagedIds } from './paging.ts';
 import { productCodeViews } from './product-codes.ts';
@@ -109,6 +109,8 @@ const NONE: FilterTexts<control.VolumeHealth> = () => [];
 /** Every filter of EC2's DescribeVolumeStatus. Events here have no times: they last until the volume is opened again. */
 export const statusFilters: FilterTable<control.VolumeHealth> = {
   named: new Map<string, FilterTexts<control.VolumeHealth>>([
+    // Attachments are not measured.
+    ...absentFilters<control.VolumeHealth>(['attachment-status.instance-id', 'attachment-status.io-performance']),
     ['action.code', action((one) => one.Code)],
     ['action.description', action((one) => one.Description)],
     ['action.event-id', action((one) => one.EventId)],
