@@ -53,16 +53,17 @@ before(() => {
 });
 
 /** What `describeTree` says of a directory on this machine. */
-function described(path: string, name = ''): readonly string[] {
-  return readdirSync(join(path, name))
-    .flatMap((entry) => {
-      const at = `${name}/${entry}`;
-      const found = lstatSync(join(path, at));
-      const time = Math.floor(found.mtimeMs / 1000);
-      const common = `${at} ${found.isDirectory() ? 'directory' : found.isSymbolicLink() ? 'symlink' : 'file'} ${(found.mode & 0o7777).toString(8)} ${found.uid}:${found.gid} ${time}`;
-      if (found.isDirectory()) return [common, ...described(path, at)];
-      if (found.isSymbolicLink()) return [`${common} -> ${readlinkSync(join(path, at))}`];
-      return [`${common} ${found.size} ${digest(readFileSync(join(path, at)))}`];
+function described(path: string): readonly string[] {
+  return readdirSync(path, { recursive: true, encoding: 'utf8' })
+    .map((name) => {
+      const at = join(path, name);
+      const found = lstatSync(at);
+      const kind = found.isDirectory() ? 'directory' : found.isSymbolicLink() ? 'symlink' : 'file';
+      const mode = (found.mode & 0o7777).toString(8);
+      const common = `/${name} ${kind} ${mode} ${found.uid}:${found.gid} ${Math.floor(found.mtimeMs / 1000)}`;
+      if (kind === 'directory') return common;
+      if (kind === 'symlink') return `${common} -> ${readlinkSync(at)}`;
+      return `${common} ${found.size} ${digest(readFileSync(at))}`;
     })
     .sort();
 }

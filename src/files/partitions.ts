@@ -151,6 +151,6 @@ function hex(type: number): string {
 /** The first three parts of a GUID are little-endian. */
 function guid(bytes: Buffer): string {
   const part = (start: number, end: number): string =>
-    Buffer.from(bytes.subarray(start, end)).reverse().toString('hex');
+    Buffer.from(bytes.subarray(start, end).toReversed()).toString('hex');
   return `${part(0, 4)}-${part(4, 6)}-${part(6, 8)}-${bytes.toString('hex', 8, 10)}-${bytes.toString('hex', 10, 16)}`;
 }
