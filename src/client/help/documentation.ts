@@ -1,6 +1,6 @@
 /** What the API reference says of a service, an operation, a structure and a member: distilled by scripts/model, read only by help. */
 import { readFileSync } from 'node:fs';
-import type { Document, DocumentRecord } from '../command.ts';
+import type { Document, DocumentRecord } from '#client/command.ts';
 import type { ServiceName } from '#wire/aws/operations.ts';
 
 /** Texts are HTML of a few tags (p, ul, ol, li, code, a, i, b, note, important, dl), blanks collapsed. */

@@ -1,6 +1,6 @@
 /** The examples of an operation: those written for the command line, else those of the API reference, as command lines. */
 import { existsSync, readFileSync } from 'node:fs';
-import type { DocumentRecord } from '../command.ts';
+import type { Document, DocumentRecord } from '#client/command.ts';
 import type { ServiceName } from '#wire/aws/operations.ts';
 import type { ApiExample, CommandExample, DocumentationFile } from './documentation.ts';
 
@@ -25,8 +25,8 @@ export interface ExampleOf {
   /** The words of the command after `varve`: `ec2 wait snapshot-completed`. */
   readonly command: readonly string[];
   readonly documentation: DocumentationFile;
-  /** The option of a member of the input. */
-  readonly optionOf: (member: string) => string | null;
+  /** The option of a member of the input, with its hyphens, and its contrary; empty: it has none. */
+  readonly optionOf: (member: string) => readonly string[];
 }
 
 export function examplesOf({ service, name, command, documentation, optionOf }: ExampleOf): readonly CommandExample[] {
@@ -34,26 +34,29 @@ export function examplesOf({ service, name, command, documentation, optionOf }: 
   if (Object.hasOwn(written, name)) return written[name] ?? [];
   const operations = documentation.operations;
   const examples = Object.hasOwn(operations, name) ? (operations[name]?.examples ?? []) : [];
-  return examples.map((example) => ({
-    title: example.title,
-    text: example.text,
-    command: [command.join(' '), ...optionWords(example.input, optionOf)],
-    ...(example.output !== null && { output: example.output }),
-  }));
+  return examples.map(({ title, text, input, output }) => {
+    const words = [command.join(' '), ...optionWords(input, optionOf)];
+    return output === null ? { title, text, command: words } : { title, text, command: words, output };
+  });
 }
 
 function optionWords(input: ApiExample['input'], optionOf: ExampleOf['optionOf']): readonly string[] {
   return Object.entries(input).flatMap(([member, value]) => {
-    const option = optionOf(member);
-    if (option === null) return [];
-    if (value === true) return [`--${option}`];
-    if (value === false) return [`--no-${option}`];
-    return [`--${option} ${valueWords(value)}`];
+    const [option, opposite] = optionOf(member);
+    if (option === undefined) return [];
+    if (opposite === undefined) return [`${option} ${valueWords(value)}`];
+    const isOn = isRecordOfValue(value) ? value['Value'] : value;
+    return [isOn === true ? option : opposite];
   });
 }
 
+/** An attribute of EC2: a structure of one boolean. */
+function isRecordOfValue(value: Document): value is DocumentRecord {
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, 'Value');
+}
+
 /** Lists of plain values as words, everything else as JSON. */
-function valueWords(value: DocumentRecord[string]): string {
+function valueWords(value: Document): string {
   if (Array.isArray(value) && value.every((item) => typeof item === 'string' || typeof item === 'number')) {
     return value.map((item) => quoted(String(item))).join(' ');
   }

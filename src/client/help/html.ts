@@ -23,6 +23,8 @@ const ENTITIES = new Map([
   ['nbsp', ' '],
 ]);
 
+const ENTITY = /&(?:#(\d+)|#x([\da-f]+)|([a-z]+));/gi;
+
 /** Adds the blocks of `html`, whose nesting begins at `level`. */
 export function addHtml(blocks: Blocks, level: number, html: string): void {
   new HtmlReader(blocks, level).read(html);
@@ -158,9 +160,9 @@ function isKnown(name: string): boolean {
 }
 
 function decode(text: string): string {
-  return text.replace(/&(?:#(\d+)|#x([\da-f]+)|([a-z]+));/gi, (whole, decimal, hexadecimal, name) => {
-    if (typeof decimal === 'string') return String.fromCodePoint(Number(decimal));
-    if (typeof hexadecimal === 'string') return String.fromCodePoint(Number.parseInt(hexadecimal, 16));
-    return ENTITIES.get(String(name)) ?? String(whole);
+  return text.replace(ENTITY, (whole: string, decimal?: string, hexadecimal?: string, name?: string) => {
+    if (decimal !== undefined) return String.fromCodePoint(Number(decimal));
+    if (hexadecimal !== undefined) return String.fromCodePoint(Number.parseInt(hexadecimal, 16));
+    return ENTITIES.get(name ?? '') ?? whole;
   });
 }

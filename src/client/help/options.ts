@@ -1,10 +1,9 @@
 /** The options of an operation, with what help says of them. */
-import type { ServiceName } from '#wire/aws/operations.ts';
-import { structureOf, type Member, type Model } from '#wire/aws/model.ts';
-import { commandNameOf } from '../arguments/names.ts';
-import { paginatorOf } from '../connection/paginators.ts';
-import type { DocumentationFile } from './documentation.ts';
-import { textOf, typeName } from './member-blocks.ts';
+import { argumentsOf, type OptionsPlace } from '#client/arguments/operation-command.ts';
+import type { Argument, ArgumentTable } from '#client/arguments/operation-arguments.ts';
+import { structureOf, type Member } from '#wire/aws/model.ts';
+import { textOf, typeName, type Reference } from './member-blocks.ts';
+import { ADDED_OPTION_TEXTS } from './option-texts.ts';
 
 export interface HelpOption {
   /** With their hyphens; two of a boolean. */
@@ -15,105 +14,77 @@ export interface HelpOption {
   readonly isPositional: boolean;
   /** HTML. */
   readonly text: string;
-  /** What the model knows of its value; null: it is an option of the command line alone. */
+  /** Of the input; null: it is an option of the command line alone. */
+  readonly memberName: string | null;
   readonly member: Member | null;
 }
 
-export interface OptionsOf {
-  readonly model: Model;
-  readonly documentation: DocumentationFile;
-  readonly service: ServiceName;
-  readonly operation: string;
-}
-
-export function optionsOf({ model, documentation, service, operation }: OptionsOf): readonly HelpOption[] {
-  const described = model.operations.get(operation);
-  const input = described?.input;
-  const paginator = paginatorOf(service, operation);
-  const paging = new Set(paginator === null ? [] : [paginator.inputToken, paginator.limitKey]);
-  const own: HelpOption[] = [];
-  if (input !== undefined) {
-    const structure = structureOf(model, input);
-    for (const [name, member] of structure.members) {
-      if (paging.has(name)) continue;
-      const option = commandNameOf(name);
-      own.push({
-        names: member.type === 'boolean' ? [`--${option}`, `--no-${option}`] : [`--${option}`],
-        type: typeName(model, member),
-        isRequired: structure.required.has(name),
-        isPositional: false,
-        text: textOf({ model, documentation }, input, name),
-        member,
-      });
-    }
+/** In the order of the command line's own pages. Members that paging takes care of are left out, and older names. */
+export function optionsOf(place: OptionsPlace, reference: Reference): readonly HelpOption[] {
+  const { table, paging } = argumentsOf(place);
+  const taken = new Set<string>();
+  const known = new Set<string>();
+  const options: HelpOption[] = [];
+  for (const [bareName, argument] of table) {
+    const isPaging = argument.member !== undefined && paging.manual.includes(argument.target);
+    if (taken.has(bareName) || isPaging || known.has(argument.member ?? '') || isOldRule(bareName, table)) continue;
+    const opposite = oppositeOf(bareName, argument, table);
+    if (opposite !== null) taken.add(opposite);
+    if (argument.member !== undefined) known.add(argument.member);
+    const names = [argument.name, ...(opposite === null ? [] : [table.get(opposite)?.name ?? opposite])];
+    options.push({ ...described(bareName, argument, place, reference), names });
   }
-  if (hasStream(model, described?.output)) return [...own, OUTFILE];
-  return [...own, CLI_INPUT_JSON, ...(paginator === null ? [] : pagingOptions(paginator.limitKey)), SKELETON];
+  return options;
 }
 
-/** Whether the reply is a stream of bytes, which goes to a file. */
-function hasStream(model: Model, output: string | undefined): boolean {
-  if (output === undefined) return false;
-  return [...structureOf(model, output).members.values()].some(
-    (member) => member.in === 'payload' && member.type === 'blob',
-  );
+/** Members of rules of a security group that the simpler options stand for. */
+const OLD_RULE = new Set([
+  'cidr-ip',
+  'from-port',
+  'ip-protocol',
+  'source-security-group-name',
+  'source-security-group-owner-id',
+  'to-port',
+]);
+
+function isOldRule(bareName: string, table: ArgumentTable): boolean {
+  return table.has('source-group') && OLD_RULE.has(bareName);
 }
 
-const ofCommandLine = (name: string, type: string, text: string): HelpOption => ({
-  names: [name],
-  type,
-  isRequired: false,
-  isPositional: false,
-  text: `<p>${text}</p>`,
-  member: null,
-});
+/** The bare name of the option that says the contrary of a flag; null: there is none. */
+function oppositeOf(bareName: string, argument: Argument, table: ArgumentTable): string | null {
+  if (argument.opposite !== undefined) return argument.opposite;
+  if (argument.arity !== 'flag') return null;
+  for (const [name, other] of table) {
+    if (name === `no-${bareName}` || (other !== argument && other.target === argument.target)) return name;
+  }
+  return null;
+}
 
-const OUTFILE: HelpOption = {
-  ...ofCommandLine('outfile', 'string', 'Filename where the content will be saved'),
-  isRequired: true,
-  isPositional: true,
-};
+function described(
+  bareName: string,
+  argument: Argument,
+  { model, operation }: OptionsPlace,
+  reference: Reference,
+): Omit<HelpOption, 'names'> {
+  const input = model.operations.get(operation)?.input;
+  const memberName = argument.member ?? null;
+  const structure = input === undefined ? null : structureOf(model, input);
+  const member = structure?.members.get(memberName ?? '') ?? null;
+  // Of an option with an older name, either is enough for the parser.
+  const isRequired =
+    argument.required || (structure?.required.has(memberName ?? '') === true && member?.token !== true);
+  const isPositional = !argument.name.startsWith('-');
+  const common = { isRequired, isPositional, memberName, member };
+  if (member === null || memberName === null || input === undefined) {
+    return { ...common, type: addedType(argument), text: `<p>${ADDED_OPTION_TEXTS[bareName] ?? ''}</p>` };
+  }
+  const type = argument.opposite === undefined ? typeName(model, member) : 'boolean';
+  return { ...common, type, text: textOf(reference, input, memberName) };
+}
 
-const CLI_INPUT_JSON = ofCommandLine(
-  '--cli-input-json',
-  'string',
-  'Performs service operation based on the JSON string provided. The JSON string follows the format provided by ' +
-    '<code>--generate-cli-skeleton</code>. If other arguments are provided on the command line, the CLI values will ' +
-    'override the JSON-provided values. It is not possible to pass arbitrary binary values using a JSON-provided ' +
-    'value as the string will be taken literally.',
-);
-
-const SKELETON = ofCommandLine(
-  '--generate-cli-skeleton',
-  'string',
-  'Prints a JSON skeleton to standard output without sending an API request. If provided with no value or the value ' +
-    '<code>input</code>, prints a sample input JSON that can be used as an argument for ' +
-    '<code>--cli-input-json</code>. If provided with the value <code>output</code>, it validates the command inputs ' +
-    'and returns a sample output JSON for that command.',
-);
-
-function pagingOptions(limitKey: string | null): readonly HelpOption[] {
-  return [
-    ofCommandLine(
-      '--starting-token',
-      'string',
-      'Where to begin: the <code>NextToken</code> that a command with <code>--max-items</code> printed.',
-    ),
-    ...(limitKey === null
-      ? []
-      : [
-          ofCommandLine(
-            '--page-size',
-            'integer',
-            'How many items to ask for with each call. What is printed stays the same: smaller pages take more calls, ' +
-              'each of which is answered sooner.',
-          ),
-        ]),
-    ofCommandLine(
-      '--max-items',
-      'integer',
-      'How many items to print at most. Where there are more, a <code>NextToken</code> is printed too, with which ' +
-        '<code>--starting-token</code> goes on. The tokens of the service itself are others.',
-    ),
-  ];
+function addedType({ arity, type }: Argument): string {
+  if (arity === 'flag') return 'boolean';
+  if (arity === 'any') return 'list';
+  return type === 'integer' ? 'integer' : 'string';
 }

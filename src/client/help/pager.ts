@@ -1,6 +1,6 @@
 /** Shows a long text on a terminal through the user's pager, and elsewhere writes it. */
 import { spawn } from 'node:child_process';
-import type { Surroundings } from '../command.ts';
+import type { Surroundings } from '#client/command.ts';
 
 /** `less -R` keeps colours; -F leaves short texts alone. */
 const PAGER_DEFAULT = 'less -R';

@@ -1,6 +1,6 @@
 /** The pages that list commands: of everything, of a service, of its waiters. */
 import type { ServiceName } from '#wire/aws/operations.ts';
-import { commandNameOf } from '../arguments/names.ts';
+import { commandNameOf } from '#client/arguments/names.ts';
 import { addHtml, firstSentence } from './html.ts';
 import { addGlobalOptions, section } from './operation-page.ts';
 import type { Reference } from './member-blocks.ts';

@@ -1,14 +1,14 @@
 /** `varve help`, `varve ec2 help`, `varve ec2 create-snapshot help`, `varve ec2 wait help`, `varve ec2 wait volume-available help`. */
-import { loadModel, structureOf, type Model } from '#wire/aws/model.ts';
+import { loadModel, type Model } from '#wire/aws/model.ts';
 import type { ServiceName } from '#wire/aws/operations.ts';
-import { commandNameOf } from '../arguments/names.ts';
-import type { Help, Surroundings } from '../command.ts';
-import { paginatorOf } from '../connection/paginators.ts';
-import { waiterNames, waiterOf } from '../connection/waiters.ts';
+import { commandNameOf } from '#client/arguments/names.ts';
+import type { Help, Surroundings } from '#client/command.ts';
+import { paginatorOf } from '#client/connection/paginators.ts';
+import { waiterNames, waiterOf } from '#client/connection/waiters.ts';
 import { loadDocumentation } from './documentation.ts';
 import { examplesOf } from './examples.ts';
 import { operationPage } from './operation-page.ts';
-import { optionsOf } from './options.ts';
+import { optionsOf, type HelpOption } from './options.ts';
 import type { Page } from './page.ts';
 import { pageText } from './page-text.ts';
 import { showPaged } from './pager.ts';
@@ -37,18 +37,19 @@ function pageOfOperation(service: ServiceName, operation: string): Page {
   const reference = referenceOf(service);
   const { model, documentation } = reference;
   const name = commandNameOf(operation);
+  const options = optionsOf({ service, model, operation, waiter: null }, reference);
   return operationPage({
     reference,
     name,
     description: documentation.operations[operation]?.text ?? '',
-    options: optionsOf({ ...reference, service, operation }),
+    options,
     pagedLists: paginatorOf(service, operation)?.resultKeys ?? [],
     examples: examplesOf({
       service,
       name: operation,
       command: [service, name],
       documentation,
-      optionOf: optionNames(model, operation),
+      optionOf: optionNames(options),
     }),
     output: model.operations.get(operation)?.output ?? null,
   });
@@ -63,22 +64,21 @@ function waiterPage(service: ServiceName, waiter: string): Page {
     reference,
     name,
     description: waiterText(polled),
-    options: optionsOf({ ...reference, service, operation: polled.operation }),
+    options: optionsOf({ service, model: reference.model, operation: polled.operation, waiter }, reference),
     pagedLists: [],
     examples: examplesOf({
       service,
       name: waiter,
       command: [service, 'wait', name],
       documentation: reference.documentation,
-      optionOf: () => null,
+      optionOf: () => [],
     }),
     output: null,
   });
 }
 
-/** The option of each member that an example may give. */
-function optionNames(model: Model, operation: string): (member: string) => string | null {
-  const input = model.operations.get(operation)?.input;
-  const members = input === undefined ? new Map() : structureOf(model, input).members;
-  return (member) => (members.has(member) ? commandNameOf(member) : null);
+/** The option of each member that an example may give; the second for what is false. */
+function optionNames(options: readonly HelpOption[]): (member: string) => readonly string[] {
+  const names = new Map(options.map((option) => [option.memberName, option.names]));
+  return (member) => names.get(member) ?? [];
 }

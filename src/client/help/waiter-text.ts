@@ -1,6 +1,6 @@
 /** What a waiter waits for, in words. */
-import { commandNameOf } from '../arguments/names.ts';
-import type { Acceptor, Waiter } from '../connection/waiters.ts';
+import { commandNameOf } from '#client/arguments/names.ts';
+import type { Acceptor, Waiter } from '#client/connection/waiters.ts';
 
 /** HTML of one paragraph. */
 export function waiterText(waiter: Waiter): string {
