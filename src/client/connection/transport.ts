@@ -1,0 +1,212 @@
+/** One request over HTTP or HTTPS and its reply, with time-outs, in the words of the AWS command line when it fails. */
+import { readFileSync } from 'node:fs';
+import { request as httpRequest, type Agent, type ClientRequest, type IncomingMessage } from 'node:http';
+import type { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { ClientError } from '#client/command.ts';
+import { headersFromRaw, type HeaderList } from '#wire/aws/http.ts';
+import { failure, osErrorText, EXIT_FAILURE } from './failure.ts';
+import { proxyFor, tunnelThrough, type Proxy } from './proxy.ts';
+import type { RawReply } from './decode-reply.ts';
+
+export interface TransportOptions {
+  readonly verifySsl: boolean;
+  readonly caBundle: string | null;
+  /** 0: for ever. */
+  readonly connectTimeoutMs: number;
+  readonly readTimeoutMs: number;
+  readonly environment: (name: string) => string | null;
+  /** Told the host of a connection whose certificate nobody looks at. */
+  readonly onUnverified: (host: string) => void;
+}
+
+export interface SentRequest {
+  readonly method: string;
+  /** Absolute. */
+  readonly url: string;
+  readonly headers: HeaderList;
+  readonly body: Uint8Array;
+}
+
+/** The connection did not come to a reply. A later attempt may. */
+export class TransportError extends ClientError {
+  constructor(message: string) {
+    super(`\n${message}\n`, EXIT_FAILURE);
+  }
+}
+
+/** Keeps connections open between requests, until `close`. */
+export class Transport {
+  readonly #options: TransportOptions;
+  readonly #agents = new Map<string, Promise<Agent>>();
+  #authorities: string | null = null;
+
+  constructor(options: TransportOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * The reply with its whole body; or, where `sink` is given and the status is a success, with the body written to the sink.
+   * Throws TransportError, and ClientError when the file of authorities cannot be read.
+   */
+  async send(request: SentRequest, sink: (() => Writable) | null): Promise<RawReply> {
+    const url = new URL(request.url);
+    const proxy = proxyFor(url, this.#options.environment);
+    const isTls = url.protocol === 'https:';
+    const tls = isTls ? await this.#tlsOptions(url) : {};
+    const agent = await this.#agent(isTls, url, proxy);
+    const { request: start } = isTls ? await import('node:https') : { request: httpRequest };
+    const overHttpProxy = proxy !== null && !isTls;
+    return new Promise((resolve, reject) => {
+      const outgoing = start({
+        agent,
+        ...tls,
+        method: request.method,
+        host: bareHost(overHttpProxy ? proxy.url : url),
+        port: overHttpProxy ? portOf(proxy.url) : portOf(url),
+        path: overHttpProxy ? request.url : targetOf(request.url),
+        headers: [
+          ...request.headers.flat(),
+          ...(overHttpProxy && proxy.authorization !== null ? ['Proxy-Authorization', proxy.authorization] : []),
+        ],
+        setHost: false,
+      });
+      const fail = (error: unknown): void => {
+        reject(error instanceof ClientError ? error : transportError(error, request.url, proxy));
+      };
+      this.#limit(outgoing, request.url);
+      outgoing.on('error', fail);
+      outgoing.on('response', (reply) => {
+        const isSuccess = (reply.statusCode ?? 0) < 301;
+        readReply(reply, isSuccess ? sink : null).then(resolve, fail);
+      });
+      outgoing.end(request.body);
+    });
+  }
+
+  close(): void {
+    for (const agent of this.#agents.values()) void agent.then((open) => open.destroy());
+  }
+
+  /** A time to connect in, and then a time without a byte. */
+  #limit(outgoing: ClientRequest, url: string): void {
+    const { connectTimeoutMs, readTimeoutMs } = this.#options;
+    outgoing.on('socket', (socket) => {
+      const onTimeout = (): void => {
+        const isOpen = !socket.connecting;
+        const what = isOpen ? 'Read timeout' : 'Connect timeout';
+        outgoing.destroy(new TransportError(`${what} on endpoint URL: "${url}"`));
+      };
+      outgoing.setTimeout(socket.connecting ? connectTimeoutMs : readTimeoutMs, onTimeout);
+      if (socket.connecting) socket.once('connect', () => outgoing.setTimeout(readTimeoutMs));
+    });
+  }
+
+  #agent(isTls: boolean, url: URL, proxy: Proxy | null): Promise<Agent> {
+    const key = isTls && proxy !== null ? `https through ${proxy.url.href}` : url.protocol;
+    const known = this.#agents.get(key) ?? this.#newAgent(isTls, proxy);
+    this.#agents.set(key, known);
+    return known;
+  }
+
+  async #newAgent(isTls: boolean, proxy: Proxy | null): Promise<Agent> {
+    if (!isTls) {
+      const { Agent: HttpAgent } = await import('node:http');
+      return new HttpAgent({ keepAlive: true });
+    }
+    const { Agent: HttpsAgent } = await import('node:https');
+    return proxy === null ? new HttpsAgent({ keepAlive: true }) : tunnelThrough(proxy, this.#options.connectTimeoutMs);
+  }
+
+  async #tlsOptions(
+    url: URL,
+  ): Promise<{ readonly rejectUnauthorized: boolean; readonly ca?: string; readonly servername?: string }> {
+    const { verifySsl, caBundle, onUnverified } = this.#options;
+    const { isIP } = await import('node:net');
+    const host = bareHost(url);
+    const name = isIP(host) === 0 ? { servername: host } : {};
+    if (!verifySsl) {
+      onUnverified(host);
+      return { rejectUnauthorized: false, ...name };
+    }
+    if (caBundle === null) return { rejectUnauthorized: true, ...name };
+    this.#authorities ??= readAuthorities(caBundle);
+    return { rejectUnauthorized: true, ca: this.#authorities, ...name };
+  }
+}
+
+function readAuthorities(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw failure(`An HTTP Client raised an unhandled exception: ${osErrorText(error)}`);
+  }
+}
+
+async function readReply(reply: IncomingMessage, sink: (() => Writable) | null): Promise<RawReply> {
+  const status = reply.statusCode ?? 0;
+  const headers = headersFromRaw(reply.rawHeaders);
+  if (sink !== null) {
+    await pipeline(reply, sink());
+    return { status, headers, body: new Uint8Array(0) };
+  }
+  const parts: Buffer[] = [];
+  for await (const part of reply) parts.push(part as Buffer);
+  return { status, headers, body: Buffer.concat(parts) };
+}
+
+/** The host of a URL as a socket takes it: an IPv6 address without its brackets. */
+function bareHost(url: URL): string {
+  return url.hostname.replace(/^\[|\]$/g, '');
+}
+
+/** Path and query as they were signed: a URL object would take `..` for the way up. */
+function targetOf(url: string): string {
+  return url.slice(url.indexOf('/', url.indexOf('://') + 3));
+}
+
+function portOf(url: URL): number {
+  return url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : Number(url.port);
+}
+
+/** What OpenSSL says of a certificate, by the name that Node gives it. */
+const certificateReasons = new Map([
+  ['DEPTH_ZERO_SELF_SIGNED_CERT', 'self-signed certificate'],
+  ['SELF_SIGNED_CERT_IN_CHAIN', 'self-signed certificate in certificate chain'],
+  ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'unable to get local issuer certificate'],
+  ['UNABLE_TO_GET_ISSUER_CERT', 'unable to get issuer certificate'],
+  ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', 'unable to get local issuer certificate'],
+  ['CERT_HAS_EXPIRED', 'certificate has expired'],
+  ['CERT_NOT_YET_VALID', 'certificate is not yet valid'],
+  ['CERT_SIGNATURE_FAILURE', 'certificate signature failure'],
+  ['INVALID_CA', 'invalid CA certificate'],
+]);
+
+function transportError(error: unknown, href: string, proxy: Proxy | null): TransportError {
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  const url = new URL(href);
+  const reason = certificateReasons.get(code);
+  if (reason !== undefined) return sslError(href, `certificate verify failed: ${reason}`);
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
+    const host = bareHost(url);
+    const kind = /^[\d.]+$|:/.test(host) ? 'IP address' : 'Hostname';
+    return sslError(href, `certificate verify failed: ${kind} mismatch, certificate is not valid for '${host}'.`);
+  }
+  if (code.startsWith('ERR_SSL') || code === 'EPROTO') {
+    return new TransportError(`SSL validation failed for ${href} ${message}`);
+  }
+  if (
+    ['ECONNRESET', 'EPIPE', 'ERR_STREAM_PREMATURE_CLOSE', 'HPE_INVALID_CONSTANT'].includes(code) ||
+    code.startsWith('HPE_')
+  ) {
+    return new TransportError(
+      `Connection was closed before we received a valid response from endpoint URL: "${href}".`,
+    );
+  }
+  if (proxy !== null) return new TransportError(`Failed to connect to proxy URL: "${proxy.url.href}"`);
+  return new TransportError(`Could not connect to the endpoint URL: "${href}"`);
+}
+
+function sslError(href: string, what: string): TransportError {
+  return new TransportError(`SSL validation failed for ${href} [SSL: CERTIFICATE_VERIFY_FAILED] ${what}`);
+}
