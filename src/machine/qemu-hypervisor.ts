@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -33,7 +34,7 @@ import {
 } from './machine-record.ts';
 import type { NetworkMode } from './qemu-arguments.ts';
 import { QemuMachine } from './qemu-machine.ts';
-import { bootId, isAlive, processOfFile } from './qemu-process.ts';
+import { bootId, findProcess, isAlive, kill, processOfFile, waitUntilGone } from './qemu-process.ts';
 import { QemuProgram } from './qemu-program.ts';
 import { encodeSeed } from './seed-image.ts';
 import { failure, startQemu } from './start-qemu.ts';
@@ -55,6 +56,7 @@ export interface QemuHypervisorOptions {
 
 /** How often machines are looked after. A process that ends is noticed at once, by its monitor's connection. */
 const TEND_MS = 1_000;
+const KILL_MS_MAX = 30_000;
 
 interface Entry {
   record: MachineRecord;
@@ -86,7 +88,7 @@ export class QemuHypervisor implements Hypervisor {
     const hypervisor = new QemuHypervisor(options);
     const names = await readdir(options.machinesDirectory);
     const ids = names.map(parseInstanceId).filter((id) => id !== null);
-    await Promise.all(ids.map((id) => hypervisor.#find(id)));
+    await Promise.all(ids.map((id) => hypervisor.#find(id).catch((error: unknown) => hypervisor.#trouble(id, error))));
     hypervisor.#tending = hypervisor.#tend();
     return hypervisor;
   }
@@ -197,6 +199,7 @@ export class QemuHypervisor implements Hypervisor {
         throw new HypervisorError('failed', `${id} runs, it cannot be forgotten`);
       }
       this.#entries.delete(id);
+      await this.#endUnknown(id);
       await rm(this.#paths(id).directory, { recursive: true, force: true });
     });
   }
@@ -263,14 +266,19 @@ export class QemuHypervisor implements Hypervisor {
   /** A machine of which there are files: it runs, or it ended while nobody looked. */
   async #find(id: InstanceId): Promise<void> {
     const paths = this.#paths(id);
-    const record = decodeRecord(await readFile(recordPath(paths.directory), 'utf8').catch(() => ''));
+    const path = recordPath(paths.directory);
+    const record = decodeRecord(existsSync(path) ? await readFile(path, 'utf8') : '');
     if (record === null || record.id !== id) {
       this.#options.log.error('machine-record-unreadable', { instance: id });
+      // Nobody could look after it, and what it is said to be is stopped.
+      await this.#endUnknown(id);
       return;
     }
     const entry: Entry = { record, machine: null };
     this.#entries.set(id, entry);
-    const process = await processOfFile(paths.processFile);
+    // One that had ended is not looked for among all processes.
+    const find = record.ended === null ? findProcess : processOfFile;
+    const process = await find(paths.processFile);
     if (process === null) {
       if (record.ended !== null) return;
       const isThisRun = record.bootId === (await bootId());
@@ -281,6 +289,16 @@ export class QemuHypervisor implements Hypervisor {
     entry.machine = this.#machine(entry, process);
     // One that does not answer now is tried again each second.
     await entry.machine.monitor().catch((error: unknown) => this.#trouble(id, error));
+  }
+
+  /** Ends a machine's process of which there is no record. */
+  async #endUnknown(id: InstanceId): Promise<void> {
+    const process = await findProcess(this.#paths(id).processFile);
+    if (process === null) return;
+    await kill(process);
+    if (!(await waitUntilGone(process, this.#options.clock, KILL_MS_MAX))) {
+      throw new HypervisorError('failed', `process ${process.processId} of ${id} cannot be ended`);
+    }
   }
 
   /** Something happened of itself. */

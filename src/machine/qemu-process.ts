@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { open, readFile } from 'node:fs/promises';
+import { open, readdir, readFile } from 'node:fs/promises';
 
 import type { Clock } from '#base/clock.ts';
 
@@ -17,8 +17,10 @@ export interface ProcessIdentity {
 const TICKS_A_SECOND = 100;
 /** `ulimit -f` counts 512 bytes: no file that QEMU writes grows beyond 64 MiB, also when nobody trims its console's log. */
 const FILE_BLOCKS_MAX = 131_072;
+/** Where memory is short, the kernel ends a machine, and not who serves the disks of all. */
+const SHORT_OF_MEMORY = 'echo 500 > /proc/self/oom_score_adj';
 /** Sets the limit and becomes QEMU. A write beyond the limit then fails, and QEMU goes on. */
-const LIMITED = `ulimit -f ${FILE_BLOCKS_MAX}; trap '' XFSZ; exec "$@"`;
+const LIMITED = `ulimit -f ${FILE_BLOCKS_MAX}; trap '' XFSZ; { ${SHORT_OF_MEMORY}; } 2> /dev/null; exec "$@"`;
 
 /**
  * Starts a program that outlives this process: in a session of its own, with its complaints in `logPath`. Resolves when it
@@ -28,7 +30,7 @@ export async function spawnDetached(
   program: string,
   args: readonly string[],
   options: { readonly logPath: string },
-): Promise<{ readonly hasEnded: () => boolean }> {
+): Promise<{ readonly hasEnded: () => boolean; readonly kill: () => void }> {
   await using log = await open(options.logPath, 'a', 0o600);
   const child = spawn('/bin/sh', ['-c', LIMITED, 'sh', program, ...args], {
     detached: true,
@@ -39,7 +41,27 @@ export async function spawnDetached(
   await once(child, 'spawn');
   child.on('error', () => {}); // Of signals to it; whoever waits for it sees whether it lives.
   child.unref();
-  return { hasEnded: () => child.exitCode !== null || child.signalCode !== null };
+  return {
+    hasEnded: () => child.exitCode !== null || child.signalCode !== null,
+    kill: () => void child.kill('SIGKILL'),
+  };
+}
+
+/**
+ * As `processOfFile`; where the file is missing, or not written yet, the process that was started with it: a server may die
+ * between the start of a process and that file. Null: there is none.
+ */
+export async function findProcess(path: string): Promise<ProcessIdentity | null> {
+  const known = await processOfFile(path);
+  if (known !== null) return known;
+  for (const name of await readdir('/proc')) {
+    if (!/^[0-9]+$/.test(name)) continue;
+    const args = (await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '')).split('\0');
+    if (args[args.indexOf(path) - 1] !== '-pidfile') continue;
+    const found = await statOf(`/proc/${name}/stat`);
+    if (found !== null && !found.isOver) return { processId: Number(name), startTicks: found.startTicks };
+  }
+  return null;
 }
 
 /** The process whose number is in a file, if it was started with that file's path as an argument; null otherwise. */

@@ -6,7 +6,7 @@ import { poll } from './deadline.ts';
 import { HypervisorError } from './hypervisor.ts';
 import type { machinePaths, MachineRecord } from './machine-record.ts';
 import { type NetworkMode, qemuArguments } from './qemu-arguments.ts';
-import { type ProcessIdentity, processOfFile, spawnDetached } from './qemu-process.ts';
+import { findProcess, type ProcessIdentity, processOfFile, spawnDetached } from './qemu-process.ts';
 
 /** QEMU says what process it is as soon as it has looked at its arguments, also where the computer has much else to do. */
 const PROCESS_MS_MAX = 30_000;
@@ -20,7 +20,7 @@ export async function startQemu(options: {
   readonly clock: Clock;
 }): Promise<ProcessIdentity> {
   const { record, paths, network, clock } = options;
-  const alive = await processOfFile(paths.processFile);
+  const alive = await findProcess(paths.processFile);
   if (alive !== null) return alive; // Another of us started it, and was killed before it could say so.
   for (const path of [paths.processFile, paths.log]) await rm(path, { force: true });
   const args = qemuArguments({ ...record, network, paths });
@@ -29,6 +29,7 @@ export async function startQemu(options: {
     return (await processOfFile(paths.processFile)) ?? (child.hasEnded() ? ('ended' as const) : null);
   });
   if (found !== null && found !== 'ended') return found;
+  child.kill(); // It may come to itself later, and would write to disks that are another's by then.
   throw await failure(record, paths.log);
 }
 

@@ -80,9 +80,13 @@ function strayVolumes({ attachments }: Instance, open: readonly VolumeId[]): rea
 export async function bringInstance(ports: ControlPorts, id: InstanceId, signal: AbortSignal): Promise<Brought> {
   // The record first: what it says of a process was so before the hypervisor is asked.
   const instance = await readInstance(ports, id);
-  if (instance === null) return 'done';
   const statuses = await ports.hypervisor.list();
   const status = statuses.find((one) => one.id === id) ?? null;
+  if (instance === null) {
+    if (status !== null) ports.log.warn('instance.unknown', { instance: id, state: status.state });
+    await endProcess(ports, id, signal);
+    return 'done';
+  }
   const runs = status !== null && status.state !== 'stopped';
   switch (instance.state) {
     case 'pending':
@@ -101,7 +105,7 @@ export async function bringInstance(ports: ControlPorts, id: InstanceId, signal:
       if (runs) await orAborted(signal, ports.hypervisor.stop(id, { graceMs: STOP_GRACE_MS }));
       return 'done';
     case 'shutting-down':
-      return await terminate(ports, instance, status, signal);
+      return await terminate(ports, instance, signal);
     case 'terminated':
       return 'done';
   }
@@ -450,17 +454,15 @@ async function endMove(
   });
 }
 
-async function terminate(
-  ports: ControlPorts,
-  instance: Instance,
-  status: MachineStatus | null,
-  signal: AbortSignal,
-): Promise<Brought> {
+/** Also of what the hypervisor does not list: a crash may have left files of it. */
+async function endProcess({ hypervisor }: ControlPorts, id: InstanceId, signal: AbortSignal): Promise<void> {
+  await orAborted(signal, hypervisor.stop(id, { graceMs: TERMINATE_GRACE_MS }));
+  await hypervisor.forget(id);
+}
+
+async function terminate(ports: ControlPorts, instance: Instance, signal: AbortSignal): Promise<Brought> {
   const { id } = instance;
-  if (status !== null) {
-    await orAborted(signal, ports.hypervisor.stop(id, { graceMs: TERMINATE_GRACE_MS }));
-    await ports.hypervisor.forget(id);
-  }
+  await endProcess(ports, id, signal);
   await change(ports, id, 'shutting-down', async (tx, now) => {
     let current = now;
     for (const { volume, deleteOnTermination } of now.attachments) {

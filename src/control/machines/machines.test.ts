@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { SeededRandom } from '#base/random.ts';
+import { newInstanceId } from '#domain/ids.ts';
 import type { Instance } from '#domain/instance.ts';
 import type { Scope, Volume } from '#domain/volume.ts';
 import { FAKE_WITHOUT_QEMU } from '#machine/hypervisor.fake.ts';
@@ -366,6 +368,29 @@ test('a machine whose process died is stopped, with the reason; one of an earlie
   const rebooted = await findInstance(world.ports, scope, third.id);
   assert.equal(rebooted.state, 'running');
   assert.deepEqual(rebooted.attachments, third.attachments);
+});
+
+test('a machine of which there is no record does not go on', async () => {
+  await using at = await openWorld();
+  const { world, scope } = at;
+  const known = await running(world, scope);
+  const [spec] = world.hypervisor.guest(known.id).boots;
+  assert.ok(spec !== undefined);
+  const id = newInstanceId(new SeededRandom(8));
+  await world.hypervisor.start({ ...spec, id, forwards: [] });
+  world.ports.wake('reconcile-instances');
+  await world.settle();
+  assert.deepEqual([...world.machines.byId.keys()], [known.id]);
+});
+
+test('a machine that was forgotten before its record went is asked for once more', async () => {
+  await using at = await openWorld();
+  const { world, scope } = at;
+  const { id } = await running(world, scope);
+  await deleteInstance(world.ports, scope, id, DELETE);
+  world.machines.byId.delete(id);
+  await world.settle();
+  assert.ok(world.hypervisor.calls.includes(`forget ${id}`), 'what a crash left of it goes');
 });
 
 test('a restart of the server leaves machines alone', async () => {

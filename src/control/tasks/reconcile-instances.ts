@@ -62,19 +62,25 @@ export class ReconcileInstances implements Task {
   ): Promise<void> {
     const ports = this.#ports;
     const rows = eachRow((page) => ports.meta.read((tx) => tx.documents.all(INSTANCES, page)), signal);
-    let statuses: ReadonlyMap<InstanceId, Awaited<ReturnType<ControlPorts['hypervisor']['list']>>[number]> | null =
-      null;
+    const statuses = new Map((await ports.hypervisor.list()).map((one) => [one.id, one]));
+    const unknown = new Set(statuses.keys());
+    const work = (id: InstanceId): void => {
+      rested.add(id);
+      workers.set(
+        id,
+        this.#bring(id, tally, signal).finally(() => workers.delete(id)),
+      );
+    };
     for await (const { record: instance } of rows) {
       const { id } = instance;
+      unknown.delete(id);
       if (workers.size >= CONCURRENCY_MAX) return;
       if (workers.has(id) || rested.has(id)) continue;
-      // Asked for when there is a machine at all.
-      statuses ??= new Map((await ports.hypervisor.list()).map((one) => [one.id, one]));
       if (!needsWork(ports.machinePlace, instance, statuses.get(id) ?? null)) continue;
-      rested.add(id);
-      const work = this.#bring(id, tally, signal).finally(() => workers.delete(id));
-      workers.set(id, work);
+      work(id);
     }
+    // Machines of which there is no record: the metadata is older than they are.
+    for (const id of unknown) if (workers.size < CONCURRENCY_MAX && !workers.has(id) && !rested.has(id)) work(id);
   }
 
   async #bring(id: InstanceId, tally: Tally, signal: AbortSignal): Promise<void> {
