@@ -85,7 +85,7 @@ refused("InvalidAction", changed(lambda params: params["body"].update(Action="De
 refused("MissingAction", changed(lambda params: params["body"].pop("Action")), "DescribeVolumes")
 refused("UnknownParameter", changed(lambda params: params["body"].update(Colour="red")), "DescribeVolumes")
 refused("MalformedQueryString", changed(lambda params: params.update(body=b"Action=DescribeVolumes&DryRun=%ZZ")), "DescribeVolumes")
-refused("UnsupportedOperation", ec2, "DescribeAggregateIdFormat")
+refused("UnsupportedOperation", ec2, "AllocateAddress")
 refused("InvalidParameterValue", changed(lambda params: params["body"].update(MaxResults="many")), "DescribeVolumes")
 
 # Ids: of every operation that has one. `rest` is what else the operation needs before it looks.

@@ -113,7 +113,11 @@ for operation in ["DescribeInstances", "DescribeInstanceStatus", "DescribeInstan
                   "DescribeNetworkInterfaces"]:
     pages("ec2", operation, 5, 0)
 pages("ec2", "DescribeInstanceTypes", 5, 6, lambda one: one["InstanceType"])
+pages("ec2", "DescribeInstanceTypeOfferings", 50, 100, LocationType="availability-zone")
 pages("ec2", "DescribeVpcs", 5, 1, lambda one: one["VpcId"])
+# What this server has not.
+for thing in ["InternetGateways", "RouteTables", "PrincipalIdFormat", "LaunchTemplates", "LaunchTemplateVersions"]:
+    pages("ec2", f"Describe{thing}", 5, 0)
 pages("ec2", "DescribeSubnets", 5, 1, lambda one: one["SubnetId"])
 pages("ec2", "DescribeSecurityGroups", 5, 1, lambda one: one["GroupId"])
 pages("ec2", "DescribeSnapshotTierStatus", 5, 9, lambda one: one["SnapshotId"])

@@ -99,6 +99,14 @@ export function attachmentNotFound(volume: string, instance: string, device: str
 export function instanceRefusal(
   code:
     | 'InstanceLimitExceeded'
+    | 'InvalidAddress.NotFound'
+    | 'InvalidAllocationID.NotFound'
+    | 'InvalidConversionTaskId'
+    | 'InvalidExportTaskID.NotFound'
+    | 'InvalidInternetGatewayID.NotFound'
+    | 'InvalidLaunchTemplateId.NotFound'
+    | 'InvalidLaunchTemplateName.NotFoundException'
+    | 'InvalidRouteTableID.NotFound'
     | 'InvalidAMIID.Unavailable'
     | 'InvalidAMIName.Malformed'
     | 'InvalidBlockDeviceMapping'

@@ -79,7 +79,7 @@ export const describeVpcs: Handler<InputOf<'ec2', 'DescribeVpcs'>, OutputOf<'ec2
     VpcId: vpcIdOf(scope),
   };
   const missing = request.VpcIds?.find((id) => id !== vpc.VpcId);
-  if (missing !== undefined) throw instanceRefusal('InvalidVpcID.NotFound', `The vpc ID '${missing}' does not exist`);
+  if (missing !== undefined) throw vpcNotFound(missing);
   endDryRun(request);
   const { records, next } = await slicePage(ports, scope, 'vpcs', { ...page, match }, [vpc]);
   return { Vpcs: records, ...nextToken(next) };
@@ -216,6 +216,10 @@ export const describeSecurityGroups: Handler<
   const { records, next } = await slicePage(ports, scope, 'security groups', { ...page, match }, [group]);
   return { SecurityGroups: records, ...nextToken(next) };
 };
+
+export function vpcNotFound(id: string): Error {
+  return instanceRefusal('InvalidVpcID.NotFound', `The vpc ID '${id}' does not exist`);
+}
 
 export function groupNotFound(group: string): Error {
   return instanceRefusal('InvalidGroup.NotFound', `The security group '${group}' does not exist`);
