@@ -147,10 +147,10 @@ export async function compose(
 }
 
 /** For `varve accounts create` while no server runs: a new account in the metadata, without a volume host. */
-export async function createAccountOffline(config: Config): Promise<AccessKey> {
+export async function createAccountOffline(config: Config, alias: string | null): Promise<AccessKey> {
   await makeDirectory(config.dataDirectory);
   await using meta = await openMeta(config);
-  return await createAccount({ meta, clock: systemClock, random: systemRandom }, {});
+  return await createAccount({ meta, clock: systemClock, random: systemRandom }, alias === null ? {} : { alias });
 }
 
 /** For `varve audit verify` while no server runs: how far the log had come, by the metadata. */

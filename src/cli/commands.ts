@@ -73,12 +73,22 @@ const SERVER: readonly CommandEntry[] = [
   },
   {
     name: 'accounts',
-    summary: 'make accounts',
+    summary: 'make and list accounts',
     group: 'the server',
     isList: true,
     load: async () => {
       const { ACCOUNTS_USAGE, accountsCommand } = await import('./accounts.ts');
       return { usage: ACCOUNTS_USAGE, run: accountsCommand };
+    },
+  },
+  {
+    name: 'keys',
+    summary: "list the access keys of accounts' roots, and replace one",
+    group: 'the server',
+    isList: true,
+    load: async () => {
+      const { KEYS_USAGE, keysCommand } = await import('./keys.ts');
+      return { usage: KEYS_USAGE, run: keysCommand };
     },
   },
   {
@@ -112,6 +122,16 @@ const DISKS: readonly CommandEntry[] = [
     load: async () => {
       const { VOLUMES_USAGE, volumesCommand } = await import('./volumes.ts');
       return { usage: VOLUMES_USAGE, run: volumesCommand };
+    },
+  },
+  {
+    name: 'snapshot',
+    summary: 'make, restore, watch, delete snapshots, and draw what descends from what',
+    group: 'disks and snapshots',
+    isList: true,
+    load: async () => {
+      const { SNAPSHOT_USAGE, snapshotCommand } = await import('./snapshot.ts');
+      return { usage: SNAPSHOT_USAGE, run: snapshotCommand };
     },
   },
   {

@@ -45,9 +45,15 @@ export class Progress implements Disposable {
   }
 }
 
-/** `exporting  [======>       ]  31%  1.2 of 4 GiB  812 MiB/s  0:03 left`. */
-export function progressLine(label: string, bytes: number, totalBytes: number | null, elapsedMs: number): string {
-  const perSecond = elapsedMs > 0 ? (bytes * 1000) / elapsedMs : 0;
+/** `exporting  [======>       ]  31%  1.2 of 4 GiB  812 MiB/s  0:03 left`. `sinceBytes`: what had come before the time that elapsed. */
+export function progressLine(
+  label: string,
+  bytes: number,
+  totalBytes: number | null,
+  elapsedMs: number,
+  sinceBytes = 0,
+): string {
+  const perSecond = elapsedMs > 0 ? ((bytes - sinceBytes) * 1000) / elapsedMs : 0;
   const rate = `${formatBytes(perSecond)}/s`;
   if (totalBytes === null) return `${label}  ${formatBytes(bytes)}  ${rate}`;
   const fraction = totalBytes === 0 ? 1 : Math.min(1, bytes / totalBytes);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createAccount, findAccessKey, listRootKeys, replaceRootKey, rootAccount } from './access.ts';
+import { createAccount, findAccessKey, listAccounts, replaceRootKey, rootAccount } from './access.ts';
 import { World } from './world.fake.ts';
 
 test('an account has twelve digits, and a root key in the form of AWS', async () => {
@@ -37,9 +37,10 @@ test("a root's key that is replaced is refused, and the server's own stays the s
   assert.equal(await findAccessKey(world.ports, old.accessKeyId), null);
   assert.deepEqual(await findAccessKey(world.ports, key.accessKeyId), key);
   assert.deepEqual(await rootAccount(world.ports), key);
-  const keys = await listRootKeys(world.ports, key.account);
+  const [account] = await listAccounts(world.ports);
+  assert.equal(account?.id, key.account);
   assert.deepEqual(
-    keys.map(({ accessKeyId }) => accessKeyId),
+    account.keys.map(({ accessKeyId }) => accessKeyId),
     [key.accessKeyId],
   );
   assert.equal(await replaceRootKey(world.ports, old.accessKeyId), null);

@@ -14,12 +14,18 @@ export interface AccessKey {
 export type AccountPorts = Pick<ControlPorts, 'meta' | 'clock' | 'random'>;
 
 const ACCESS_KEY_ID = /^[A-Z0-9]{16,128}$/;
+/** IAM's rule for an account's alias. */
+const ALIAS = /^[a-z0-9](?!.*--)[a-z0-9-]{1,61}[a-z0-9]$/;
 const ROOT_KEY_SETTING = 'root-access-key';
 
 /** The key of the root of an account of that id with its secret, or null. */
 export async function findAccessKey(ports: ControlPorts, accessKeyId: string): Promise<AccessKey | null> {
   if (!isAccessKeyId(accessKeyId)) return null;
   return await ports.meta.read((tx) => findRootKey(tx, accessKeyId));
+}
+
+export function isAccountAlias(text: string): boolean {
+  return ALIAS.test(text);
 }
 
 export function isAccessKeyId(text: string): boolean {
@@ -37,6 +43,7 @@ export async function createAccount(
   request: { readonly alias?: string },
 ): Promise<AccessKey & { readonly alias: string | null }> {
   const alias = request.alias ?? null;
+  assert(alias === null || isAccountAlias(alias), 'whoever asks has checked the alias');
   const key = await ports.meta.transact((tx) => insertAccount(ports, tx, alias));
   return { ...key, alias };
 }
@@ -55,13 +62,26 @@ export async function rootAccount(ports: Pick<ControlPorts, 'meta' | 'clock' | '
   });
 }
 
-/** Ids of the keys of an account's root, the oldest first. */
-export async function listRootKeys(
-  ports: Pick<ControlPorts, 'meta'>,
-  account: AccountId,
-): Promise<readonly { readonly accessKeyId: string; readonly createdAtMs: number }[]> {
-  const keys = await ports.meta.read((tx) => tx.accounts.keysOf(account));
-  return keys.map(({ id, createdAtMs }) => ({ accessKeyId: id, createdAtMs }));
+/** An account as whoever runs the server sees it. */
+export interface ListedAccount {
+  readonly id: AccountId;
+  readonly alias: string | null;
+  readonly createdAtMs: number;
+  /** Of its root, the oldest first, without their secrets. */
+  readonly keys: readonly { readonly accessKeyId: string; readonly createdAtMs: number }[];
+}
+
+/** All accounts, the oldest first. */
+export async function listAccounts(ports: Pick<ControlPorts, 'meta'>): Promise<readonly ListedAccount[]> {
+  return await ports.meta.read(async (tx) => {
+    const listed: ListedAccount[] = [];
+    for (const { id, alias, createdAtMs } of await tx.accounts.list()) {
+      const keys = await tx.accounts.keysOf(id);
+      const shown = keys.map((key) => ({ accessKeyId: key.id, createdAtMs: key.createdAtMs }));
+      listed.push({ id, alias, createdAtMs, keys: shown });
+    }
+    return listed;
+  });
 }
 
 /**

@@ -200,7 +200,7 @@ test('help and wrong words are answered in sentences, with what may have been me
     [['serve', '--nbdtcp', '1'], /serve: there is no option --nbdtcp; is --nbd-tcp meant\?/],
     [['verify', '--josn'], /verify: there is no option --josn; is --json meant\?/],
     [['env', '--data'], /env: --data: its value is missing/],
-    [['accounts', 'make'], /the only verb is "create", not "make"/],
+    [['accounts', 'make'], /the verbs are create and list, not "make"/],
   ] as const) {
     const result = await varve(...words);
     assert.equal(result.code, 2, words.join(' '));

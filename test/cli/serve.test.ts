@@ -110,7 +110,30 @@ test('accounts are made while the server runs and while it does not', async () =
     const other = JSON.parse(online.stdout) as Record<string, string>;
     assert.deepEqual(Object.keys(other), ['AccountId', 'AccessKeyId', 'SecretAccessKey']);
     assert.equal(new Set([made['AccountId'], other['AccountId'], server.credentials.accountId]).size, 3);
+    const third = await server.varve(['accounts', 'create', '--alias', 'team-3']);
+    assert.equal(third.code, 0, third.stderr);
+    const listed = await server.varve(['accounts', 'list']);
+    assert.match(listed.stdout, new RegExp(`^${other['AccountId']} +- +\\S+Z +${other['AccessKeyId']}$`, 'm'));
+    assert.match(listed.stdout, /^\d{12} +team-3 /m);
+    assert.equal((await varve('accounts', 'create', '--alias', '-no', '--data', data)).code, 2);
   });
+});
+
+test("a root's key is replaced: the old one is refused, and the files of the server have the new one", async (t) => {
+  if (!requireTools(t, ['aws'])) return;
+  await using server = await RunningServer.start();
+  const { accessKeyId: old } = server.credentials;
+  assert.match((await server.varve(['keys', 'list'])).stdout, new RegExp(`^${old} +\\d{12} .*varve on this machine$`, 'm'));
+  const replaced = await server.varve(['keys', 'replace', old, '--json']);
+  assert.equal(replaced.code, 0, replaced.stderr);
+  const made = JSON.parse(replaced.stdout) as { readonly AccessKeyId: string; readonly SecretAccessKey: string };
+  const refused = await server.aws(['sts', 'get-caller-identity']);
+  assert.match(refused.stderr, /InvalidClientTokenId/);
+  assert.match((await server.varve(['env'])).stdout, new RegExp(`AWS_ACCESS_KEY_ID=${made.AccessKeyId}`));
+  const { accessKeyId, secretAccessKey } = { accessKeyId: made.AccessKeyId, secretAccessKey: made.SecretAccessKey };
+  const env = server.environment({ ...server.credentials, accessKeyId, secretAccessKey });
+  await server.awsJson(['sts', 'get-caller-identity'], { env });
+  assert.match((await server.varve(['keys', 'replace', old])).stderr, /there is no key/);
 });
 
 test('one data directory has one server; the second says who has it', async () => {

@@ -2,13 +2,13 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { rm } from 'node:fs/promises';
 import { describeError } from '#base/log.ts';
 import type { AuditHeads } from '#api/audit-log.ts';
-import { createAccount } from '#control/access.ts';
 import { addressOf, AmbiguousNameError, grantAccess, grantsOf } from '#control/operator.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { acceptClock } from '#control/steady-time.ts';
 import { storedSnapshots } from '#control/stored-snapshots.ts';
 import type { TaskReport } from '#control/tasks/task.ts';
 import { DomainError, type Failure } from '#domain/errors.ts';
+import { answerAccounts, answerKeys } from './accounts.ts';
 import { answerBlueprints } from './blueprints.ts';
 import { answerInstanceSnapshots } from './instance-snapshots.ts';
 import { answerConsole, answerSsh } from './machines.ts';
@@ -49,7 +49,8 @@ interface Reply {
  * - `GET /ssh?name=NAME|ID` → `{ id, account, region, address, port, userName, privateKey }`: how to get into an instance
  * - `GET /console?name=NAME|ID` → `{ base64 }`: the end of what an instance wrote to its serial console
  * - `GET /status` → what the composition tells of the whole server
- * - `POST /accounts` → `{ AccountId, AccessKeyId, SecretAccessKey }`
+ * - `GET /accounts` → `{ accounts }`; `POST /accounts?alias=TEXT` → `{ AccountId, AccessKeyId, SecretAccessKey }`
+ * - `POST /keys?replace=ID` → the same: a new key for a root in the place of that one
  *
  * Refusals are 4xx with `{ message }` for a person.
  */
@@ -113,11 +114,8 @@ async function answer(
     if (verb === 'POST /clock') return { status: 200, body: { ...(await acceptClock(ports)) } };
     if (verb === 'GET /status') return { status: 200, body: await status() };
     if (verb === 'POST /collect') return { status: 200, body: { ...(await collect()) } };
-    if (verb === 'POST /accounts') {
-      const made = await createAccount(ports, {});
-      const body = { AccountId: made.account, AccessKeyId: made.accessKeyId, SecretAccessKey: made.secretAccessKey };
-      return { status: 200, body };
-    }
+    if (url.pathname === '/accounts') return await answerAccounts(ports, request.method ?? '', url.searchParams);
+    if (verb === 'POST /keys') return await answerKeys(ports, url.searchParams.get('replace') ?? '');
     return { status: 404, body: { message: `this server does not know "${verb}"` } };
   } catch (error) {
     if (error instanceof DomainError) return { status: 400, body: { message: inWords(error.failure) } };

@@ -22,7 +22,8 @@ export async function answerResource(ports: ControlPorts, name: string): Promise
   const sizeBytes =
     kind === 'volume' ? record.sizeGib * GIB_BYTES : kind === 'snapshot' ? record.volumeSizeGib * GIB_BYTES : null;
   const bundle = kind === 'instance-snapshot' ? record.bundle : null;
-  return { status: 200, body: { ...shown, state: record.state, zone, sizeBytes, bundle } };
+  const parts = kind === 'instance-snapshot' ? record.parts.map(({ snapshot }) => snapshot) : [];
+  return { status: 200, body: { ...shown, state: record.state, zone, sizeBytes, bundle, parts } };
 }
 
 /** `GET /volumes?after=N`: a page of all volumes, and how far they are hydrated. */

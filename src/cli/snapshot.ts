@@ -1,0 +1,158 @@
+import type { ConfigOptions } from '#src/config.ts';
+
+import { CommandError } from './command-error.ts';
+import { formatBytes } from './image-progress.ts';
+import { findResource, type ListedResource } from './listed-resource.ts';
+import { createSnapshot, deleteSnapshot, restoreSnapshot } from './snapshot-make.ts';
+import { treeLines, treesOf, treesWith } from './snapshot-tree.ts';
+import { watchSnapshots } from './snapshot-watch.ts';
+import { allSnapshots, snapshotsCommand } from './snapshots.ts';
+import { allVolumes } from './volumes.ts';
+import { Words } from './words.ts';
+
+export const SNAPSHOT_USAGE = `Makes, shows and removes snapshots, by the names that people gave: disks and snapshots of Lightsail, volumes and
+snapshots of EC2 (by id or the tag Name), and instances.
+
+usage: varve snapshot create DISK|INSTANCE [--name NAME] [--description TEXT] [--no-wait]
+       varve snapshot restore SNAPSHOT --name NAME [--size-in-gb N] [--zone ZONE] [--bundle ID]
+       varve snapshot list [--all]
+       varve snapshot tree [NAME|ID]
+       varve snapshot watch [SNAPSHOT…]
+       varve snapshot delete SNAPSHOT… [--dry-run]
+
+create   of a disk as it is at that instant, in use or not; of an instance: of all of its disks at one instant. Its id is
+         printed as soon as the instant has passed; then it is watched until it is stored
+  --name NAME         default: the disk's name and the time
+  --description TEXT  of a snapshot of EC2
+  --no-wait           return at once: the server stores it meanwhile
+restore  a disk of a snapshot, or an instance of an instance's, that can be used at once: what is not here yet is fetched
+         when it is read, and in the background ("varve volumes")
+  --size-in-gb N      a larger disk (default: the snapshot's size)
+  --bundle ID         a larger instance (default: what it was)
+list     all of them with exact sizes, as "varve snapshots"
+tree     what was made of what: disks, their snapshots, what was restored from these
+watch    how far snapshots have come, until they are stored; without names: all that are not
+delete   what other snapshots and disks need stays; the rest is given back
+  --dry-run           only say what it would free
+
+Every verb: --json as JSON (watch: an object a line), --data DIR the server's data directory. Ids and JSON go to standard
+output, all else to standard error. Ctrl-C ends the watching; the server goes on.
+`;
+
+const COMMON = { data: { type: 'string' }, json: { type: 'boolean' } } as const;
+
+const VERBS = new Map<string, (words: readonly string[]) => Promise<void>>([
+  ['create', create],
+  ['restore', restore],
+  ['list', snapshotsCommand],
+  ['tree', tree],
+  ['watch', watch],
+  ['delete', remove],
+]);
+
+/** `varve snapshot …`. Throws ConfigError for a wrong command line, CommandError for what could not be done. */
+export async function snapshotCommand(words: readonly string[]): Promise<void> {
+  const [verb = '', ...rest] = words;
+  const perform = VERBS.get(verb);
+  if (perform === undefined) {
+    throw new Words('snapshot', [], {}).wrong(`the verbs are ${[...VERBS.keys()].join(', ')}, not "${verb}"`);
+  }
+  await perform(rest);
+}
+
+async function create(rest: readonly string[]): Promise<void> {
+  const words = new Words('snapshot create', rest, {
+    ...COMMON,
+    name: { type: 'string' },
+    description: { type: 'string' },
+    'no-wait': { type: 'boolean' },
+  });
+  const [source] = words.take('of which disk, volume or instance? Give a name or an id');
+  const options = { data: words.text('data') };
+  const { made, snapshots } = await createSnapshot(options, {
+    source,
+    name: words.text('name') ?? null,
+    description: words.text('description') ?? null,
+  });
+  const json = words.flag('json');
+  process.stdout.write(json ? `${JSON.stringify(made)}\n` : `${made.id.replaceAll(' ', '\n')}\n`);
+  if (!words.flag('no-wait')) await watchSnapshots(options, snapshots, { json });
+}
+
+async function restore(rest: readonly string[]): Promise<void> {
+  const words = new Words('snapshot restore', rest, {
+    ...COMMON,
+    name: { type: 'string' },
+    'size-in-gb': { type: 'string' },
+    zone: { type: 'string' },
+    bundle: { type: 'string' },
+  });
+  const [snapshot] = words.take('which snapshot? Give a name or an id');
+  const name = words.text('name');
+  if (name === undefined) throw words.wrong('--name: what shall it be called?');
+  const size = words.text('size-in-gb');
+  if (size !== undefined && !/^[1-9][0-9]{0,5}$/.test(size))
+    throw words.wrong(`--size-in-gb: "${size}" is no size in GiB`);
+  const made = await restoreSnapshot(
+    { data: words.text('data') },
+    {
+      ...{ snapshot, name, sizeGib: size === undefined ? null : Number(size) },
+      ...{ zone: words.text('zone') ?? null, bundle: words.text('bundle') ?? null },
+    },
+  );
+  process.stdout.write(words.flag('json') ? `${JSON.stringify(made)}\n` : `${made.id}\n`);
+  if (!words.flag('json')) {
+    const next =
+      made.kind === 'instance' ? `varve ssh ${name}` : `varve connect ${name}, or varve mount ${name} DIRECTORY`;
+    process.stderr.write(`It can be used: ${next}\n`);
+  }
+}
+
+async function tree(rest: readonly string[]): Promise<void> {
+  const words = new Words('snapshot tree', rest, COMMON);
+  const [name] = words.positionals;
+  if (words.positionals.length > 1) throw words.wrong('one name, or none');
+  const options: ConfigOptions = { data: words.text('data') };
+  const [volumes, snapshots] = await Promise.all([allVolumes(options), allSnapshots(options)]);
+  const trees = treesOf(volumes, snapshots);
+  const chosen = name === undefined ? trees : treesWith(trees, (await findResource(options, name)).id);
+  if (words.flag('json')) process.stdout.write(`${JSON.stringify({ trees: chosen }, null, 2)}\n`);
+  else if (chosen.length === 0) process.stdout.write('There are no disks and no snapshots.\n');
+  else for (const line of treeLines(chosen)) process.stdout.write(`${line}\n`);
+}
+
+async function watch(rest: readonly string[]): Promise<void> {
+  const words = new Words('snapshot watch', rest, COMMON);
+  const options = { data: words.text('data') };
+  const ids: string[] = [];
+  for (const name of words.positionals) {
+    const { kind, id, parts } = await findResource(options, name);
+    if (kind !== 'snapshot' && kind !== 'instance-snapshot') throw new CommandError(`${name} is no snapshot`);
+    ids.push(...(kind === 'snapshot' ? [id] : parts));
+  }
+  await watchSnapshots(options, ids, { json: words.flag('json') });
+}
+
+async function remove(rest: readonly string[]): Promise<void> {
+  const words = new Words('snapshot delete', rest, { ...COMMON, 'dry-run': { type: 'boolean' } });
+  if (words.positionals.length === 0) throw words.wrong('which snapshot? Give a name or an id');
+  const options = { data: words.text('data') };
+  const dry = words.flag('dry-run');
+  const found: ListedResource[] = [];
+  for (const name of words.positionals) {
+    const resource = await findResource(options, name);
+    if (resource.kind !== 'snapshot' && resource.kind !== 'instance-snapshot') {
+      throw new CommandError(`${name} is no snapshot; nothing was deleted`);
+    }
+    found.push(resource);
+  }
+  const sizes = new Map((await allSnapshots(options)).map(({ id, exclusiveBytes }) => [id, exclusiveBytes]));
+  for (const { id, kind, parts } of found) {
+    const ids = kind === 'snapshot' ? [id] : parts;
+    const freedBytes = ids.reduce((sum, one) => sum + (sizes.get(one) ?? 0), 0);
+    if (!dry) await deleteSnapshot(options, id);
+    if (words.flag('json')) process.stdout.write(`${JSON.stringify({ id, deleted: !dry, freedBytes })}\n`);
+    else if (dry) process.stdout.write(`${id}: would free ${formatBytes(freedBytes)}, what nothing else needs\n`);
+    else process.stdout.write(`${id}: deleted; ${formatBytes(freedBytes)} are given back\n`);
+  }
+}
