@@ -3,6 +3,9 @@ import { COMMANDS, overview, type CommandEntry } from './cli/commands.ts';
 import { nearest } from './cli/nearest.ts';
 import { ConfigError } from './config.ts';
 
+/** The services whose operations are commands: `varve ec2 describe-volumes`. */
+const SERVICES: ReadonlySet<string> = new Set(['dlm', 'ebs', 'ec2', 'iam', 'kms', 'lightsail', 'rbin', 'sts']);
+
 function endWithReader(): void {
   process.stdout.on('error', (error) => {
     if (!('code' in error) || error.code !== 'EPIPE') throw error;
@@ -14,20 +17,27 @@ function endWithReader(): void {
 function entryOf(name: string): CommandEntry {
   const entry = COMMANDS.find((one) => one.name === name);
   if (entry !== undefined) return entry;
-  const meant = nearest(
-    name,
-    COMMANDS.map((one) => one.name),
-  );
+  const meant = nearest(name, [...COMMANDS.map((one) => one.name), ...SERVICES]);
   throw new ConfigError(`there is no command "${name}"${meant === null ? '' : `; is "${meant}" meant?`}`);
 }
 
-async function perform(words: readonly string[]): Promise<void> {
+/** The exit code. */
+async function perform(words: readonly string[]): Promise<number> {
   const [name = '', ...rest] = words[0] === '--version' && words.length === 1 ? ['version'] : words;
+  // Options before a service are the AWS tools': varve --region eu-west-1 ec2 describe-volumes.
+  if (
+    SERVICES.has(name) ||
+    (name.startsWith('--') && !isHelp(name)) ||
+    (name === 'help' && SERVICES.has(rest[0] ?? ''))
+  ) {
+    const { performOperation } = await import('./cli/operation.ts');
+    return await performOperation(name === 'help' ? [...rest, 'help'] : words);
+  }
   if (name === 'help' || isHelp(name)) {
     const [about] = rest;
     endWithReader();
     process.stdout.write(about === undefined || about === 'help' ? overview() : (await entryOf(about).load()).usage);
-    return;
+    return 0;
   }
   const entry = entryOf(name);
   const { usage, run } = await entry.load();
@@ -35,6 +45,7 @@ async function perform(words: readonly string[]): Promise<void> {
   const own = rest.includes('--') ? rest.slice(0, rest.indexOf('--')) : rest;
   if (own.some(isHelp) || (rest.length === 1 && rest[0] === 'help')) process.stdout.write(usage);
   else await run(rest);
+  return 0;
 }
 
 function isHelp(word: string): boolean {
@@ -48,8 +59,7 @@ async function main(words: readonly string[]): Promise<number> {
     return 2;
   }
   try {
-    await perform(words);
-    return 0;
+    return await perform(words);
   } catch (error) {
     const { plainError } = await import('./cli/plain-errors.ts');
     if (error instanceof ConfigError) {

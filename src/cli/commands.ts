@@ -246,9 +246,13 @@ export function overview(): string {
   return `Varve: block-storage snapshots that the AWS tools understand, with real bytes behind them.
 
 usage: varve COMMAND [options]
+       varve SERVICE OPERATION [options]     as with "aws": varve lightsail create-disk-snapshot …
 
 ${lines.join('\n')}
+services: dlm, ebs, ec2, iam, kms, lightsail, rbin, sts: "varve SERVICE help", "varve SERVICE OPERATION help"
+
 "varve help COMMAND" says more of each. Every command but rescue takes --data DIR (default ./.varve, or VARVE_DATA): where
-the server keeps everything. Exit codes: 0 done, 1 could not be done, 2 the command line is wrong.
+the server keeps everything. Exit codes: 0 done, 1 could not be done, 2 the command line is wrong; of operations: those
+of the AWS CLI (docs/manual/README.md).
 `;
 }
