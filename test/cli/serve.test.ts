@@ -123,7 +123,10 @@ test("a root's key is replaced: the old one is refused, and the files of the ser
   if (!requireTools(t, ['aws'])) return;
   await using server = await RunningServer.start();
   const { accessKeyId: old } = server.credentials;
-  assert.match((await server.varve(['keys', 'list'])).stdout, new RegExp(`^${old} +\\d{12} .*varve on this machine$`, 'm'));
+  assert.match(
+    (await server.varve(['keys', 'list'])).stdout,
+    new RegExp(`^${old} +\\d{12} .*varve on this machine$`, 'm'),
+  );
   const replaced = await server.varve(['keys', 'replace', old, '--json']);
   assert.equal(replaced.code, 0, replaced.stderr);
   const made = JSON.parse(replaced.stdout) as { readonly AccessKeyId: string; readonly SecretAccessKey: string };
