@@ -12,7 +12,7 @@ import {
   kindOf,
   numeric,
   pythonEquals,
-  pythonTypeOf,
+  typeNameOf,
   type Kind,
   type NumberValue,
   type Value,
@@ -59,9 +59,9 @@ function checkKind(name: string, parameter: Parameter, operand: Value): void {
   if (first === undefined) return;
   const itemKind = itemKinds.length === 1 ? itemKinds[0] : kindOf(first);
   if (itemKind === undefined || !itemKinds.includes(itemKind))
-    throw wrongKind(name, first, pythonTypeOf(first), parameter);
+    throw wrongKind(name, first, typeNameOf(first), parameter);
   const other = operand.find((item) => kindOf(item) !== itemKind);
-  if (other !== undefined) throw wrongKind(name, other, pythonTypeOf(other), parameter);
+  if (other !== undefined) throw wrongKind(name, other, typeNameOf(other), parameter);
 }
 
 function wrongKind(name: string, value: Value, actual: string, expected: readonly string[]): JmespathError {
@@ -91,11 +91,11 @@ const FUNCTIONS: Readonly<Record<string, FunctionRule>> = {
   floor: one(['number'], (value: NumberValue) => rounded(value, Math.floor)),
   join: {
     parameters: [['string'], ['array-string']],
-    apply: ([glue = null, list = null]) => strings(list).join(String(glue)),
+    apply: ([glue = null, list = null]) => strings(list).join(textOf(glue)),
   },
   keys: one(['object'], (record: DocumentRecord) => Object.keys(record)),
   length: one(['string', 'array', 'object'], (value: string | readonly Document[] | DocumentRecord) => {
-    if (typeof value === 'string') return [...value].length;
+    if (typeof value === 'string') return Array.from(value).length;
     return isArray(value) ? value.length : Object.keys(value).length;
   }),
   map: {
@@ -119,7 +119,7 @@ const FUNCTIONS: Readonly<Record<string, FunctionRule>> = {
     apply: (operands) => operands.find((operand) => operand !== null) ?? null,
   },
   reverse: one(['array', 'string'], (value: string | readonly Document[]) =>
-    typeof value === 'string' ? [...value].toReversed().join('') : value.toReversed(),
+    typeof value === 'string' ? Array.from(value).toReversed().join('') : value.toReversed(),
   ),
   sort: one(['array-string', 'array-number'], (list: readonly Document[]) => list.toSorted(compare)),
   sort_by: {
@@ -136,8 +136,8 @@ const FUNCTIONS: Readonly<Record<string, FunctionRule>> = {
 };
 
 /** A function of one operand; `checkKind` has made sure that it is what `apply` takes. */
-function one<T extends Value>(parameter: Parameter, apply: (operand: T) => Value): FunctionRule {
-  return { parameters: [parameter], apply: ([operand = null]) => apply(operand as T) };
+function one(parameter: Parameter, apply: (operand: never) => Value): FunctionRule {
+  return { parameters: [parameter], apply: ([operand = null]) => apply(operand as never) };
 }
 
 /** A function of two strings. */
@@ -151,6 +151,10 @@ function two(apply: (left: string, right: string) => boolean): FunctionRule {
 function typeName(value: Value): string | null {
   const kind = kindOf(value);
   return kind === 'expref' ? null : kind;
+}
+
+function textOf(value: Value): string {
+  return typeof value === 'string' ? value : '';
 }
 
 function strings(list: Value): readonly string[] {
@@ -186,14 +190,14 @@ function sum(list: readonly NumberValue[]): NumberValue {
 
 function contains(subject: Value, search: Value): boolean {
   if (isArray(subject)) return subject.some((item) => pythonEquals(item, search));
-  if (typeof search === 'string') return String(subject).includes(search);
-  throw new JmespathError(`'in <string>' requires string as left operand, not ${pythonTypeOf(search)}`);
+  if (typeof search === 'string') return textOf(subject).includes(search);
+  throw new JmespathError(`'in <string>' requires string as left operand, not ${typeNameOf(search)}`);
 }
 
 function merged(operands: readonly Value[]): Document {
   const result: Record<string, Document> = {};
   for (const operand of operands) {
-    if (!isObject(operand)) throw new JmespathError(`'${pythonTypeOf(operand)}' object is not iterable`);
+    if (!isObject(operand)) throw new JmespathError(`'${typeNameOf(operand)}' object is not iterable`);
     for (const [name, value] of Object.entries(operand)) put(result, name, value);
   }
   return result;
@@ -226,7 +230,7 @@ function mapped(reference: Value, list: Value, evaluate: Evaluate): Document {
 function compare(left: Document, right: Document, sign = '<'): number {
   if (typeof left === 'string' && typeof right === 'string') return compareText(left, right);
   if (!isNumber(left) || !isNumber(right)) {
-    const types = `'${pythonTypeOf(left)}' and '${pythonTypeOf(right)}'`;
+    const types = `'${typeNameOf(left)}' and '${typeNameOf(right)}'`;
     throw new JmespathError(`'${sign}' not supported between instances of ${types}`);
   }
   const [a, b] = [numeric(left), numeric(right)];

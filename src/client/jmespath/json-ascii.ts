@@ -3,8 +3,9 @@ import { isList, isRecord, jsonScalar } from '../output/json.ts';
 
 /** JSON without blanks and with all that is not ASCII escaped: what `to_string` gives. */
 export function jsonAscii(document: Document): string {
-  return jsonText(document).replace(/[\u007f-\uffff]/g, (unit) =>
-    unit === '\u007f' ? unit : `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  return jsonText(document).replace(
+    /[\u007f-\uffff]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
 }
 

@@ -77,7 +77,7 @@ class Lexer {
 
   constructor(expression: string) {
     this.#expression = expression;
-    this.#characters = [...expression];
+    this.#characters = Array.from(expression);
   }
 
   tokens(): readonly Token[] {

@@ -86,75 +86,68 @@ class Parser {
   }
 
   #prefix(token: Token): Expression {
-    switch (token.type) {
-      case 'literal':
-        return { kind: 'literal', value: token.value };
-      case 'unquoted_identifier':
-        return { kind: 'field', name: nameOf(token) };
-      case 'quoted_identifier':
-        if (this.#type === 'lparen') {
-          throw this.#error({ ...this.#token(), start: 0 }, 'Quoted identifier not allowed for function names.');
-        }
-        return { kind: 'field', name: nameOf(token) };
-      case 'current':
-        return CURRENT;
-      case 'star':
-        return {
-          kind: 'valueProjection',
-          of: CURRENT,
-          right: this.#type === 'rbracket' ? CURRENT : this.#projected(binding('star')),
-        };
-      case 'filter':
-        return this.#filter(CURRENT);
-      case 'flatten':
-        return this.#flatten(CURRENT);
-      case 'lbrace':
-        return this.#record();
-      case 'lparen': {
-        const inner = this.#expression(0);
-        this.#expect('rparen');
-        return inner;
-      }
-      case 'not':
-        return { kind: 'not', of: this.#expression(binding('not')) };
-      case 'expref':
-        return { kind: 'reference', of: this.#expression(0) };
-      case 'lbracket':
-        return this.#bracketed();
-      case 'eof':
-        throw this.#incomplete();
-      default:
-        throw this.#error(token, 'invalid token');
-    }
+    if (token.type === 'eof') throw this.#incomplete();
+    const read = this.#prefixes[token.type];
+    if (read === undefined) throw this.#error(token, 'invalid token');
+    return read(token);
   }
 
+  /** What begins with a token, which is read already. */
+  readonly #prefixes: Readonly<Partial<Record<TokenType, (token: Token) => Expression>>> = {
+    literal: ({ value }) => ({ kind: 'literal', value }),
+    unquoted_identifier: (token) => ({ kind: 'field', name: nameOf(token) }),
+    quoted_identifier: (token) => this.#quotedField(token),
+    current: () => CURRENT,
+    star: () => this.#members(),
+    filter: () => this.#filter(CURRENT),
+    flatten: () => this.#flatten(CURRENT),
+    lbrace: () => this.#record(),
+    lparen: () => this.#parenthesized(),
+    not: () => ({ kind: 'not', of: this.#expression(binding('not')) }),
+    expref: () => ({ kind: 'reference', of: this.#expression(0) }),
+    lbracket: () => this.#bracketed(),
+  };
+
   #infix(left: Expression, token: Token): Expression {
-    switch (token.type) {
-      case 'dot':
-        return this.#dot(left);
-      case 'pipe':
-        return { kind: 'chain', steps: [left, this.#expression(binding('pipe'))], indexes: false };
-      case 'or':
-      case 'and':
-        return { kind: token.type, left, right: this.#expression(binding(token.type)) };
-      case 'eq':
-      case 'ne':
-      case 'lt':
-      case 'lte':
-      case 'gt':
-      case 'gte':
-        return this.#comparison(left, token.type);
-      case 'flatten':
-        return this.#flatten(left);
-      case 'filter':
-        return this.#filter(left);
-      case 'lbracket':
-        return this.#indexed(left);
-      case 'lparen':
-        return this.#call(left);
-      default:
-        throw this.#error(token, 'invalid token');
+    const read = this.#infixes[token.type];
+    if (read === undefined) throw this.#error(token, 'invalid token');
+    return read(left);
+  }
+
+  /** What continues with a token, which is read already. */
+  readonly #infixes: Readonly<Partial<Record<TokenType, (left: Expression) => Expression>>> = {
+    dot: (left) => this.#dot(left),
+    pipe: (left) => ({ kind: 'chain', steps: [left, this.#expression(binding('pipe'))], indexes: false }),
+    or: (left) => ({ kind: 'or', left, right: this.#expression(binding('or')) }),
+    and: (left) => ({ kind: 'and', left, right: this.#expression(binding('and')) }),
+    eq: (left) => this.#comparison(left, 'eq'),
+    ne: (left) => this.#comparison(left, 'ne'),
+    lt: (left) => this.#comparison(left, 'lt'),
+    lte: (left) => this.#comparison(left, 'lte'),
+    gt: (left) => this.#comparison(left, 'gt'),
+    gte: (left) => this.#comparison(left, 'gte'),
+    flatten: (left) => this.#flatten(left),
+    filter: (left) => this.#filter(left),
+    lbracket: (left) => this.#indexed(left),
+    lparen: (left) => this.#call(left),
+  };
+
+  #quotedField(token: Token): Expression {
+    if (this.#type === 'lparen') {
+      throw this.#error({ ...this.#token(), start: 0 }, 'Quoted identifier not allowed for function names.');
     }
+    return { kind: 'field', name: nameOf(token) };
+  }
+
+  #members(): Expression {
+    const right = this.#type === 'rbracket' ? CURRENT : this.#projected(binding('star'));
+    return { kind: 'valueProjection', of: CURRENT, right };
+  }
+
+  #parenthesized(): Expression {
+    const inner = this.#expression(0);
+    this.#expect('rparen');
+    return inner;
   }
 
   #comparison(left: Expression, comparison: Comparison): Expression {
@@ -281,22 +274,15 @@ class Parser {
 
   #afterDot(power: number): Expression {
     const token = this.#token();
-    switch (token.type) {
-      case 'quoted_identifier':
-      case 'unquoted_identifier':
-      case 'star':
-        return this.#expression(power);
-      case 'lbracket':
-        this.#next();
-        return this.#list();
-      case 'lbrace':
-        this.#next();
-        return this.#record();
-      default: {
-        const allowed = pythonSource(['quoted_identifier', 'unquoted_identifier', 'lbracket', 'lbrace']);
-        throw this.#error(token, `Expecting: ${allowed}, got: ${token.type}`);
-      }
+    if (token.type === 'quoted_identifier' || token.type === 'unquoted_identifier' || token.type === 'star') {
+      return this.#expression(power);
     }
+    if (token.type !== 'lbracket' && token.type !== 'lbrace') {
+      const allowed = pythonSource(['quoted_identifier', 'unquoted_identifier', 'lbracket', 'lbrace']);
+      throw this.#error(token, `Expecting: ${allowed}, got: ${token.type}`);
+    }
+    this.#next();
+    return token.type === 'lbracket' ? this.#list() : this.#record();
   }
 
   #expect(type: TokenType): void {
@@ -309,7 +295,7 @@ class Parser {
   }
 
   #incomplete(): JmespathError {
-    const position = [...this.#source].length;
+    const position = Array.from(this.#source).length;
     return new JmespathError(
       `Invalid jmespath expression: Incomplete expression:\n"${this.#source}"\n${' '.repeat(position + 1)}^`,
     );

@@ -1,5 +1,6 @@
 /** What values are to expressions: kinds, numbers of two sorts, and Python's equality. */
 import type { Document, DocumentRecord } from '../command.ts';
+import { pythonTypeOf } from '../output/python-text.ts';
 import { WholeFloat } from '../whole-float.ts';
 import type { Expression } from './expression.ts';
 
@@ -19,28 +20,17 @@ export type NumberValue = number | bigint | WholeFloat;
 export type Kind = 'boolean' | 'array' | 'object' | 'null' | 'string' | 'number' | 'expref';
 
 export function kindOf(value: Value): Kind {
-  switch (typeof value) {
-    case 'string':
-    case 'boolean':
-      return typeof value as 'string' | 'boolean';
-    case 'number':
-    case 'bigint':
-      return 'number';
-    default:
-      if (value === null) return 'null';
-      if (Array.isArray(value)) return 'array';
-      if (value instanceof WholeFloat) return 'number';
-      return value instanceof ExpressionReference ? 'expref' : 'object';
-  }
+  if (value === null) return 'null';
+  if (typeof value === 'string') return 'string';
+  if (typeof value === 'boolean') return 'boolean';
+  if (typeof value === 'number' || typeof value === 'bigint' || value instanceof WholeFloat) return 'number';
+  if (value instanceof ExpressionReference) return 'expref';
+  return Array.isArray(value) ? 'array' : 'object';
 }
 
 /** The name of a value's type in Python, as some messages have it. */
-export function pythonTypeOf(value: Value): string {
-  const kind = kindOf(value);
-  if (kind === 'number') return isFloat(value) ? 'float' : 'int';
-  return { boolean: 'bool', array: 'list', object: 'dict', null: 'NoneType', string: 'str', expref: '_Expression' }[
-    kind
-  ];
+export function typeNameOf(value: Value): string {
+  return value instanceof ExpressionReference ? '_Expression' : pythonTypeOf(value);
 }
 
 export function isArray(value: Value): value is readonly Document[] {

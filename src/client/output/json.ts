@@ -49,18 +49,13 @@ async function writeRecord(record: DocumentRecord, lineEnd: string, output: Outp
 
 /** A scalar as JSON; null where the document is a list or a record. */
 export function jsonScalar(document: Document): string | null {
-  switch (typeof document) {
-    case 'string':
-      return JSON.stringify(document);
-    case 'boolean':
-      return document ? 'true' : 'false';
-    case 'number':
-    case 'bigint':
-      return jsonNumber(document);
-    default:
-      if (document === null) return 'null';
-      return document instanceof WholeFloat ? jsonNumber(document) : null;
+  if (document === null) return 'null';
+  if (typeof document === 'string') return JSON.stringify(document);
+  if (typeof document === 'boolean') return document ? 'true' : 'false';
+  if (typeof document === 'number' || typeof document === 'bigint' || document instanceof WholeFloat) {
+    return jsonNumber(document);
   }
+  return null;
 }
 
 function jsonNumber(number: number | bigint | WholeFloat): string {

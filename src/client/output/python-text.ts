@@ -21,6 +21,17 @@ export function pythonSource(document: Document): string {
     .join(', ')}}`;
 }
 
+/** The name of a value's type in Python, as messages have it. */
+export function pythonTypeOf(document: Document): string {
+  if (document === null) return 'NoneType';
+  if (typeof document === 'string') return 'str';
+  if (typeof document === 'boolean') return 'bool';
+  if (typeof document === 'bigint') return 'int';
+  if (typeof document === 'number') return Number.isInteger(document) ? 'int' : 'float';
+  if (document instanceof WholeFloat) return 'float';
+  return Array.isArray(document) ? 'list' : 'dict';
+}
+
 /** A number in the shortest digits that give it again; floating point with a dot or an exponent. */
 export function numberText(number: number | bigint | WholeFloat): string {
   if (typeof number === 'bigint') return number.toString();

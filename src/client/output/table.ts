@@ -1,7 +1,8 @@
 import { ClientError, type Document, type DocumentRecord } from '../command.ts';
+import { WholeFloat } from '../whole-float.ts';
 import { isList, isRecord } from './json.ts';
 import type { OutputStream } from './output-stream.ts';
-import { compareText } from './python-text.ts';
+import { compareText, pythonTypeOf } from './python-text.ts';
 import { renderTable } from './table-render.ts';
 import { TableSection } from './table-section.ts';
 import { isScalar } from './text.ts';
@@ -101,19 +102,20 @@ function namesOf(records: readonly DocumentRecord[]): {
 function isEmpty(document: Document): boolean {
   if (isList(document)) return document.length === 0;
   if (isRecord(document)) return Object.keys(document).length === 0;
-  if (typeof document === 'object' && document !== null) return document.value === 0;
-  return document === null || document === false || document === '' || Number(document) === 0;
+  if (document instanceof WholeFloat) return document.value === 0;
+  return document === null || document === false || document === '' || document === 0 || document === 0n;
 }
 
-/** Lists that begin with a record must hold nothing else. */
+/** A list that begins with a record must hold nothing else. */
 function asRecord(item: Document): DocumentRecord {
   if (isRecord(item)) return item;
   throw new ClientError(`\n${notARecord(item)}\n`, 255);
 }
 
 function notARecord(item: Document): string {
+  if (item === '' || (isList(item) && item.length === 0))
+    return `'${pythonTypeOf(item)}' object has no attribute 'get'`;
   if (typeof item === 'string') return "string indices must be integers, not 'str'";
-  if (isList(item)) return 'list indices must be integers or slices, not dict';
-  if (item === null) return "'NoneType' object is not iterable";
-  return `'${typeof item === 'boolean' ? 'bool' : Number.isInteger(item) ? 'int' : 'float'}' object is not iterable`;
+  if (isList(item)) return `list indices must be integers or slices, not ${pythonTypeOf(item[0] ?? null)}`;
+  return `'${pythonTypeOf(item)}' object is not iterable`;
 }

@@ -1,11 +1,12 @@
-import type { Document, DocumentRecord } from '../command.ts';
+import { ClientError, type Document, type DocumentRecord } from '../command.ts';
 import { isList, isRecord } from './json.ts';
 import type { OutputStream } from './output-stream.ts';
-import { compareText, pythonText } from './python-text.ts';
+import { compareText, pythonText, pythonTypeOf } from './python-text.ts';
 
 /**
  * `--output text`: a line for each record, its scalars in the order of their names between tabs, after the name of the
  * member that holds it in capitals; then what it holds, in the order of names.
+ * Throws ClientError where a list holds records and other things, as the AWS command line fails then.
  */
 export async function writeText(document: Document, output: OutputStream): Promise<void> {
   await writeItem(document, null, null, output);
@@ -60,7 +61,9 @@ async function writeRecord(
 function scalarNames(list: readonly Document[]): readonly string[] {
   const names = new Set<string>();
   for (const item of list) {
-    if (!isRecord(item)) continue;
+    if (!isRecord(item)) {
+      throw new ClientError(`\n'${pythonTypeOf(item)}' object has no attribute 'items'\n`, 255);
+    }
     for (const [name, value] of Object.entries(item)) if (isScalar(value)) names.add(name);
   }
   return [...names].toSorted(compareText);

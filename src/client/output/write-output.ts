@@ -74,9 +74,10 @@ async function writeFormatted(
       return await writeJson(document, stream);
     case 'text':
       return await writeText(document, stream);
-    // JSON is YAML.
-    case 'yaml':
-      return await writeJson(document, stream);
+    case 'yaml': {
+      const { writeYaml } = await import('./yaml.ts');
+      return await writeYaml(document, stream);
+    }
     case 'table': {
       const { writeTable } = await import('./table.ts');
       const terminal = surroundings.stdout.isTTY === true;
