@@ -10,7 +10,7 @@
 import { addedArgument, targetOf, type Argument, type ArgumentTable, type Draft } from './operation-arguments.ts';
 import { optionValue } from './option-values.ts';
 import { expandedPath, isFile } from './parameter-file.ts';
-import { isList, isRecord, wholeNumber, type RawRecord, type RawValue } from './python-text.ts';
+import { isList, isRecord, textOf, wholeNumber, type RawRecord, type RawValue } from './python-text.ts';
 import { failure } from './usage.ts';
 import { kindOf, type ValueModel } from './value-model.ts';
 
@@ -137,7 +137,7 @@ function addRunInstances(table: ArgumentTable): void {
 }
 
 function putCount({ input }: Draft, value: RawValue): void {
-  const bounds = String(value).split(':');
+  const bounds = textOf(value).split(':');
   const [least, most = least] = bounds.map(wholeNumber);
   if (least == null || most == null || bounds.length > 2) {
     throw failure('count parameter should be of form min[:max] (e.g. 1 or 1:10)');

@@ -5,7 +5,7 @@ import { structureOf, type Member, type Model } from '#wire/aws/model.ts';
 import { commandNameOf } from './names.ts';
 import type { ParserOption } from './option-parser.ts';
 import { optionValue } from './option-values.ts';
-import { inputOf, type RawValue } from './python-text.ts';
+import { inputOf, repr, textOf, type RawValue } from './python-text.ts';
 import { failure } from './usage.ts';
 import { kindOf, type ValueModel } from './value-model.ts';
 
@@ -149,7 +149,7 @@ function addPaging(table: ArgumentTable, { model, operation }: OperationNames): 
   add(
     'starting-token',
     ({ paging }, value) => {
-      paging.startingToken = String(value);
+      paging.startingToken = textOf(value);
     },
     'text',
   );
@@ -177,6 +177,6 @@ function putMaxItems({ paging, around }: Draft, value: RawValue): void {
 
 function count(value: RawValue): number {
   const number = Number(inputOf(value));
-  if (!Number.isInteger(number)) throw failure(`invalid literal for int() with base 10: '${String(value)}'`);
+  if (!Number.isInteger(number)) throw failure(`invalid literal for int() with base 10: ${repr(value)}`);
   return number;
 }

@@ -50,7 +50,7 @@ const SKELETON = '--generate-cli-skeleton';
 export async function parseOperation(place: OperationPlace, words: readonly string[]): Promise<Command> {
   if (words.length === 1 && words[0] === 'help') return helpOf(place);
   const { table, paging } = argumentsOf(place);
-  const demanded = isAnythingRequired(words) ? [...table.values()] : [...table.values()].map(optional);
+  const demanded = isAnythingRequired(words, table) ? [...table.values()] : [...table.values()].map(optional);
   const { values, rest } = parseWords([...demanded, HELP], words);
   const help = values.get('help');
   if (help === 'help') return helpOf(place);
@@ -118,7 +118,8 @@ function optional(argument: Argument): Argument {
 }
 
 /** The input may stand in JSON, and a skeleton of it needs none. */
-function isAnythingRequired(words: readonly string[]): boolean {
+function isAnythingRequired(words: readonly string[], table: ArgumentTable): boolean {
+  if (!table.has(INPUT_JSON.slice(2))) return true;
   if (words.includes(INPUT_JSON)) return false;
   const skeleton = words.indexOf(SKELETON);
   return skeleton === -1 || words[skeleton + 1] === 'output';
@@ -267,7 +268,7 @@ const PAGED_UNLESS_NARROWED: Readonly<Record<string, readonly string[]>> = {
   DescribeVolumes: [],
   DescribeSnapshots: ['OwnerIds', 'RestorableByUserIds'],
 };
-const NEVER_NARROW = ['NextToken', 'DryRun'];
+const NEVER_NARROW: ReadonlySet<string> = new Set(['NextToken', 'DryRun']);
 const PAGE_SIZE = 1000;
 
 function pagingOf(
@@ -279,6 +280,6 @@ function pagingOf(
   if (service !== 'ec2' || waiter !== null || !globals.paginate || paging.pageSize !== null) return paging;
   const wide = Object.hasOwn(PAGED_UNLESS_NARROWED, operation) ? PAGED_UNLESS_NARROWED[operation] : undefined;
   if (wide === undefined) return paging;
-  const narrowed = Object.keys(input).some((name) => !wide.includes(name) && !NEVER_NARROW.includes(name));
+  const narrowed = Object.keys(input).some((name) => !wide.includes(name) && !NEVER_NARROW.has(name));
   return narrowed ? paging : { ...paging, pageSize: PAGE_SIZE };
 }

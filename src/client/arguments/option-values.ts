@@ -108,7 +108,7 @@ function plainValue(value: ValueModel, words: RawValue, option: string, around: 
   const single = typeof words === 'string' ? words : isList(words) && words.length === 1 ? words[0] : null;
   if (typeof single === 'string' && single.trim().startsWith('[')) return jsonValue(single, option);
   // A text where a list is due, as a file gives it, is taken character by character.
-  const items: readonly RawValue[] = typeof words === 'string' ? [...words] : isList(words) ? words : [];
+  const items: readonly RawValue[] = typeof words === 'string' ? Array.from(words) : isList(words) ? words : [];
   const item = itemOf(value);
   const wrong = items.find((word) => kindOf(item).kind === 'scalar' && !isScalarText(item, word));
   if (wrong !== undefined) throw parameterError(option, textOrEmpty(items[0]));

@@ -12,6 +12,7 @@ import { GLOBAL_OPTIONS, globalsOf, versionText } from './global-options.ts';
 import { commandNameOf } from './names.ts';
 import { parseOperation } from './operation-command.ts';
 import { parseWords } from './option-parser.ts';
+import { textOf } from './python-text.ts';
 import { failure, usageError } from './usage.ts';
 
 export const SERVICES: readonly ServiceName[] = ['dlm', 'ebs', 'ec2', 'iam', 'kms', 'lightsail', 'rbin', 'sts'];
@@ -53,7 +54,7 @@ async function parseService(place: Place, words: readonly string[]): Promise<Com
   const left = new Set([...model.otherOperations].map(commandNameOf));
   const choices = [...operations.keys(), ...waits, HELP];
   const first = parseWords([{ ...OPERATION }], words);
-  const name = String(first.values.get(OPERATION.target));
+  const name = textOf(first.values.get(OPERATION.target) ?? '');
   if (left.has(name)) throw leftOut(service, name);
   const { rest } = parseWords([{ ...OPERATION, choices }], words);
   if (name === HELP) return { kind: 'help', service, operation: null, waiter: null, color: globals.color };

@@ -190,7 +190,8 @@ class ShorthandParser {
 
   /** Null: the text is at its end. */
   #current(): string | null {
-    return this.#text[this.#index] ?? null;
+    const code = this.#text.codePointAt(this.#index);
+    return code === undefined ? null : String.fromCodePoint(code);
   }
 
   #unexpected(expected: string, received: string): ShorthandError {

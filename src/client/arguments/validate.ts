@@ -96,7 +96,7 @@ function checkScalar(value: ValueModel, type: string, given: RawValue, name: str
     return;
   }
   if (type === 'string' && typeof given === 'string') {
-    const length = [...given].length;
+    const length = Array.from(given).length;
     checkMinimum(value, length, 'length', length, name, faults);
   } else if (['integer', 'long', 'float', 'double'].includes(type)) {
     checkMinimum(value, Number(inputOf(given)), 'value', given, name, faults);

@@ -1,0 +1,121 @@
+/**
+ * Lines and what the AWS command line 1.45.11 makes of them: parse-command.cases.json holds the request that it would
+ * send, or its words of refusal, as it gave them for these lines.
+ */
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { scratchDirectory } from '#base/scratch-directory.fixture.ts';
+import { ClientError, type Command, type InputValue } from '#client/command.ts';
+import { parseCommand } from './parse-command.ts';
+import { surroundingsOf } from './surroundings.fixture.ts';
+
+interface Case {
+  /** `{dir}` stands for the directory of the files. */
+  readonly words: readonly string[];
+  readonly operation?: string;
+  readonly input?: unknown;
+  readonly paging?: { readonly MaxItems?: number; readonly PageSize?: number; readonly StartingToken?: string };
+  readonly paginate?: true;
+  readonly waiter?: string;
+  readonly warning?: string;
+  readonly stdout?: string;
+  readonly exit?: number;
+  readonly error?: string;
+  /** The error goes on, and there the AWS command line prints the code of its own. */
+  readonly cut?: true;
+}
+
+const cases = JSON.parse(
+  readFileSync(new URL('./parse-command.cases.json', import.meta.url), 'utf8'),
+) as readonly Case[];
+
+const FILES: Readonly<Record<string, string | Uint8Array>> = {
+  'id.txt': 'vol-9\n',
+  binary: Uint8Array.of(0, 255, 128, 120),
+  'filters.json': '[{"Name":"a","Values":["b"]}]\n',
+  'short.txt': 'Name=a,Values=b',
+  'ids.json': '["a","b"]\n',
+  crlf: 'a\r\nb\n',
+  'input.json': '{"VolumeId":"from-file","Description":"d"}\n',
+};
+
+test('lines mean what they mean to the AWS command line', async (t) => {
+  const directory = scratchDirectory('client-lines');
+  for (const [name, content] of Object.entries(FILES)) writeFileSync(join(directory, name), content);
+  for (const line of cases) {
+    await t.test(line.words.join(' '), async () => {
+      const actual = await outcomeOf(line, directory);
+      assert.deepEqual(actual, expectedOf(line));
+    });
+  }
+});
+
+async function outcomeOf(line: Case, directory: string): Promise<unknown> {
+  const words = line.words.map((word) => word.replaceAll('{dir}', directory));
+  const { surroundings, written } = surroundingsOf();
+  let command: Command;
+  try {
+    command = await parseCommand(words, surroundings);
+  } catch (error) {
+    if (!(error instanceof ClientError)) throw error;
+    const text = comparable(error.message).replaceAll(directory, '{dir}');
+    return { exit: error.exitCode, error: line.cut === true ? text.slice(0, line.error?.length) : text };
+  }
+  if (command.kind === 'print') return { stdout: command.text };
+  if (command.kind === 'document') return { document: command.document };
+  if (command.kind === 'help') return { help: command };
+  const call = command.kind === 'wait' ? command.call : command;
+  return {
+    operation: call.operation,
+    input: JSON.parse(JSON.stringify(comparableInput(call.input)).replaceAll(directory, '{dir}')) as unknown,
+    paging: call.paging,
+    waiter: command.kind === 'wait' ? command.waiter : null,
+    warning: written(),
+  };
+}
+
+function expectedOf(line: Case): unknown {
+  if (line.error !== undefined) return { exit: line.exit, error: line.error };
+  if (line.stdout !== undefined) {
+    return line.words.includes('output')
+      ? { document: line.stdout === '' ? {} : JSON.parse(line.stdout) }
+      : { stdout: line.stdout };
+  }
+  return {
+    operation: line.operation,
+    input: line.input,
+    paging: {
+      startingToken: line.paging?.StartingToken ?? null,
+      maxItems: line.paging?.MaxItems ?? null,
+      pageSize: line.paging?.PageSize ?? null,
+    },
+    waiter: line.waiter === undefined ? null : modelName(line.waiter),
+    warning: line.warning ?? '',
+  };
+}
+
+/** snapshot_completed is SnapshotCompleted. */
+function modelName(waiter: string): string {
+  return waiter.replaceAll(/(?:^|_)([a-z])/g, (_whole, letter: string) => letter.toUpperCase());
+}
+
+/** Without the usage; of wrong choices only what may have been meant, for the AWS command line has more services. */
+function comparable(message: string): string {
+  if (!message.startsWith('usage:')) return message;
+  const error = message.indexOf('varve: error: ');
+  if (error === -1) return message.slice(message.indexOf('Unknown options')).replace(/\nMaybe you meant[^]*$/, '');
+  const text = message.slice(error + 'varve: error: '.length);
+  const choices = text.indexOf(' valid choices');
+  if (choices === -1) return text;
+  const meant = text.indexOf(' maybe you meant:');
+  return text.slice(0, choices) + (meant === -1 ? '' : text.slice(meant));
+}
+
+function comparableInput(value: InputValue): unknown {
+  if (value instanceof Uint8Array) return { $bytes: Buffer.from(value).toString('base64') };
+  if (Array.isArray(value)) return value.map((item: InputValue) => comparableInput(item));
+  if (value === null || typeof value !== 'object') return value;
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, comparableInput(item)]));
+}
