@@ -5,6 +5,7 @@ export type ResourceKind =
   | 'volume-modification'
   | 'snapshot'
   | 'instance'
+  | 'instance-snapshot'
   | 'blueprint'
   | 'key-pair'
   | 'static-ip'

@@ -140,6 +140,7 @@ function malformed(resource: ResourceKind, id: string): AwsError {
     'volume-modification': 'InvalidVolumeID.Malformed',
     snapshot: 'InvalidSnapshotID.Malformed',
     instance: 'InvalidInstanceID.Malformed',
+    'instance-snapshot': 'InvalidID',
     blueprint: 'InvalidAMIID.Malformed',
     'key-pair': 'InvalidKeyPair.NotFound',
     'static-ip': 'InvalidID',
@@ -165,6 +166,7 @@ function notFound(resource: ResourceKind, id: string): AwsError {
       return clientError('InvalidAMIID.NotFound', `The image id '[${id}]' does not exist`);
     case 'key-pair':
       return clientError('InvalidKeyPair.NotFound', `The key pair '${id}' does not exist`);
+    case 'instance-snapshot':
     case 'static-ip':
     case 'alarm':
     case 'contact-method':
@@ -192,6 +194,7 @@ function inUse(resource: ResourceKind, id: string, by: string): AwsError {
       return clientError('InvalidSnapshot.InUse', `The snapshot ${id} is currently in use by ${by}`);
     case 'volume-modification':
     case 'instance':
+    case 'instance-snapshot':
     case 'blueprint':
     case 'key-pair':
     case 'static-ip':

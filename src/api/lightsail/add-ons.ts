@@ -129,7 +129,7 @@ export async function deleteAutoSnapshot(
 ): Promise<DeleteAutoSnapshotResult> {
   const day = parseDate(date, 'date');
   const resource = await ports.meta.read((tx) => addOnResourceNamed(tx, scope, resourceName));
-  const chosen = chooseAutoSnapshot(await autoSnapshots(ports, resource), { date: day });
+  const chosen = chooseAutoSnapshot(await autoSnapshots(ports, resource), { date: day }, resource.type);
   await deleteOnControl(ports, scope, chosen);
   const { type, record } = resource;
   const details = `DeleteAutoSnapshot-${day}`;

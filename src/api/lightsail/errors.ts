@@ -130,6 +130,7 @@ const RESOURCES: Readonly<Record<ResourceKind, string>> = {
   'volume-modification': 'Disk modification',
   snapshot: 'DiskSnapshot',
   instance: 'Instance',
+  'instance-snapshot': 'InstanceSnapshot',
   blueprint: 'Blueprint',
   'key-pair': 'KeyPair',
   'static-ip': 'StaticIp',

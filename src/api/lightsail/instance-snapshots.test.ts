@@ -72,7 +72,11 @@ test('CreateInstanceSnapshot answers the snapshot and then the instance, and com
   const tagged = (await scene.ok('GetInstanceSnapshot', { instanceSnapshotName: 'web-1' }))['instanceSnapshot'] as Json;
   assert.deepEqual(tagged['tags'], [{ key: 'keep', value: 'yes' }]);
   await scene.ok('DeleteInstanceSnapshot', { instanceSnapshotName: 'web-1' });
-  assert.equal(await scene.refused('GetInstanceSnapshot', { instanceSnapshotName: 'web-1' }), 'NotFoundException');
+  const { body } = await scene.call('GetInstanceSnapshot', { instanceSnapshotName: 'web-1' });
+  assert.deepEqual(
+    [body['__type'], body['message']],
+    ['NotFoundException', 'The InstanceSnapshot does not exist: web-1'],
+  );
 });
 
 test('instances come from a snapshot with their disks, under the names that the mapping gives', async () => {

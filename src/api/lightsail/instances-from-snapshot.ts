@@ -25,7 +25,7 @@ export async function createInstancesFromSnapshot(
   const { ports, scope } = context;
   const snapshot = await findSource(context, input);
   if (snapshot.state !== 'available') {
-    refuse({ kind: 'wrong-state', resource: 'snapshot', id: snapshot.name, state: snapshot.state });
+    refuse({ kind: 'wrong-state', resource: 'instance-snapshot', id: snapshot.name, state: snapshot.state });
   }
   const system = present(snapshot.parts[0], 'a machine has a system volume');
   const { operations } = await createInstances(ports, scope, {

@@ -62,7 +62,7 @@ export async function findAuto<T extends AddOnResource['type']>(
 ): Promise<AutoSnapshot & { readonly type: T }> {
   const resource = await ports.meta.read((tx) => addOnResourceNamed(tx, scope, resourceName));
   if (resource.type !== type) refuseNotFound(`The ${type} does not exist: ${resourceName}`);
-  const found = chooseAutoSnapshot(await autoSnapshots(ports, resource), selector);
+  const found = chooseAutoSnapshot(await autoSnapshots(ports, resource), selector, resource.type);
   return isOfType(found, type) ? found : refuseNotFound(`The ${type} does not exist: ${resourceName}`);
 }
 

@@ -72,17 +72,18 @@ export async function autoDiskSnapshotsOf(
   return found.toReversed(); // They come in the order in which they were made, whatever the clock said.
 }
 
-/** Which of them a request means by a day, or as the latest that can be restored. Refuses: not-found. */
+/** Which of them, of a resource of that type, a request means by a day, or as the latest that can be restored. Refuses: not-found. */
 export function chooseAutoSnapshot(
   all: readonly AutoSnapshot[],
   selector: { readonly date: string } | 'latest',
+  type: AutoSnapshot['type'],
 ): AutoSnapshot {
   const found =
     selector === 'latest'
       ? all.find(({ state }) => state === 'available')
       : all.find(({ date }) => date === selector.date);
   const id = selector === 'latest' ? 'the latest automatic snapshot' : selector.date;
-  return found ?? refuse({ kind: 'not-found', resource: 'snapshot', id });
+  return found ?? refuse({ kind: 'not-found', resource: type === 'Disk' ? 'snapshot' : 'instance-snapshot', id });
 }
 
 export async function deleteAutoSnapshot(ports: ControlPorts, scope: Scope, snapshot: AutoSnapshot): Promise<void> {

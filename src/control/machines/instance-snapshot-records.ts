@@ -41,7 +41,8 @@ export async function instanceSnapshotOf(
 ): Promise<InstanceSnapshot> {
   const holder = typeof ref === 'string' ? ref : await tx.names.find(scope, ref.name);
   const found = holder === null || !isInstanceSnapshotId(holder) ? null : await instanceSnapshotSeen(tx, scope, holder);
-  return found ?? refuse({ kind: 'not-found', resource: 'snapshot', id: typeof ref === 'string' ? ref : ref.name });
+  const id = typeof ref === 'string' ? ref : ref.name;
+  return found ?? refuse({ kind: 'not-found', resource: 'instance-snapshot', id });
 }
 
 /** An instance snapshot with what its parts say of it now. */

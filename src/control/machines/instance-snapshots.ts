@@ -73,7 +73,7 @@ export async function createInstanceSnapshot(
     findAgain: (id) =>
       ports.meta.read(async (tx) => {
         const snapshot = await tx.documents.find(INSTANCE_SNAPSHOTS, scope, id);
-        if (snapshot === null) refuse({ kind: 'not-found', resource: 'snapshot', id });
+        if (snapshot === null) refuse({ kind: 'not-found', resource: 'instance-snapshot', id: request.name });
         return { snapshot, operations: await operationsOf(tx, id, request.operation) };
       }),
     isSettled: ({ snapshot }) => snapshot.state !== 'cutting',

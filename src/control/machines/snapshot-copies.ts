@@ -103,7 +103,7 @@ export async function encryptionsOf(
 async function choose(ports: ControlPorts, from: Scope, source: CopySource): Promise<SnapshotChosen> {
   if (source.kind === 'auto') {
     const resource = await ports.meta.read((tx) => addOnResourceNamed(tx, from, source.resourceName));
-    return chooseAutoSnapshot(await autoSnapshots(ports, resource), source.selector);
+    return chooseAutoSnapshot(await autoSnapshots(ports, resource), source.selector, resource.type);
   }
   return await ports.meta.read((tx) => snapshotCalled(tx, from, source.name));
 }

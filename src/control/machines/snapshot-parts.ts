@@ -44,7 +44,7 @@ export interface MachineParts {
 export async function machineSource(tx: ReadTx, from: Scope, id: InstanceSnapshotId): Promise<MachineParts> {
   const whole = await instanceSnapshotOf(tx, from, id);
   if (whole.state !== 'available') {
-    refuse({ kind: 'wrong-state', resource: 'snapshot', id: whole.name, state: whole.state });
+    refuse({ kind: 'wrong-state', resource: 'instance-snapshot', id: whole.name, state: whole.state });
   }
   const found = await partsOf(tx, whole);
   return {
