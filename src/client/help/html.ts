@@ -1,5 +1,5 @@
 /** The HTML of the API reference as blocks of text: paragraphs, lists, notes. What it does not know is text. */
-import { levelIndent, type Blocks } from './page.ts';
+import { Blocks, levelIndent } from './page.ts';
 
 const TAG = /<(\/?)([a-zA-Z]+)(?:\s[^<>]*)?\/?>/g;
 
@@ -32,16 +32,15 @@ export function addHtml(blocks: Blocks, level: number, html: string): void {
 
 /** The first sentence without its full stop, for lists. */
 export function firstSentence(html: string): string {
-  const text = decode(html.replace(/<(fullname)>.*?<\/\1>/g, '').replace(TAG, ' '));
-  const line = text
-    .replace(/\s+/g, ' ')
-    .replace(/ ([.,;:])/g, '$1')
-    .trim();
-  return (/^(.*?(?<! e\.g| i\.e| vs))\.(?:\s|$)/.exec(line)?.[1] ?? line).trim();
+  const blocks = new Blocks();
+  addHtml(blocks, 0, html);
+  const first = blocks.blocks[0]?.text ?? '';
+  return /^(.*?(?<!\b(?:e\.g|i\.e|vs)))\.(?:\s|$)/.exec(first)?.[1] ?? first;
 }
 
 class HtmlReader {
   readonly #blocks: Blocks;
+  readonly #levelMin: number;
   #level: number;
   /** Columns of the lists that are open. */
   #listIndent = 0;
@@ -54,6 +53,7 @@ class HtmlReader {
 
   constructor(blocks: Blocks, level: number) {
     this.#blocks = blocks;
+    this.#levelMin = level;
     this.#level = level;
   }
 
@@ -109,7 +109,7 @@ class HtmlReader {
     }
     this.#flush();
     if (NOTES.has(name)) {
-      this.#level = Math.max(0, this.#level - 1);
+      this.#level = Math.max(this.#levelMin, this.#level - 1);
     } else if (LISTS.has(name)) {
       this.#lists.pop();
       if (this.#lists.length > 0) this.#listIndent -= 2;

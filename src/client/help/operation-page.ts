@@ -133,7 +133,7 @@ function addExamples(blocks: Blocks, examples: readonly CommandExample[]): void 
     const number = examples.length > 1 ? `Example ${index + 1}: ` : '';
     blocks.term(0, `${number}${example.title}`);
     blocks.apart();
-    if (example.text !== '') addHtml(blocks, 0, escaped(example.text));
+    if (example.text !== '') addHtml(blocks, 0, example.text.replaceAll('``', ''));
     blocks.verbatim(CODE_INDENT, commandLine(example.command));
     if (example.output === undefined) return;
     blocks.text(0, 'Output:');
@@ -145,10 +145,6 @@ function addExamples(blocks: Blocks, examples: readonly CommandExample[]): void 
 export function commandLine(words: readonly string[]): string {
   const line = `varve ${words.join(' ')}`;
   return line.length <= 60 ? line : `varve ${words.join(' \\\n    ')}`;
-}
-
-function escaped(text: string): string {
-  return text.replaceAll('``', '').replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 }
 
 function addOutput(blocks: Blocks, { output, reference }: OperationPage): void {

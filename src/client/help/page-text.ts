@@ -27,7 +27,7 @@ function titleLine(title: string): string {
 function blockLines(block: Block, strong: (text: string) => string): readonly string[] {
   const pad = ' '.repeat(MARGIN + block.indent);
   if (block.kind === 'verbatim') return block.text.split('\n').map((line) => (line === '' ? '' : `${pad}${line}`));
-  if (block.kind === 'term') return [`${pad}${strong(block.text)}`];
+  if (block.kind === 'term') return wrapped(block.text, WIDTH - pad.length).map((line) => `${pad}${strong(line)}`);
   const mark = block.kind === 'bullet' ? (/^\S+ /.exec(block.text)?.[0] ?? '') : '';
   const hanging = ' '.repeat(mark.length);
   const lines = wrapped(block.text.slice(mark.length), WIDTH - pad.length - mark.length);

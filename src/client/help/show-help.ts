@@ -5,7 +5,7 @@ import { commandNameOf } from '#client/arguments/names.ts';
 import type { Help, Surroundings } from '#client/command.ts';
 import { paginatorOf } from '#client/connection/paginators.ts';
 import { waiterNames, waiterOf } from '#client/connection/waiters.ts';
-import { loadDocumentation } from './documentation.ts';
+import { loadDocumentation, type CommandExample } from './documentation.ts';
 import { examplesOf } from './examples.ts';
 import { operationPage } from './operation-page.ts';
 import { optionsOf, type HelpOption } from './options.ts';
@@ -44,14 +44,21 @@ function pageOfOperation(service: ServiceName, operation: string): Page {
     description: documentation.operations[operation]?.text ?? '',
     options,
     pagedLists: paginatorOf(service, operation)?.resultKeys ?? [],
-    examples: examplesOf({
-      service,
-      name: operation,
-      command: [service, name],
-      documentation,
-      optionOf: optionNames(options),
-    }),
+    examples: pageExamples(service, operation),
     output: model.operations.get(operation)?.output ?? null,
+  });
+}
+
+/** The examples on the page of an operation. */
+export function pageExamples(service: ServiceName, operation: string): readonly CommandExample[] {
+  const reference = referenceOf(service);
+  const options = optionsOf({ service, model: reference.model, operation, waiter: null }, reference);
+  return examplesOf({
+    service,
+    name: operation,
+    command: [service, commandNameOf(operation)],
+    documentation: reference.documentation,
+    optionOf: optionNames(options),
   });
 }
 
