@@ -164,6 +164,28 @@ const DISKS: readonly CommandEntry[] = [
   },
 ];
 
+const FILES: readonly CommandEntry[] = [
+  {
+    name: 'ls',
+    summary: 'list files inside a snapshot or disk',
+    group: 'files in them',
+    isList: true,
+    load: async () => {
+      const { LS_USAGE, lsCommand } = await import('./ls.ts');
+      return { usage: LS_USAGE, run: lsCommand };
+    },
+  },
+  {
+    name: 'cp',
+    summary: 'copy files out of a snapshot or disk',
+    group: 'files in them',
+    load: async () => {
+      const { CP_USAGE, cpCommand } = await import('./cp.ts');
+      return { usage: CP_USAGE, run: cpCommand };
+    },
+  },
+];
+
 const INSTANCES: readonly CommandEntry[] = [
   {
     name: 'ssh',
@@ -229,7 +251,7 @@ const MORE: readonly CommandEntry[] = [
   },
 ];
 
-export const COMMANDS: readonly CommandEntry[] = [...SERVER, ...DISKS, ...INSTANCES, ...STORE, ...MORE];
+export const COMMANDS: readonly CommandEntry[] = [...SERVER, ...DISKS, ...FILES, ...INSTANCES, ...STORE, ...MORE];
 
 /** What `varve help` prints: each command in a line, by groups. */
 export function overview(): string {
