@@ -78,7 +78,7 @@ function describe(value: Value): string {
 const ANY: Parameter = [];
 
 const FUNCTIONS: Readonly<Record<string, FunctionRule>> = {
-  abs: one(['number'], (value: NumberValue) => (numeric(value) < 0 ? negated(value) : value)),
+  abs: one(['number'], (value: NumberValue) => (isNegative(value) ? negated(value) : value)),
   avg: one(['array-number'], (list: readonly NumberValue[]) =>
     list.length === 0 ? null : floatDocument(Number(numeric(sum(list))) / list.length),
   ),
@@ -159,6 +159,11 @@ function textOf(value: Value): string {
 
 function strings(list: Value): readonly string[] {
   return isArray(list) ? list.map(pythonText) : [];
+}
+
+function isNegative(value: NumberValue): boolean {
+  const number = numeric(value);
+  return number < 0 || Object.is(number, -0);
 }
 
 function negated(value: NumberValue): NumberValue {

@@ -63,6 +63,13 @@ const DOUBLE: Readonly<Record<string, readonly [second: string, both: TokenType,
   '!': ['=', 'ne', 'not'],
 };
 
+/** Numbers that JSON has no word for; the AWS command line reads these. */
+const NUMBER_WORDS = new Map([
+  ['NaN', Number.NaN],
+  ['Infinity', Infinity],
+  ['-Infinity', -Infinity],
+]);
+
 /** The tokens of an expression, `eof` last. Throws JmespathError. */
 export function tokensOf(expression: string): readonly Token[] {
   if (expression === '') throw new JmespathError('Invalid JMESPath expression: cannot be empty.');
@@ -177,6 +184,8 @@ class Lexer {
   #literal(): Document {
     const start = this.#position;
     const text = this.#quoted('`').replaceAll('\\`', '`');
+    const number = NUMBER_WORDS.get(text.trim());
+    if (number !== undefined) return number;
     try {
       return parseDocument(text);
     } catch {
