@@ -26,17 +26,15 @@ export function integerDocument(value: bigint): number | bigint {
 /** Whether JSON may hold a number that `JSON.parse` alone would make another of: 5.0, 1E9, more than 15 digits, -0. */
 const TELLING_NUMBER = /(?:^|[:[,])\s*-?(?:\d+[.eE]|\d{16}|(?<=-)0)/;
 
-type Reviver = (name: string, value: unknown, context: { readonly source?: string }) => unknown;
-
-/** `JSON.parse` as ECMAScript has it since the proposal "JSON.parse source text access"; the types do not know it yet. */
-const parseWithSource = JSON.parse as unknown as (text: string, reviver: Reviver) => unknown;
-
 /** The JSON in `text`, with the kinds of numbers kept apart. Throws SyntaxError. */
 export function parseDocument(text: string): Document {
-  if (!TELLING_NUMBER.test(text)) return JSON.parse(text) as Document;
-  return parseWithSource(text, (_name, value, { source }) =>
-    typeof value === 'number' && source !== undefined ? numberOf(value, source) : value,
-  ) as Document;
+  return JSON.parse(text, TELLING_NUMBER.test(text) ? numbersKept : undefined) as Document;
+}
+
+/** `context` is what ECMAScript's "JSON.parse source text access" adds: a scalar as the text has it. */
+function numbersKept(_name: string, value: unknown, context?: { readonly source?: string }): unknown {
+  const source = context?.source;
+  return typeof value === 'number' && source !== undefined ? numberOf(value, source) : value;
 }
 
 function numberOf(value: number, source: string): number | bigint | WholeFloat {

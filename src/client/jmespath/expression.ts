@@ -1,4 +1,4 @@
-import type { Document } from '../command.ts';
+import type { Document } from '#client/command.ts';
 
 export type Comparison = 'eq' | 'ne' | 'lt' | 'lte' | 'gt' | 'gte';
 

@@ -1,7 +1,7 @@
-import type { Document, DocumentRecord } from '../command.ts';
+import type { Document, DocumentRecord } from '#client/command.ts';
 import { jsonAscii } from './json-ascii.ts';
-import { compareText, pythonSource, pythonText } from '../output/python-text.ts';
-import { floatDocument, integerDocument, WholeFloat } from '../whole-float.ts';
+import { compareText, pythonSource, pythonText } from '#client/output/python-text.ts';
+import { floatDocument, integerDocument, WholeFloat } from '#client/whole-float.ts';
 import { JmespathError } from './error.ts';
 import {
   ExpressionReference,

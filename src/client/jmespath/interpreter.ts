@@ -1,4 +1,4 @@
-import type { Document } from '../command.ts';
+import type { Document } from '#client/command.ts';
 import { JmespathError } from './error.ts';
 import { CURRENT, type Comparison, type Expression } from './expression.ts';
 import { callFunction, compareOrdered, documentOf, put } from './functions.ts';

@@ -1,5 +1,5 @@
-import type { Document } from '../command.ts';
-import { isList, isRecord, jsonScalar } from '../output/json.ts';
+import type { Document } from '#client/command.ts';
+import { isList, isRecord, jsonScalar } from '#client/output/json.ts';
 
 /** JSON without blanks and with all that is not ASCII escaped: what `to_string` gives. */
 export function jsonAscii(document: Document): string {

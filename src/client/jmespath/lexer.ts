@@ -1,5 +1,5 @@
-import type { Document } from '../command.ts';
-import { parseDocument } from '../whole-float.ts';
+import type { Document } from '#client/command.ts';
+import { parseDocument } from '#client/whole-float.ts';
 import { JmespathError } from './error.ts';
 
 export type TokenType =

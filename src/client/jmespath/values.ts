@@ -1,7 +1,7 @@
 /** What values are to expressions: kinds, numbers of two sorts, and Python's equality. */
-import type { Document, DocumentRecord } from '../command.ts';
-import { pythonTypeOf } from '../output/python-text.ts';
-import { WholeFloat } from '../whole-float.ts';
+import type { Document, DocumentRecord } from '#client/command.ts';
+import { pythonTypeOf } from '#client/output/python-text.ts';
+import { WholeFloat } from '#client/whole-float.ts';
 import type { Expression } from './expression.ts';
 
 /** `&expression`: handed to a function, not evaluated. */

@@ -1,5 +1,5 @@
-import type { Document, DocumentRecord } from '../command.ts';
-import { WholeFloat } from '../whole-float.ts';
+import type { Document, DocumentRecord } from '#client/command.ts';
+import { WholeFloat } from '#client/whole-float.ts';
 import type { OutputStream } from './output-stream.ts';
 import { numberText } from './python-text.ts';
 

@@ -1,4 +1,4 @@
-import type { Surroundings } from '../command.ts';
+import type { Surroundings } from '#client/command.ts';
 
 /** Text is handed on in pieces of about this many UTF-16 units. */
 const PIECE_LENGTH = 64 * 1024;

@@ -1,8 +1,8 @@
-import { ClientError, type Document } from '../command.ts';
-import { JmespathError } from '../jmespath/error.ts';
-import type { Expression } from '../jmespath/expression.ts';
-import { evaluate } from '../jmespath/interpreter.ts';
-import { parseExpression } from '../jmespath/parser.ts';
+import { ClientError, type Document } from '#client/command.ts';
+import { JmespathError } from '#client/jmespath/error.ts';
+import type { Expression } from '#client/jmespath/expression.ts';
+import { evaluate } from '#client/jmespath/interpreter.ts';
+import { parseExpression } from '#client/jmespath/parser.ts';
 
 /** A `--query` that is well formed. */
 export interface Query {

@@ -1,4 +1,4 @@
-import { ClientError, type Document } from '../command.ts';
+import { ClientError, type Document } from '#client/command.ts';
 import { pythonText } from './python-text.ts';
 import { textColumns } from './table-width.ts';
 

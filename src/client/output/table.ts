@@ -1,5 +1,5 @@
-import { ClientError, type Document, type DocumentRecord } from '../command.ts';
-import { WholeFloat } from '../whole-float.ts';
+import { ClientError, type Document, type DocumentRecord } from '#client/command.ts';
+import { WholeFloat } from '#client/whole-float.ts';
 import { isList, isRecord } from './json.ts';
 import type { OutputStream } from './output-stream.ts';
 import { compareText, pythonTypeOf } from './python-text.ts';

@@ -1,4 +1,4 @@
-import { ClientError, type Document, type DocumentRecord } from '../command.ts';
+import { ClientError, type Document, type DocumentRecord } from '#client/command.ts';
 import { isList, isRecord } from './json.ts';
 import type { OutputStream } from './output-stream.ts';
 import { compareText, pythonText, pythonTypeOf } from './python-text.ts';

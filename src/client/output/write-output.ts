@@ -1,4 +1,4 @@
-import type { Document, DocumentRecord, GlobalOptions, OutputFormat, Reply, Surroundings } from '../command.ts';
+import type { Document, DocumentRecord, GlobalOptions, OutputFormat, Reply, Surroundings } from '#client/command.ts';
 import { writeJson } from './json.ts';
 import { OutputStream } from './output-stream.ts';
 import { applyQuery, compileQuery } from './query.ts';

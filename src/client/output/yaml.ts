@@ -1,4 +1,4 @@
-import type { Document, DocumentRecord } from '../command.ts';
+import type { Document, DocumentRecord } from '#client/command.ts';
 import { isList, isRecord, jsonScalar } from './json.ts';
 import type { OutputStream } from './output-stream.ts';
 import { compareText, numberText } from './python-text.ts';
