@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { runAws } from './aws/aws-processes.ts';
 import { run, type RunResult } from './run.ts';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -135,9 +136,8 @@ export class RunningServer implements AsyncDisposable {
 
   /** Runs the real `aws` against this server; whatever its exit code. */
   async aws(args: readonly string[], options: { readonly env?: Record<string, string> } = {}): Promise<RunResult> {
-    return await run('aws', ['--endpoint-url', this.endpoint, '--output', 'json', ...args], {
-      env: options.env ?? this.environment(),
-    });
+    const words = ['--endpoint-url', this.endpoint, '--output', 'json', ...args];
+    return await runAws(words, options.env ?? this.environment());
   }
 
   /** As `aws`, and the parsed JSON that it printed; throws when it failed. */

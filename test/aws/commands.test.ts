@@ -14,7 +14,6 @@ import { stsFace } from '#api/sts/face.ts';
 import { systemClock } from '#base/clock.ts';
 import { requireTool } from '../clients.ts';
 import { RunningServer } from '../running-server.ts';
-import { AwsSession } from './aws-session.ts';
 import { misfit, type Shape } from './shape.ts';
 
 /** A line of commands.json. In `aws` and `shape`, `${name}` is what an earlier command kept. */
@@ -84,8 +83,7 @@ test('every operation answers aws with the shape that is written down for it, in
   const directory = await mkdtemp(join(tmpdir(), 'varve-commands-'));
   t.after(() => rm(directory, { recursive: true, force: true }));
   await using server = await RunningServer.start();
-  await using session = AwsSession.open(server);
-  const isNewest = (await session.run(['ec2', 'copy-volumes', '--generate-cli-skeleton'])).code === 0;
+  const isNewest = (await server.aws(['ec2', 'copy-volumes', '--generate-cli-skeleton'])).code === 0;
   const kept = await filesFor(directory);
   const unknown: string[] = [];
 
@@ -93,7 +91,7 @@ test('every operation answers aws with the shape that is written down for it, in
     const words = wordsOf(filled(command.aws, kept));
     const startedMs = systemClock.nowMs();
     for (;;) {
-      const { code, stdout, stderr } = await session.run(words);
+      const { code, stdout, stderr } = await server.aws(words);
       if (!isNewest && /Invalid choice|Unknown options/.test(stderr)) {
         unknown.push(`${words[0]} ${words[1]}`);
         break;

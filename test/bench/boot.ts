@@ -10,7 +10,6 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { systemClock } from '#base/clock.ts';
 import { scratchDirectory } from '#base/scratch-directory.fixture.ts';
-import { AwsSession } from '../aws/aws-session.ts';
 import { GuestConsole } from '../machine/guest-console.ts';
 import { Machines } from '../machine/machine-server.ts';
 import { waitFor } from '../machine/served-disks.ts';
@@ -118,11 +117,9 @@ async function main(): Promise<void> {
   const data = join(scratch, 'data');
   await using opened = new AsyncDisposableStack();
   const server = await RunningServer.start({ data });
-  const session = AwsSession.open(server);
-  const machines = new Machines(data, (words) => session.run(words));
+  const machines = new Machines(data, (words) => server.aws(words));
   opened.defer(async () => {
     await machines[Symbol.asyncDispose]();
-    await session[Symbol.asyncDispose]();
     const host = await server.hostProcessId();
     await server.stop();
     await machines.endAll();

@@ -6,7 +6,6 @@ import { after, test } from 'node:test';
 import { systemClock } from '#base/clock.ts';
 import { scratchDirectory } from '#base/scratch-directory.fixture.ts';
 
-import { AwsSession } from '../aws/aws-session.ts';
 import { requireTools } from '../clients.ts';
 import { run, runOk } from '../run.ts';
 import { RunningServer } from '../running-server.ts';
@@ -55,12 +54,10 @@ test('C9 D9: aws launches an instance of an image, attaches a volume, makes snap
     // Nothing of the machine that was stopped and ended is waited for: its guest had 90 s.
     assert.ok(systemClock.monotonicMs() - startMs < 45_000, 'the server stops when it is told to');
   });
-  const session = AwsSession.open(server);
-  cleanups.push(() => session[Symbol.asyncDispose]());
-  const machines = new Machines(data, (words) => session.run(words));
+  const machines = new Machines(data, (words) => server.aws(words));
   cleanups.push(() => machines[Symbol.asyncDispose]());
   const ec2 = async <T>(...words: readonly string[]): Promise<T> => {
-    const { code, stdout, stderr } = await session.run(['ec2', ...words]);
+    const { code, stdout, stderr } = await server.aws(['ec2', ...words]);
     assert.equal(code, 0, `aws ec2 ${words.join(' ')}: ${stderr}`);
     return (stdout.trim() === '' ? {} : JSON.parse(stdout)) as T;
   };
@@ -134,7 +131,7 @@ test('C9 D9: aws launches an instance of an image, attaches a volume, makes snap
   await ec2('stop-instances', '--instance-ids', id);
   await becomes('stopped');
   const refused = async (code: string, ...command: readonly string[]): Promise<void> => {
-    const { stderr } = await session.run(['ec2', ...command]);
+    const { stderr } = await server.aws(['ec2', ...command]);
     assert.ok(stderr.includes(`(${code})`), `${code}: ${stderr}`);
   };
   await refused('IncorrectInstanceState', 'reboot-instances', '--instance-ids', id);
@@ -158,7 +155,7 @@ test('C9 D9: aws launches an instance of an image, attaches a volume, makes snap
 
   await ec2('terminate-instances', '--instance-ids', id);
   await becomes('terminated');
-  const gone = await session.run(['ec2', 'describe-volumes', '--volume-ids', root]);
+  const gone = await server.aws(['ec2', 'describe-volumes', '--volume-ids', root]);
   assert.match(gone.stderr, /InvalidVolume\.NotFound/);
   type Left = { readonly Volumes: readonly { readonly State: string }[] };
   assert.equal((await ec2<Left>('describe-volumes', '--volume-ids', disk)).Volumes[0]?.State, 'available');
@@ -167,9 +164,8 @@ test('C9 D9: aws launches an instance of an image, attaches a volume, makes snap
 test('where QEMU is missing, a launch says so, and nothing else is', async (t) => {
   if (!requireTools(t, ['aws'])) return;
   await using server = await RunningServer.start({ environment: { PATH: '/nowhere' } });
-  await using session = AwsSession.open(server);
   const ec2 = async (...words: readonly string[]): Promise<string> => {
-    const { code, stdout, stderr } = await session.run(['ec2', ...words, '--output', 'text']);
+    const { code, stdout, stderr } = await server.aws(['ec2', ...words, '--output', 'text']);
     return code === 0 ? stdout.trim() : stderr;
   };
   const volume = await ec2('create-volume', '--availability-zone', 'us-east-1a', '--size', '1', '--query', 'VolumeId');

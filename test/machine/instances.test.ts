@@ -5,7 +5,6 @@ import { after, test, type TestContext } from 'node:test';
 
 import { scratchDirectory } from '#base/scratch-directory.fixture.ts';
 
-import { AwsSession } from '../aws/aws-session.ts';
 import { requireTools } from '../clients.ts';
 import { run, runOk, type RunResult } from '../run.ts';
 import { RunningServer } from '../running-server.ts';
@@ -24,7 +23,6 @@ const data = join(scratch, 'data');
 /** What a process of the server's may hold, ended last of all. */
 interface Testbed {
   server: RunningServer;
-  session: AwsSession;
   readonly machines: Machines;
 }
 
@@ -33,7 +31,6 @@ let open: Testbed | null = null;
 after(async () => {
   if (open === null) return;
   await open.machines[Symbol.asyncDispose]();
-  await open.session[Symbol.asyncDispose]();
   const host = await open.server.hostProcessId();
   await open.server.stop();
   if (host > 1) await run('kill', ['-9', String(host)]);
@@ -41,8 +38,7 @@ after(async () => {
 
 async function start(): Promise<Testbed> {
   const server = await RunningServer.start({ data });
-  const session = AwsSession.open(server);
-  open = { server, session, machines: new Machines(data, (words) => session.run(words)) };
+  open = { server, machines: new Machines(data, (words) => server.aws(words)) };
   const words = ['--name', 'Tiny Linux', '--id', 'tiny', '--user', 'admin'];
   const { code, stderr } = await server.varve(['blueprint', 'import', await tinyImage(), ...words]);
   assert.equal(code, 0, stderr);
@@ -281,10 +277,8 @@ test('machines boot, are snapshotted while they write, and others boot of that',
     testbed.server.signal('SIGKILL');
     await testbed.server.stop();
     await console.run(`until [ "$(wc -l < /data/numbers)" -gt ${count} ]; do usleep 100000; done`);
-    await testbed.session[Symbol.asyncDispose]();
     testbed.server = await RunningServer.start({ data });
-    testbed.session = AwsSession.open(testbed.server);
-    machines.aws = (words) => testbed.session.run(words);
+    machines.aws = (words) => testbed.server.aws(words);
     assert.equal(await machines.state('first'), 'running');
     assert.equal(await machines.processId('first'), before);
     await console.run('touch /run/stop');
