@@ -1,5 +1,5 @@
 import type { ConfigOptions } from '#src/config.ts';
-import { dataDirectoryOf, readConfig } from '#src/config.ts';
+import { readConfig } from '#src/config.ts';
 import { createAccountOffline } from '#src/compose.ts';
 import { isAccountAlias } from '#control/access.ts';
 
@@ -7,6 +7,7 @@ import { askServer, ServerAwayError } from './admin-client.ts';
 import { otherVersion } from './pages.ts';
 import { type Column, tableLines } from './table.ts';
 import { Words } from './words.ts';
+import { servedDirectory } from './served-directory.ts';
 
 export const ACCOUNTS_USAGE = `Accounts: each has its own disks, snapshots, users and keys, and sees nothing of the others'.
 
@@ -86,7 +87,7 @@ async function createAccount(options: ConfigOptions, alias: string | null): Prom
     reply = await askServer(options, 'POST', `/accounts${query}`);
   } catch (error) {
     if (!(error instanceof ServerAwayError)) throw error;
-    const config = readConfig({ data: dataDirectoryOf(options, process.env) }, process.env);
+    const config = readConfig({ data: servedDirectory(options) }, process.env);
     const made = await createAccountOffline(config, alias);
     reply = { AccountId: made.account, AccessKeyId: made.accessKeyId, SecretAccessKey: made.secretAccessKey };
   }

@@ -1,7 +1,8 @@
 import { request } from 'node:http';
-import { dataDirectoryOf, type ConfigOptions } from '#src/config.ts';
+import type { ConfigOptions } from '#src/config.ts';
 import { CommandError } from './command-error.ts';
 import { readServerFile } from './server-file.ts';
+import { servedDirectory } from './served-directory.ts';
 
 /** The server on this data directory does not answer. */
 export class ServerAwayError extends CommandError {}
@@ -13,7 +14,7 @@ export async function askServer(
   path: string,
   timeoutMs = 30_000,
 ): Promise<unknown> {
-  const dataDirectory = dataDirectoryOf(options, process.env);
+  const dataDirectory = servedDirectory(options);
   const server = await readServerFile(dataDirectory);
   const away = new ServerAwayError(
     `no server runs on ${dataDirectory}; start one with "npx varve serve --data ${dataDirectory}"`,

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { AUDIT_SERIES, SERIES_NAMES } from '#api/audit-log.ts';
 import { seriesFiles } from '#api/audit-series.ts';
 import { systemClock } from '#base/clock.ts';
-import { dataDirectoryOf } from '#src/config.ts';
 
 import { printable } from './table.ts';
 import type { Words } from './words.ts';
+import { servedDirectory } from './served-directory.ts';
 
 /** What is kept of a line until all are in order: there may be a million of them. */
 interface Line {
@@ -19,7 +19,7 @@ type Fields = Readonly<Record<string, unknown>>;
 
 /** Throws ConfigError for a wrong command line. */
 export async function auditList(words: Words): Promise<void> {
-  const directory = dataDirectoryOf({ data: words.text('data') }, process.env);
+  const directory = servedDirectory({ data: words.text('data') });
   const isWanted = filterOf(words);
   const lists = await Promise.all(
     SERIES_NAMES.map((name) => linesOf(join(directory, AUDIT_SERIES[name].name), isWanted)),

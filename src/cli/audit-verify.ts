@@ -15,12 +15,13 @@ import { CommandError } from './command-error.ts';
 import { counted } from './counted.ts';
 import { printable } from './table.ts';
 import type { Words } from './words.ts';
+import { servedDirectory } from './served-directory.ts';
 
 /** Throws ConfigError for a wrong command line, CommandError when a line is wrong or missing. */
 export async function auditVerify(words: Words): Promise<void> {
   const config = readConfig(
     {
-      data: words.text('data'),
+      data: servedDirectory({ data: words.text('data') }),
       masterKeyFile: words.text('master-key-file'),
       masterKeyCommand: words.text('master-key-command'),
     },

@@ -273,8 +273,9 @@ usage: varve COMMAND [options]
 ${lines.join('\n')}
 services: dlm, ebs, ec2, iam, kms, lightsail, rbin, sts: "varve SERVICE help", "varve SERVICE OPERATION help"
 
-"varve help COMMAND" says more of each. Every command but rescue takes --data DIR (default ./.varve, or VARVE_DATA): where
-the server keeps everything. Exit codes: 0 done, 1 could not be done, 2 the command line is wrong; of operations: those
-of the AWS CLI (docs/manual/README.md).
+"varve help COMMAND" says more of each. Every command but rescue takes --data DIR, where the server keeps everything
+(default: VARVE_DATA, else .varve here or in a directory above, else /var/lib/varve).
+Exit codes: 0 done, 1 could not be done, 2 the command line is wrong; of operations: those of the AWS CLI
+(docs/manual/README.md).
 `;
 }

@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 
 import { makeDirectory } from '#base/make-directory.ts';
-import { dataDirectoryOf, type ConfigOptions } from '#src/config.ts';
+import type { ConfigOptions } from '#src/config.ts';
 import { nbdsUri } from '#volume/nbd-uri.ts';
 
 import { askServer } from './admin-client.ts';
@@ -11,6 +11,7 @@ import { CommandError } from './command-error.ts';
 import { type AccessReply, decodeAccess, decodeGrants, decodeRevoked } from './connect-reply.ts';
 import { addressOf } from './export.ts';
 import { Words } from './words.ts';
+import { servedDirectory } from './served-directory.ts';
 
 export const CONNECT_USAGE = `Says where NBD clients find a disk, volume or snapshot, and lets them in over TCP.
 
@@ -157,5 +158,5 @@ async function revoke(options: ConfigOptions, id: string): Promise<void> {
 }
 
 function pskDirectoryOf(options: ConfigOptions, grantId: string): string {
-  return join(dataDirectoryOf(options, process.env), 'nbd-psk', grantId);
+  return join(servedDirectory(options), 'nbd-psk', grantId);
 }

@@ -1,10 +1,9 @@
-import { dataDirectoryOf } from '#src/config.ts';
-
 import { CommandError } from './command-error.ts';
 import { counted } from './counted.ts';
 import { type Check, examine, type Verdict } from './doctor-checks.ts';
 import { printable, tableLines } from './table.ts';
 import { Words } from './words.ts';
+import { servedDirectory } from './served-directory.ts';
 
 export const DOCTOR_USAGE = `usage: varve doctor [--data DIR] [--json]
 
@@ -24,7 +23,7 @@ const SHOWN: Readonly<Record<Verdict, string>> = { ok: 'ok', absent: 'absent', w
 export async function doctorCommand(rest: readonly string[]): Promise<void> {
   const words = new Words('doctor', rest, { data: { type: 'string' }, json: { type: 'boolean' } });
   words.take();
-  const checks = examine(dataDirectoryOf({ data: words.text('data') }, process.env));
+  const checks = examine(servedDirectory({ data: words.text('data') }));
   if (words.flag('json')) process.stdout.write(`${JSON.stringify({ checks }, null, 2)}\n`);
   else for (const line of lines(checks)) process.stdout.write(`${line}\n`);
   const count = checks.filter(({ verdict }) => verdict === 'wrong').length;

@@ -1,9 +1,10 @@
 import { spawnSync } from 'node:child_process';
-import { dataDirectoryOf, PORT_DEFAULT, REGION_DEFAULT, type ConfigOptions } from '#src/config.ts';
+import { PORT_DEFAULT, REGION_DEFAULT, type ConfigOptions } from '#src/config.ts';
 import { CommandError } from './command-error.ts';
 import { readCredentialsFile } from './credentials-file.ts';
 import { readServerFile } from './server-file.ts';
 import { Words } from './words.ts';
+import { servedDirectory } from './served-directory.ts';
 
 export const ENV_USAGE = `usage: varve env [--data DIR]
 
@@ -29,7 +30,7 @@ export async function envCommand(rest: readonly string[]): Promise<void> {
 
 /** Lines for a POSIX shell's `eval`, after which plain `aws` talks to the local server. */
 async function environmentLines(options: ConfigOptions): Promise<string> {
-  const dataDirectory = dataDirectoryOf(options, process.env);
+  const dataDirectory = servedDirectory(options);
   const credentials = await readCredentialsFile(dataDirectory);
   if (credentials === null) {
     throw new CommandError(

@@ -1,5 +1,3 @@
-import { dataDirectoryOf } from '#src/config.ts';
-
 import { askServer } from './admin-client.ts';
 import { CommandError } from './command-error.ts';
 import { type ImageRange, type ImageSource, piecesOf } from './image-copy.ts';
@@ -8,6 +6,7 @@ import { Interrupt } from './image-interrupt.ts';
 import { NbdClient } from './image-nbd-client.ts';
 import { Words } from './words.ts';
 import { writeConverted, writeRawFile, writeRawStream } from './image-write.ts';
+import { servedDirectory } from './served-directory.ts';
 
 export const EXPORT_USAGE = `Writes a disk, volume or snapshot of the running server as an image.
 
@@ -36,7 +35,7 @@ export async function exportCommand(rest: readonly string[]): Promise<void> {
   );
   const { format, note } = outputFormat(words, path);
   const data = words.text('data');
-  dataDirectoryOf({ data }, process.env); // A wrong one is told of before anything is asked.
+  servedDirectory({ data }); // A wrong one is told of before anything is asked.
 
   if (note !== null) process.stderr.write(`varve: ${note}\n`);
   using interrupt = new Interrupt();

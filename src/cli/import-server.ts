@@ -6,11 +6,12 @@ import type { Clock } from '#base/clock.ts';
 import { isName } from '#domain/name.ts';
 import { findRegion } from '#domain/region.ts';
 import { signRequest } from '#wire/aws/sigv4-sign.ts';
-import { ConfigError, dataDirectoryOf } from '#src/config.ts';
+import { ConfigError } from '#src/config.ts';
 
 import { CommandError } from './command-error.ts';
 import { type Credentials, readCredentialsFile } from './credentials-file.ts';
 import { readServerFile } from './server-file.ts';
+import { servedDirectory } from './served-directory.ts';
 
 /** How often a snapshot is asked whether it is complete. */
 const POLL_MS = 250;
@@ -86,7 +87,7 @@ export class AwsServer {
     region: string | undefined;
     clock: Clock;
   }): Promise<AwsServer> {
-    const dataDirectory = dataDirectoryOf(options, process.env);
+    const dataDirectory = servedDirectory(options);
     const server = await readServerFile(dataDirectory);
     const credentials = await readCredentialsFile(dataDirectory);
     if (server === null || credentials === null) {

@@ -1,11 +1,10 @@
-import { dataDirectoryOf } from '#src/config.ts';
-
 import { allAccounts, asNewKey, keyWords } from './accounts.ts';
 import { askServer } from './admin-client.ts';
 import { CommandError } from './command-error.ts';
 import { credentialsPath, readCredentialsFile, writeCredentialsFile } from './credentials-file.ts';
 import { type Column, tableLines } from './table.ts';
 import { Words } from './words.ts';
+import { servedDirectory } from './served-directory.ts';
 
 export const KEYS_USAGE = `The access keys of the roots of accounts. Keys of IAM users: "varve iam create-access-key". The master key, from which
 all that is encrypted descends, is a file: see docs/kms.md.
@@ -38,7 +37,7 @@ export async function keysCommand(rest: readonly string[]): Promise<void> {
   const options = { data: words.text('data') };
   const [verb = '', subject, ...extra] = words.positionals;
   if (extra.length > 0) throw words.wrong(`unexpected "${extra.join(' ')}"`);
-  const directory = dataDirectoryOf(options, process.env);
+  const directory = servedDirectory(options);
   const own = (await readCredentialsFile(directory))?.accessKeyId ?? null;
   if (verb === 'list') {
     const accounts = await allAccounts(options);

@@ -3,12 +3,13 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '#base/clock.ts';
 import { makeDirectory } from '#base/make-directory.ts';
-import { type ConfigOptions, dataDirectoryOf } from '#src/config.ts';
+import type { ConfigOptions } from '#src/config.ts';
 
 import { askServer } from './admin-client.ts';
 import { CommandError } from './command-error.ts';
 import { otherVersion } from './pages.ts';
 import { Words } from './words.ts';
+import { servedDirectory } from './served-directory.ts';
 
 export const SSH_USAGE = `usage: varve ssh NAME|ID [--data DIR] [-- COMMAND…]
 
@@ -43,7 +44,7 @@ export async function sshCommand(rest: readonly string[]): Promise<void> {
   if (name === undefined || name === '') throw words.wrong('which instance? Give its name or id');
   const options: ConfigOptions = { data: words.text('data') };
   const access = decodeAccess(await askServer(options, 'GET', `/ssh?${new URLSearchParams({ name }).toString()}`));
-  const directory = join(dataDirectoryOf(options, process.env), 'ssh');
+  const directory = join(servedDirectory(options), 'ssh');
   await makeDirectory(directory);
   const keyPath = join(directory, `${access.account}-${access.region}.key`);
   await writeFile(keyPath, access.privateKey, { mode: 0o600 });

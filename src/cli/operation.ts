@@ -14,14 +14,14 @@ export async function performOperation(words: readonly string[]): Promise<number
   } satisfies Surroundings);
 }
 
-/** The server on the data directory of this place: VARVE_DATA, or .varve. */
+/** The server of this place. */
 async function localServer(): Promise<LocalServer | null> {
-  const [{ dataDirectoryOf }, { readCredentialsFile }, { readServerFile }] = await Promise.all([
-    import('#src/config.ts'),
+  const [{ servedDirectory }, { readCredentialsFile }, { readServerFile }] = await Promise.all([
+    import('./served-directory.ts'),
     import('./credentials-file.ts'),
     import('./server-file.ts'),
   ]);
-  const dataDirectory = dataDirectoryOf({}, process.env);
+  const dataDirectory = servedDirectory({});
   const [server, credentials] = await Promise.all([readServerFile(dataDirectory), readCredentialsFile(dataDirectory)]);
   if (server === null || credentials === null) return null;
   const { endpoint, region } = server;

@@ -2,12 +2,12 @@ import { type Connection, openConnection } from '#client/connection/connection.t
 import { ClientError, type DocumentRecord, type GlobalOptions, type InputRecord } from '#client/command.ts';
 import type { ServiceName } from '#wire/aws/operations.ts';
 import type { ConfigOptions } from '#src/config.ts';
-import { dataDirectoryOf } from '#src/config.ts';
 
 import { CommandError } from './command-error.ts';
 import { type Credentials, readCredentialsFile } from './credentials-file.ts';
 import type { ListedResource } from './listed-resource.ts';
 import { readServerFile, type ServerFile } from './server-file.ts';
+import { servedDirectory } from './served-directory.ts';
 
 const NO_OPTIONS: GlobalOptions = {
   debug: false,
@@ -38,7 +38,7 @@ export class ServerApi {
 
   /** Throws CommandError when no server runs there. */
   static async find(options: ConfigOptions): Promise<ServerApi> {
-    const dataDirectory = dataDirectoryOf(options, process.env);
+    const dataDirectory = servedDirectory(options);
     const [server, credentials] = await Promise.all([
       readServerFile(dataDirectory),
       readCredentialsFile(dataDirectory),

@@ -3,7 +3,6 @@ import { statfs } from 'node:fs/promises';
 import { systemClock } from '#base/clock.ts';
 import { count, type Decode, flag, list, nullable, oneOf, record, text } from '#volume/host-decode.ts';
 import type { NbdClients } from '#volume/host.ts';
-import { dataDirectoryOf } from '#src/config.ts';
 
 import { askServer, ServerAwayError } from './admin-client.ts';
 import { type ClockState, clockState, clockWords } from './clock.ts';
@@ -19,6 +18,7 @@ import { askAll, otherVersion } from './pages.ts';
 import { readServerFile } from './server-file.ts';
 import { printable } from './table.ts';
 import { Words } from './words.ts';
+import { servedDirectory } from './served-directory.ts';
 
 export const STATUS_USAGE = `usage: varve status [--data DIR] [--json]
 
@@ -120,7 +120,7 @@ export async function statusCommand(rest: readonly string[]): Promise<void> {
   const words = new Words('status', rest, { data: { type: 'string' }, json: { type: 'boolean' } });
   words.take();
   const options = { data: words.text('data') };
-  const dataDirectory = dataDirectoryOf(options, process.env);
+  const dataDirectory = servedDirectory(options);
   const server = decoded(status, await askServer(options, 'GET', '/status'));
   const isListed = (value: unknown): value is unknown => typeof value === 'object';
   const volumes = (await askAll(options, { name: 'volumes', isListed })).map((one) => decoded(volume, one));

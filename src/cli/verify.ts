@@ -30,6 +30,7 @@ import { plainError } from './plain-errors.ts';
 import { VerifyMeter } from './verify-meter.ts';
 import { reportLines } from './verify-words.ts';
 import { Words } from './words.ts';
+import { servedDirectory } from './served-directory.ts';
 
 export const VERIFY_USAGE = `usage: varve verify [SNAPSHOT] [--data DIR] [--json]
 
@@ -159,7 +160,7 @@ function parseWords(rest: readonly string[]): {
   });
   const [snapshotText = null, ...more] = words.positionals;
   if (more.length > 0) throw words.wrong(`unexpected "${more.join(' ')}"`);
-  const [data, store] = [words.text('data'), words.text('store')];
+  const [data, store] = [servedDirectory({ data: words.text('data') }), words.text('store')];
   const [s3Endpoint, s3Region] = [words.text('s3-endpoint'), words.text('s3-region')];
   const [masterKeyFile, masterKeyCommand] = [words.text('master-key-file'), words.text('master-key-command')];
   const places = { data, store, s3Endpoint, s3Region, masterKeyFile, masterKeyCommand };

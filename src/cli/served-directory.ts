@@ -1,0 +1,26 @@
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+
+import { type ConfigOptions, DATA_DEFAULT, dataDirectoryOf } from '#src/config.ts';
+
+/** Where the unit of systemd keeps everything (packaging/systemd). */
+const SYSTEM_DATA = '/var/lib/varve';
+
+/**
+ * The data directory of the server that a command means: what `--data` or VARVE_DATA says, else the `.varve` of this
+ * directory or of one above it, else the system's. Where there is none of them: what `varve serve` would take here.
+ */
+export function servedDirectory(
+  options: Pick<ConfigOptions, 'data'>,
+  workingDirectory = process.cwd(),
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): string {
+  const said = options.data ?? environment['VARVE_DATA'];
+  if (said !== undefined) return dataDirectoryOf(options, environment);
+  for (let place = workingDirectory; ; place = dirname(place)) {
+    const directory = join(place, DATA_DEFAULT);
+    if (existsSync(directory)) return directory;
+    if (place === dirname(place)) break;
+  }
+  return existsSync(SYSTEM_DATA) ? SYSTEM_DATA : dataDirectoryOf(options, environment);
+}
