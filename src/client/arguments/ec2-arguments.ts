@@ -139,7 +139,7 @@ function addRunInstances(table: ArgumentTable): void {
 function putCount({ input }: Draft, value: RawValue): void {
   const bounds = textOf(value).split(':');
   const [least, most = least] = bounds.map(wholeNumber);
-  if (least == null || most == null || bounds.length > 2) {
+  if (typeof least !== 'number' || typeof most !== 'number' || bounds.length > 2) {
     throw failure('count parameter should be of form min[:max] (e.g. 1 or 1:10)');
   }
   input.MinCount = least;

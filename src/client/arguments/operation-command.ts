@@ -82,11 +82,14 @@ export function argumentsOf(place: OptionsPlace): { readonly table: ArgumentTabl
 }
 
 function customiseEc2(table: ArgumentTable, { model, operation }: OptionsPlace): void {
-  addEc2Arguments(table, operation);
   if (operation === 'CreateImage') rename(table, 'no-no-reboot', 'reboot');
   rename(table, 'no-egress', 'ingress');
   rename(table, 'no-disable-api-termination', 'enable-api-termination');
-  const input = model.operations.get(operation)?.input;
+  addBooleanAttributes(table, model, model.operations.get(operation)?.input);
+  addEc2Arguments(table, operation);
+}
+
+function addBooleanAttributes(table: ArgumentTable, model: Model, input: string | undefined): void {
   if (input === undefined) return;
   for (const [name, member] of structureOf(model, input).members) {
     const value = { model, member, path: `${input}.${name}` };

@@ -121,7 +121,7 @@ class Parsing {
   /** Index of the word after the option and its values. */
   #takeOption(index: number): number {
     const candidate = this.#candidates.get(index);
-    if (candidate?.option == null) {
+    if (candidate === undefined || candidate.option === null) {
       this.#rest.push(this.#words[index] ?? '');
       return index + 1;
     }

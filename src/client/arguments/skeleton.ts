@@ -1,7 +1,9 @@
 /** A request or a reply with a value in every place, for users to fill in or to write a query against. */
 import type { Document, DocumentRecord } from '#client/command.ts';
 import { WholeFloat } from '#client/whole-float.ts';
-import { shapeOf, type Member, type Model } from '#wire/aws/model.ts';
+import type { Model } from '#wire/aws/model.ts';
+import { ITEM_NAMES } from './item-names.ts';
+import { entryOf, itemOf, kindOf, membersOf, type ValueModel } from './value-model.ts';
 
 /** A request: empty texts, the first of an enumeration, noughts, true. A blob is null. */
 export function inputSkeleton(model: Model, shape: string | undefined): DocumentRecord {
@@ -20,12 +22,13 @@ export function skeletonText(document: Document): string {
 
 function recordOf(model: Model, shape: string | undefined, name: string | null): DocumentRecord {
   if (shape === undefined) return {};
-  const record = valueOf(model, { type: shape }, name, []);
+  const record = valueOf({ model, member: { type: shape }, path: '' }, name, []);
   return typeof record === 'object' && record !== null && !Array.isArray(record) ? (record as DocumentRecord) : {};
 }
 
 /** `name`: of the member, where texts are names; null where they are not. `above`: the shapes that hold this one. */
-function valueOf(model: Model, member: Member, name: string | null, above: readonly string[]): Document {
+function valueOf(place: ValueModel, name: string | null, above: readonly string[]): Document {
+  const { model, member } = place;
   switch (member.type) {
     case 'string':
       return name ?? firstOf(model, member.enum);
@@ -42,33 +45,35 @@ function valueOf(model: Model, member: Member, name: string | null, above: reado
     case 'blob':
       return null;
     default:
-      return shapeValue(model, member.type, name, above);
+      return shapeValue(place, name, above);
   }
 }
 
-function shapeValue(model: Model, type: string, name: string | null, above: readonly string[]): Document {
-  const shape = shapeOf(model, type);
+function shapeValue(place: ValueModel, name: string | null, above: readonly string[]): Document {
+  const kind = kindOf(place);
+  const { type } = place.member;
   const held = [...above, type];
-  switch (shape.kind) {
+  switch (kind.kind) {
     case 'structure':
       // A structure within itself ends after its second turn.
       if (above.includes(type)) return {};
       return Object.fromEntries(
-        [...shape.members].map(([memberName, member]) => [
+        [...membersOf(place)].map(([memberName, member]) => [
           memberName,
-          valueOf(model, member, name === null ? null : memberName, held),
+          valueOf(member, name === null ? null : memberName, held),
         ]),
       );
     case 'list':
-      return [valueOf(model, shape.item, name === null ? null : itemName(shape.item), held)];
+      return [valueOf(itemOf(place), name === null ? null : itemName(itemOf(place)), held)];
     case 'map':
-      return { KeyName: valueOf(model, shape.value, name === null ? null : '', held) };
+      return { KeyName: valueOf(entryOf(place).value, name === null ? null : '', held) };
+    case 'scalar':
+      throw new TypeError(`${type} is the name of a shape`);
   }
 }
 
-/** The model does not keep the names of the shapes of texts, only that of an enumeration. */
-function itemName(item: Member): string {
-  return item.enum ?? item.type;
+function itemName({ member, path }: ValueModel): string {
+  return (Object.hasOwn(ITEM_NAMES, path) ? ITEM_NAMES[path] : undefined) ?? member.enum ?? member.type;
 }
 
 function firstOf(model: Model, enumeration: string | undefined): string {
