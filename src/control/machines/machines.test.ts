@@ -14,7 +14,15 @@ import { deleteVolume, findVolume, listVolumes } from '#control/volumes.ts';
 import { World } from '#control/world.fake.ts';
 import { createInstances } from './create.ts';
 import { machinesRequest, systemSnapshot } from './machine.fixture.ts';
-import { deleteInstance, rebootInstance, startInstance, stopInstance } from './power.ts';
+import {
+  deleteInstance,
+  rebootInstance,
+  rebootInstances,
+  startInstance,
+  startInstances,
+  stopInstance,
+  stopInstances,
+} from './power.ts';
 import { findInstance, listInstances } from './records.ts';
 
 async function openWorld(): Promise<{ world: World; scope: Scope; [Symbol.asyncDispose](): Promise<void> }> {
@@ -368,6 +376,33 @@ test('a machine whose process died is stopped, with the reason; one of an earlie
   const rebooted = await findInstance(world.ports, scope, third.id);
   assert.equal(rebooted.state, 'running');
   assert.deepEqual(rebooted.attachments, third.attachments);
+});
+
+test('what is asked of several machines happens to all of them or to none', async () => {
+  await using at = await openWorld();
+  const { world, scope } = at;
+  const [up, down] = [await running(world, scope, 'up'), await running(world, scope, 'down')];
+  await stopInstance(world.ports, scope, down.id, STOP);
+  await world.settle();
+  const gone = newInstanceId(new SeededRandom(9));
+  const states = async (): Promise<readonly unknown[]> => {
+    const both = [await findInstance(world.ports, scope, up.id), await findInstance(world.ports, scope, down.id)];
+    return both.flatMap(({ state, rebootWanted }) => [state, rebootWanted]);
+  };
+  const before = await states();
+  const wrong = refusal({ kind: 'wrong-state' });
+  await assert.rejects(rebootInstances(world.ports, scope, [up.id, down.id], null), wrong);
+  await assert.rejects(stopInstances(world.ports, scope, [up.id, gone], STOP), refusal({ kind: 'not-found' }));
+  await assert.rejects(startInstances(world.ports, scope, [down.id, gone], null), refusal({ kind: 'not-found' }));
+  assert.deepEqual(await states(), before);
+  const changed = await stopInstances(world.ports, scope, [up.id, down.id], STOP);
+  assert.deepEqual(
+    changed.map(({ before: was, instance }) => [was, instance.state]),
+    [
+      ['running', 'stopping'],
+      ['stopped', 'stopped'],
+    ],
+  );
 });
 
 test('a machine of which there is no record does not go on', async () => {

@@ -1,6 +1,7 @@
+import { present } from '#base/assert.ts';
 import { refuse } from '#domain/errors.ts';
 import { type InstanceId, parseInstanceId, type ResourceId } from '#domain/ids.ts';
-import type { Instance } from '#domain/instance.ts';
+import { type Instance, SYSTEM_DEVICE } from '#domain/instance.ts';
 import type { Operation } from '#domain/operation.ts';
 import type { Scope } from '#domain/volume.ts';
 import type { Tx } from '#meta/meta-store.ts';
@@ -31,12 +32,30 @@ export async function startInstance(
   ref: Ref<InstanceId>,
   operation: string | null,
 ): Promise<PowerChanged> {
+  return only(await startInstances(ports, scope, [ref], operation));
+}
+
+/** All of them or, where one is refused, none. Refuses as `startInstance`. */
+export async function startInstances(
+  ports: ControlPorts,
+  scope: Scope,
+  refs: readonly Ref<InstanceId>[],
+  operation: string | null,
+): Promise<readonly PowerChanged[]> {
   await refuseWithoutMachines(ports);
-  return await changePower(ports, scope, ref, operation, (instance) => {
+  return await changePower(ports, scope, refs, operation, (instance) => {
     if (instance.state === 'running' || instance.state === 'pending') return null;
     refuseUnless(instance, 'stopped');
+    refuseWithoutSystem(instance);
     return { ...instance, state: 'pending', wanted: 'running', stateReason: null };
   });
+}
+
+export interface StopOptions {
+  readonly force: boolean;
+  readonly operation: string | null;
+  /** Why, when no client asked for it: it is shown. */
+  readonly reason?: string;
 }
 
 /** Asks the guest to shut down, and ends it when it has not after a while, or, with `force`, at once. Refuses: not-found, wrong-state (it is starting, or being deleted). */
@@ -44,22 +63,28 @@ export async function stopInstance(
   ports: ControlPorts,
   scope: Scope,
   ref: Ref<InstanceId>,
-  options: {
-    readonly force: boolean;
-    readonly operation: string | null;
-    /** Why, when no client asked for it: it is shown. */
-    readonly reason?: string;
-  },
+  options: StopOptions,
 ): Promise<PowerChanged> {
+  return only(await stopInstances(ports, scope, [ref], options));
+}
+
+/** All of them or, where one is refused, none. Refuses as `stopInstance`. */
+export async function stopInstances(
+  ports: ControlPorts,
+  scope: Scope,
+  refs: readonly Ref<InstanceId>[],
+  options: StopOptions,
+): Promise<readonly PowerChanged[]> {
   const { force, reason: stateReason = null } = options;
-  const changed = await changePower(ports, scope, ref, options.operation, (instance) => {
+  const changed = await changePower(ports, scope, refs, options.operation, (instance) => {
     if (instance.state === 'stopped') return null;
     if (instance.state === 'stopping') return { ...instance, stopsAtOnce: instance.stopsAtOnce || force };
     refuseUnless(instance, 'running');
     return { ...instance, state: 'stopping', wanted: 'stopped', stopsAtOnce: force, stateReason };
   });
   // Whoever waits for the guest to shut down meanwhile finds it gone.
-  if (force && changed.before === 'stopping') await ports.hypervisor.stop(changed.instance.id, { graceMs: 0 });
+  const waiting = changed.filter(({ before }) => force && before === 'stopping');
+  await Promise.all(waiting.map(({ instance }) => ports.hypervisor.stop(instance.id, { graceMs: 0 })));
   return changed;
 }
 
@@ -70,10 +95,24 @@ export async function rebootInstance(
   ref: Ref<InstanceId>,
   operation: string | null,
 ): Promise<PowerChanged> {
-  return await changePower(ports, scope, ref, operation, (instance) => {
+  return only(await rebootInstances(ports, scope, [ref], operation));
+}
+
+/** All of them or, where one is refused, none. Refuses as `rebootInstance`. */
+export async function rebootInstances(
+  ports: ControlPorts,
+  scope: Scope,
+  refs: readonly Ref<InstanceId>[],
+  operation: string | null,
+): Promise<readonly PowerChanged[]> {
+  return await changePower(ports, scope, refs, operation, (instance) => {
     refuseUnless(instance, 'running');
     return { ...instance, rebootWanted: true };
   });
+}
+
+function only(changed: readonly PowerChanged[]): PowerChanged {
+  return present(changed[0], 'what is asked of one is done to one');
 }
 
 /**
@@ -114,20 +153,24 @@ function isInstanceId(id: ResourceId): id is InstanceId {
   return parseInstanceId(id) !== null;
 }
 
-/** `plan` answers the machine as it is wanted; null: it is so already. */
+/** `plan` answers a machine as it is wanted; null: it is so already. What it refuses of one happens to none. */
 async function changePower(
   ports: ControlPorts,
   scope: Scope,
-  ref: Ref<InstanceId>,
+  refs: readonly Ref<InstanceId>[],
   operation: string | null,
   plan: (instance: Instance) => Instance | null,
-): Promise<PowerChanged> {
+): Promise<readonly PowerChanged[]> {
   const changed = await ports.meta.transact(async (tx) => {
-    const instance = await instanceOf(tx, scope, ref);
-    const planned = plan(instance);
-    if (planned !== null) await tx.documents.update(INSTANCES, scope, planned);
-    const operations = await recordPower(ports, tx, scope, instance, operation, planned !== null);
-    return { instance: planned ?? instance, before: instance.state, operations };
+    const all: PowerChanged[] = [];
+    for (const ref of refs) {
+      const instance = await instanceOf(tx, scope, ref);
+      const planned = plan(instance);
+      if (planned !== null) await tx.documents.update(INSTANCES, scope, planned);
+      const operations = await recordPower(ports, tx, scope, instance, operation, planned !== null);
+      all.push({ instance: planned ?? instance, before: instance.state, operations });
+    }
+    return all;
   });
   ports.wake('reconcile-instances');
   return changed;
@@ -150,6 +193,12 @@ async function recordPower(
 
 function draftOf({ id, name, zone }: Instance, type: string): OperationDraft {
   return { type, resourceName: name ?? id, resourceType: 'Instance', zone, details: null };
+}
+
+/** One that lost its system volume while it was stopped has nothing to boot from. */
+function refuseWithoutSystem({ id, name, attachments }: Instance): void {
+  if (attachments.some(({ device }) => device === SYSTEM_DEVICE)) return;
+  refuse({ kind: 'wrong-state', resource: 'instance', id: name ?? id, state: 'without a system disk' });
 }
 
 function refuseUnless({ id, name, state }: Instance, wanted: Instance['state']): void {
