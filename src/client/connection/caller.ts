@@ -1,5 +1,5 @@
 /** Calls operations of one service: encodes, signs, sends, tries again, decodes. */
-import { createWriteStream } from 'node:fs';
+import { createWriteStream, openSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import { assert, present } from '#base/assert.ts';
 import type { Clock } from '#base/clock.ts';
@@ -98,13 +98,19 @@ export class Caller {
     const { debug, transport, clock } = this.#parts;
     const { endpoint, credentials, signingRegion } = this.#settings;
     const query = request.query === '' ? '' : `?${request.query}`;
-    const url = `${endpoint}${request.path}${query}`;
-    const signed = signedHeaders(endpoint, request, {
-      credentials,
-      region: signingRegion,
-      service: this.#model.service,
-      nowMs: clock.nowMs(),
-    });
+    const path = pathAt(endpoint, request.path);
+    const { origin } = new URL(endpoint);
+    const url = `${origin}${path}${query}`;
+    const signed = signedHeaders(
+      new URL(endpoint).host,
+      { ...request, path },
+      {
+        credentials,
+        region: signingRegion,
+        service: this.#model.service,
+        nowMs: clock.nowMs(),
+      },
+    );
     const headers: HeaderList = [
       ...signed,
       ['Accept-Encoding', 'identity'],
@@ -131,9 +137,16 @@ export class Caller {
 
 const USER_AGENT = `varve lang/js#${process.versions.node} os/${process.platform} md/arch#${process.arch}`;
 
+/** The path of a request where the endpoint has a path of its own. */
+function pathAt(endpoint: string, path: string): string {
+  const { pathname } = new URL(endpoint);
+  if (pathname === '/') return path;
+  return path === '/' ? pathname : `${pathname}${path}`;
+}
+
 /** The headers that the signature covers, and the signature; unsigned without credentials. */
 function signedHeaders(
-  endpoint: string,
+  host: string,
   request: EncodedRequest,
   sign: {
     readonly credentials: Credentials | null;
@@ -142,12 +155,10 @@ function signedHeaders(
     readonly nowMs: number;
   },
 ): HeaderList {
-  const { host, pathname } = new URL(endpoint);
   const headers: HeaderList = [['Host', host], ...request.headers];
   const { credentials, ...options } = sign;
   if (credentials === null) return headers;
-  const path = pathname === '/' ? request.path : `${pathname}${request.path}`;
-  const head = { method: request.method, path, query: request.query, headers };
+  const head = { method: request.method, path: request.path, query: request.query, headers };
   return signRequest(head, request.unsignedPayload ? null : request.body, { ...options, credentials });
 }
 
@@ -157,9 +168,9 @@ function contentLength({ method, body }: EncodedRequest): HeaderList {
 }
 
 function openOutfile(path: string): Writable {
-  const stream = createWriteStream(path);
-  stream.once('error', (error) => {
-    error.cause = failure(`${osErrorText(error)}: '${path}'`);
-  });
-  return stream;
+  try {
+    return createWriteStream('', { fd: openSync(path, 'w') });
+  } catch (error) {
+    throw failure(`${osErrorText(error)}: '${path}'`);
+  }
 }

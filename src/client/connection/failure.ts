@@ -13,10 +13,20 @@ export function bareFailure(message: string): ClientError {
   return new ClientError(`${message}\n`, EXIT_FAILURE);
 }
 
+/** What Python says of the errors that a file can have. */
+const osErrorWords = new Map([
+  ['ENOENT', 'No such file or directory'],
+  ['EACCES', 'Permission denied'],
+  ['EPERM', 'Operation not permitted'],
+  ['EISDIR', 'Is a directory'],
+  ['ENOTDIR', 'Not a directory'],
+  ['ENOSPC', 'No space left on device'],
+  ['EROFS', 'Read-only file system'],
+  ['EFBIG', 'File too large'],
+]);
+
 /** The error of a system call as Python words it: `[Errno 2] No such file or directory`. */
 export function osErrorText(error: unknown): string {
-  const { errno, message } = error as NodeJS.ErrnoException;
-  const [, words = message] = /^\w+: (.*?)(?:, \w+.*)?$/.exec(message) ?? [];
-  const sentence = words.slice(0, 1).toUpperCase() + words.slice(1);
-  return errno === undefined ? message : `[Errno ${Math.abs(errno)}] ${sentence}`;
+  const { errno, code = '', message } = error as NodeJS.ErrnoException;
+  return errno === undefined ? message : `[Errno ${Math.abs(errno)}] ${osErrorWords.get(code) ?? message}`;
 }

@@ -7,6 +7,8 @@ import type { ConnectionOptions } from 'node:tls';
 
 export interface Proxy {
   readonly url: URL;
+  /** As it was given, without its password. */
+  readonly shown: string;
   /** For `Proxy-Authorization`; null: the proxy asks for none. */
   readonly authorization: string | null;
 }
@@ -27,7 +29,7 @@ export function proxyFor(url: URL, environment: (name: string) => string | null)
   const authorization = user === '' ? null : `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
   proxy.username = '';
   proxy.password = '';
-  return { url: proxy, authorization };
+  return { url: proxy, authorization, shown: text.replace(/\/\/[^@/]*@/, '//***:***@') };
 }
 
 function isExempt(url: URL, list: string): boolean {

@@ -4,7 +4,7 @@ import { ClientError, type Document } from '#client/command.ts';
 import { headerValue } from '#wire/aws/http.ts';
 import type { Model } from '#wire/aws/model.ts';
 import { isRecord, jsonOfBody, xmlOf, type RawReply } from './decode-reply.ts';
-import { EXIT_FAILURE } from './failure.ts';
+import { EXIT_FAILURE, failure } from './failure.ts';
 import { childOf, type XmlElement } from './xml-document.ts';
 
 /** What went wrong at the service: printed as it is, or seen by a waiter. */
@@ -69,8 +69,9 @@ function textOf(element: XmlElement | null): string {
 
 function jsonError(model: Model, reply: RawReply): Omit<ErrorFacts, 'status'> {
   const parsed = jsonOfBody(reply.body);
+  if (Array.isArray(parsed)) throw failure("'list' object has no attribute 'get'");
   const body = isRecord(parsed) ? parsed : {};
-  const message = body['message'] ?? body['Message'] ?? '';
+  const [message = ''] = ['message', 'Message'].flatMap((name) => (body[name] === undefined ? [] : [body[name]]));
   const inBody = body['__type'] ?? String(reply.status);
   let code = lastPart(printed(inBody));
   if (model.protocol === 'restJson1') {
@@ -87,5 +88,6 @@ function lastPart(code: string): string {
 }
 
 function printed(value: Document): string {
+  if (value === null) return 'None';
   return typeof value === 'string' ? value : JSON.stringify(value);
 }

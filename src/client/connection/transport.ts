@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { request as httpRequest, type Agent, type ClientRequest, type IncomingMessage } from 'node:http';
 import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import type { PeerCertificate } from 'node:tls';
 import { ClientError } from '#client/command.ts';
 import { headersFromRaw, type HeaderList } from '#wire/aws/http.ts';
 import { failure, osErrorText, EXIT_FAILURE } from './failure.ts';
@@ -130,29 +131,51 @@ export class Transport {
       return { rejectUnauthorized: false, ...name };
     }
     if (caBundle === null) return { rejectUnauthorized: true, ...name };
-    this.#authorities ??= readAuthorities(caBundle);
+    this.#authorities ??= readAuthorities(caBundle, url.href);
     return { rejectUnauthorized: true, ca: this.#authorities, ...name };
   }
 }
 
-function readAuthorities(path: string): string {
+function readAuthorities(path: string, href: string): string {
+  let text: string;
   try {
-    return readFileSync(path, 'utf8');
+    text = readFileSync(path, 'utf8');
   } catch (error) {
-    throw failure(`An HTTP Client raised an unhandled exception: ${osErrorText(error)}`);
+    throw failure(`SSL validation failed for ${href} ${osErrorText(error)}`);
   }
+  if (!text.includes('-----BEGIN ')) {
+    throw failure(`SSL validation failed for ${href} [X509: NO_CERTIFICATE_OR_CRL_FOUND] no certificate or crl found`);
+  }
+  return text;
 }
 
 async function readReply(reply: IncomingMessage, sink: (() => Writable) | null): Promise<RawReply> {
   const status = reply.statusCode ?? 0;
   const headers = headersFromRaw(reply.rawHeaders);
   if (sink !== null) {
-    await pipeline(reply, sink());
+    await copyBody(reply, sink);
     return { status, headers, body: new Uint8Array(0) };
   }
   const parts: Buffer[] = [];
   for await (const part of reply) parts.push(part as Buffer);
   return { status, headers, body: Buffer.concat(parts) };
+}
+
+/** Throws ClientError when the sink cannot be opened or written. */
+async function copyBody(reply: IncomingMessage, sink: () => Writable): Promise<void> {
+  let writable: Writable;
+  try {
+    writable = sink();
+  } catch (error) {
+    reply.destroy();
+    throw error;
+  }
+  try {
+    await pipeline(reply, writable);
+  } catch (error) {
+    if (writable.errored === error && reply.errored === null) throw failure(osErrorText(error));
+    throw error;
+  }
 }
 
 /** The host of a URL as a socket takes it: an IPv6 address without its brackets. */
@@ -184,14 +207,9 @@ const certificateReasons = new Map([
 
 function transportError(error: unknown, href: string, proxy: Proxy | null): TransportError {
   const { code = '', message } = error as NodeJS.ErrnoException;
-  const url = new URL(href);
   const reason = certificateReasons.get(code);
   if (reason !== undefined) return sslError(href, `certificate verify failed: ${reason}`);
-  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
-    const host = bareHost(url);
-    const kind = /^[\d.]+$|:/.test(host) ? 'IP address' : 'Hostname';
-    return sslError(href, `certificate verify failed: ${kind} mismatch, certificate is not valid for '${host}'.`);
-  }
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return otherHost(href, error as { readonly cert?: PeerCertificate });
   if (code.startsWith('ERR_SSL') || code === 'EPROTO') {
     return new TransportError(`SSL validation failed for ${href} ${message}`);
   }
@@ -203,8 +221,17 @@ function transportError(error: unknown, href: string, proxy: Proxy | null): Tran
       `Connection was closed before we received a valid response from endpoint URL: "${href}".`,
     );
   }
-  if (proxy !== null) return new TransportError(`Failed to connect to proxy URL: "${proxy.url.href}"`);
+  if (proxy !== null) return new TransportError(`Failed to connect to proxy URL: "${proxy.shown}"`);
   return new TransportError(`Could not connect to the endpoint URL: "${href}"`);
+}
+
+/** The certificate is good, and of somebody else. */
+function otherHost(href: string, { cert }: { readonly cert?: PeerCertificate }): TransportError {
+  const names = (cert?.subjectaltname ?? '').split(', ').map((name) => `'${name.replace(/^[^:]*:/, '')}'`);
+  const whose = names.length > 1 ? `either of ${names.join(', ')}` : names[0];
+  return new TransportError(
+    `SSL validation failed for ${href} hostname '${bareHost(new URL(href))}' doesn't match ${whose}`,
+  );
 }
 
 function sslError(href: string, what: string): TransportError {

@@ -46,7 +46,7 @@ class XmlReader {
       const mark = this.#source.indexOf('<', this.#at);
       const text = this.#source.slice(this.#at, mark === -1 ? this.#source.length : mark);
       if (inner === undefined && text.trim() !== '')
-        throw this.#error(root === null ? 'syntax error' : 'junk after document element');
+        throw this.#error(root === null ? strayText(text) : 'junk after document element');
       if (inner?.children.length === 0) inner.text += unescaped(text);
       if (mark === -1) break;
       this.#at = mark;
@@ -117,6 +117,11 @@ class XmlReader {
     const lines = this.#source.slice(0, this.#at).split('\n');
     return new XmlError(`${what}: line ${lines.length}, column ${lines.at(-1)?.length ?? 0}`);
   }
+}
+
+/** What expat says of text where the document should begin. */
+function strayText(text: string): string {
+  return /^\s*[\w:]/.test(text) ? 'syntax error' : 'not well-formed (invalid token)';
 }
 
 function closed({ tag, text, children }: OpenElement): XmlElement {
