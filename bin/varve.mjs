@@ -1,11 +1,11 @@
 #!/usr/bin/env node
-// The command `varve`: brings the packages on a fresh checkout, then runs src/cli.ts under Node 24.
-import { join } from 'node:path';
+// The command `varve`: brings the packages on a fresh checkout, then runs the command line under Node 24.
 import { useCompileCache } from './compile-cache.mjs';
-import { ensureInstalled, root } from './install.mjs';
+import { ensureInstalled } from './install.mjs';
 import { node24, runNode24 } from './node24.mjs';
+import { programPath } from './program.mjs';
 
-const program = join(root, 'src', 'cli.ts');
+const program = programPath('cli');
 ensureInstalled({ development: false });
 useCompileCache();
 if (node24() === process.execPath) {
