@@ -69,6 +69,8 @@ export interface InstanceOptions {
   readonly cpuCredits: 'standard' | 'unlimited';
   /** What is shown of it; volumes are as fast either way. Missing: no. */
   readonly ebsOptimized?: boolean;
+  /** What its image calls the device of its system volume; missing: as it is. */
+  readonly rootDevice?: string;
   /** What becomes of it when its guest shuts down; missing: it is stopped. */
   readonly shutdownBehavior?: 'stop' | 'terminate';
 }
@@ -116,7 +118,7 @@ export interface Instance extends Scope {
   readonly launchedAtMs: number | null;
   /** Which boot of this computer it was started under; null: never started. A process does not outlive its boot. */
   readonly launchedBoot: string | null;
-  /** Its system volume is the first. */
+  /** Its system volume is the first. One of EC2's may lose it while it is stopped, and does not start without. */
   readonly attachments: readonly Attachment[];
   /** Given to the guest at its first boot, as the client sent it: bytes in base64; null: none. */
   readonly userData: string | null;

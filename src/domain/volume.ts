@@ -33,6 +33,8 @@ export interface VolumeAttachment {
   readonly instance: InstanceId;
   /** As the client named it: `/dev/xvda` for the system volume, `/dev/xvdf` and the like. */
   readonly device: string;
+  /** What clients read as the device of a system volume, where its image has another name for it. */
+  readonly shownAs?: string;
   readonly state: 'attaching' | 'attached' | 'detaching';
   readonly attachedAtMs: number;
   /** It goes with the machine. */

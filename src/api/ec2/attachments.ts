@@ -2,7 +2,7 @@ import type { CallContext, Handler } from '#api/handler.ts';
 import { attachDisk, ATTACHMENT_COUNT_MAX, detachDisk } from '#control/machines/disks.ts';
 import { findInstance } from '#control/machines/records.ts';
 import { findVolume } from '#control/volumes.ts';
-import { deviceLetter, type Instance } from '#domain/instance.ts';
+import { deviceLetter, type Instance, SYSTEM_DEVICE } from '#domain/instance.ts';
 import type { Volume, VolumeAttachment } from '#domain/volume.ts';
 import type { InputOf, OutputOf } from '#wire/aws/operations.ts';
 import { endDryRun } from './dry-run.ts';
@@ -15,6 +15,7 @@ import {
   zoneMismatch,
 } from './errors.ts';
 import { requireInstanceId, requireVolumeId } from './ids.ts';
+import { isRootName, rootNameOf, rootOf, shownDevice } from './root-volume.ts';
 import { attachmentView } from './volume-views.ts';
 
 /** A volume stays when its instance is terminated, unless ModifyInstanceAttribute says otherwise: so EC2 attaches them. */
@@ -28,12 +29,13 @@ export const attachVolume: Handler<InputOf<'ec2', 'AttachVolume'>, OutputOf<'ec2
   if ((request.EbsCardIndex ?? 0) !== 0) throw unsupportedRequest('Instances have one EBS card.');
   const volume = await findVolume(ports, scope, volumeId);
   const instance = await findInstance(ports, scope, instanceId);
-  checkPlace(instance, volume, device);
+  const isRoot = isRootName(device, rootNameOf(instance));
+  checkPlace(instance, volume, device, isRoot);
   endDryRun(request);
   const moved = await attachDisk(ports, scope, {
     instance: instanceId,
     volume: volumeId,
-    device,
+    device: isRoot ? SYSTEM_DEVICE : device,
     deleteOnTermination: false,
     operation: null,
   });
@@ -43,12 +45,12 @@ export const attachVolume: Handler<InputOf<'ec2', 'AttachVolume'>, OutputOf<'ec2
 };
 
 /** In EC2's words; the use case has the same rules. What it says of the volume's state comes before. */
-function checkPlace(instance: Instance, volume: Volume, device: string): void {
+function checkPlace(instance: Instance, volume: Volume, device: string, isRoot: boolean): void {
   const letter = deviceLetter(device);
-  if (letter === null) throw invalidParameter('device', device, `${device} is not a valid EBS device name.`);
+  if (letter === null && !isRoot) throw invalidParameter('device', device, `${device} is not a valid EBS device name.`);
   if (volume.attachment !== null) return;
   if (volume.zone !== instance.zone) throw zoneMismatch(volume.id, instance.id);
-  if (instance.attachments.some((one) => deviceLetter(one.device) === letter)) {
+  if (isRoot ? rootOf(instance) !== null : instance.attachments.some((one) => deviceLetter(one.device) === letter)) {
     throw invalidValue(`Invalid value '${device}' for unixDevice. Attachment point ${device} is already in use`);
   }
   if (instance.attachments.length >= ATTACHMENT_COUNT_MAX) throw attachmentLimitExceeded(ATTACHMENT_COUNT_MAX);
@@ -66,6 +68,11 @@ export const detachVolume: Handler<InputOf<'ec2', 'DetachVolume'>, OutputOf<'ec2
   return attachment === null ? {} : attachmentView(id, { ...attachment, state: 'detaching' });
 };
 
+function isSamePlace(name: string, attachment: VolumeAttachment): boolean {
+  const shown = shownDevice(attachment);
+  return attachment.device === SYSTEM_DEVICE ? isRootName(name, shown) : name === shown;
+}
+
 /** The attachment that the request means; null: the volume has none, which the use case refuses. */
 async function attachmentOf(
   { ports, scope }: CallContext,
@@ -76,7 +83,7 @@ async function attachmentOf(
   if (attachment === null) return null;
   const isMeant =
     (instance === null || instance === attachment.instance) &&
-    (request.Device === undefined || request.Device === attachment.device);
+    (request.Device === undefined || isSamePlace(request.Device, attachment));
   if (!isMeant) throw attachmentNotFound(request.VolumeId, instance ?? attachment.instance, request.Device ?? null);
   return attachment;
 }

@@ -22,6 +22,7 @@ import { parseIds, requireImageId, requireInstanceId, requireSnapshotId } from '
 import { imageFilters, imageView, isOwnedBy } from './image-views.ts';
 import { invalidDevices } from './instance-devices.ts';
 import { nextToken, parsePage, refusePagedIds } from './paging.ts';
+import { attachmentAt, requireRoot } from './root-volume.ts';
 import { parseTagsByType, parseTagSpecifications } from './tag-rules.ts';
 import { parseVolumeShape } from './volume-rules.ts';
 
@@ -198,6 +199,7 @@ export const createImage: Handler<CreateRequest, OutputOf<'ec2', 'CreateImage'>>
   const description = parseDescription(request.Description);
   if (request.SnapshotLocation === 'local') throw unsupportedRequest('Snapshots are stored in the region.');
   const instance = await findInstance(ports, scope, id);
+  requireRoot(instance);
   const { excluded, deleteOnTermination } = parseChanges(instance, request);
   endDryRun(request);
   const image = await create(ports, scope, {
@@ -214,16 +216,16 @@ export const createImage: Handler<CreateRequest, OutputOf<'ec2', 'CreateImage'>>
 
 /** What the image has otherwise than the instance: volumes left out, and what becomes of others. */
 function parseChanges(
-  { attachments }: Instance,
+  instance: Instance,
   { BlockDeviceMappings: mappings = [] }: CreateRequest,
 ): { readonly excluded: ReadonlySet<VolumeId>; readonly deleteOnTermination: ReadonlyMap<VolumeId, boolean> } {
   const excluded = new Set<VolumeId>();
   const deleteOnTermination = new Map<VolumeId, boolean>();
   for (const { DeviceName: device = '', Ebs: ebs, NoDevice: left } of mappings) {
-    const attachment = attachments.find((one) => one.device === device);
-    if (attachment === undefined) throw invalidParameter('deviceName', device, 'The instance has no volume there.');
+    const attachment = attachmentAt(instance, device);
+    if (attachment === null) throw invalidParameter('deviceName', device, 'The instance has no volume there.');
     if (left !== undefined) {
-      if (device === SYSTEM_DEVICE) throw invalidDevices('The root device cannot be left out.');
+      if (attachment.device === SYSTEM_DEVICE) throw invalidDevices('The root device cannot be left out.');
       excluded.add(attachment.volume);
       continue;
     }

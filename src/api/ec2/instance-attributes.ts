@@ -2,7 +2,7 @@ import type { Handler } from '#api/handler.ts';
 import { changeInstance, type ChangeInstance } from '#control/machines/change.ts';
 import { findInstance } from '#control/machines/records.ts';
 import type { VolumeId } from '#domain/ids.ts';
-import { type Instance, SYSTEM_DEVICE } from '#domain/instance.ts';
+import type { Instance } from '#domain/instance.ts';
 import { findInstanceType } from '#domain/instance-type.ts';
 import type { InputOf, OutputOf } from '#wire/aws/operations.ts';
 import { endDryRun } from './dry-run.ts';
@@ -19,6 +19,7 @@ import { parseShutdownBehavior, parseUserData } from './instance-creation.ts';
 import { DEFAULT_GROUP, groupIdOf } from './instance-network.ts';
 import { deviceViews } from './instance-views.ts';
 import { groupNotFound } from './networks.ts';
+import { attachmentAt, rootNameOf } from './root-volume.ts';
 
 type AttributeView = OutputOf<'ec2', 'DescribeInstanceAttribute'>;
 type ModifyRequest = InputOf<'ec2', 'ModifyInstanceAttribute'>;
@@ -42,7 +43,7 @@ const VIEWS: ReadonlyMap<string, (instance: Instance) => AttributeView> = new Ma
   ['kernel', () => ({ KernelId: {} })],
   ['productCodes', () => ({ ProductCodes: [] })],
   ['ramdisk', () => ({ RamdiskId: {} })],
-  ['rootDeviceName', () => ({ RootDeviceName: { Value: SYSTEM_DEVICE } })],
+  ['rootDeviceName', (one) => ({ RootDeviceName: { Value: rootNameOf(one) } })],
   ['sourceDestCheck', () => ({ SourceDestCheck: { Value: true } })],
   ['sriovNetSupport', () => ({ SriovNetSupport: {} })],
   ['userData', ({ userData }) => ({ UserData: userData === null ? {} : { Value: userData } })],
@@ -123,13 +124,13 @@ function parseType(id: string): ChangeInstance {
 }
 
 function parseMappings(
-  { attachments }: Instance,
+  instance: Instance,
   mappings: NonNullable<ModifyRequest['BlockDeviceMappings']>,
 ): ReadonlyMap<VolumeId, boolean> {
   const goes = new Map<VolumeId, boolean>();
   for (const { DeviceName: device, Ebs: ebs } of mappings) {
-    const attachment = attachments.find((one) => one.device === device);
-    if (attachment === undefined) {
+    const attachment = attachmentAt(instance, device ?? '');
+    if (attachment === null) {
       const message = `No device is currently mapped at ${device ?? ''}`;
       throw instanceRefusal('InvalidInstanceAttributeValue', message);
     }

@@ -62,6 +62,7 @@ export const runInstances: Handler<RunRequest, OutputOf<'ec2', 'RunInstances'>> 
       disableApiTermination: request.DisableApiTermination === true,
       disableApiStop: request.DisableApiStop === true,
       cpuCredits: parseCredits(request, bundle),
+      ...(system.shownAs === undefined ? {} : { rootDevice: system.shownAs }),
       ...(request.EbsOptimized === true ? { ebsOptimized: true } : {}),
       ...(shutdownBehavior === 'stop' ? {} : { shutdownBehavior }),
     },

@@ -10,6 +10,7 @@ import { VOLUME_TYPE_DEFAULT } from '#domain/volume-type.ts';
 import { instanceRefusal, invalidCombination, unsupportedRequest } from './errors.ts';
 import { requireSnapshotId } from './ids.ts';
 import type { DeviceRequest } from './instance-views.ts';
+import { isRootName } from './root-volume.ts';
 import { parseVolumeShape } from './volume-rules.ts';
 
 /** The volumes that a new machine gets. */
@@ -19,9 +20,6 @@ export interface MachineVolumes {
 }
 
 type EbsRequest = NonNullable<DeviceRequest['Ebs']>;
-
-/** Names under which requests mean the system volume, whatever its image calls it. */
-const ROOT_NAMES: ReadonlySet<string> = new Set([SYSTEM_DEVICE, '/dev/sda1', '/dev/sda']);
 
 /**
  * What a request makes of the volumes of an image: it changes those that the image has, leaves them out, and adds others.
@@ -65,7 +63,7 @@ const ROOT = 'root';
 /** What tells one place of a machine from another. */
 function placeOf(name: string | undefined, root: ImageDevice): string {
   if (name === undefined || name === '') throw invalidDevices('A block device mapping must have a device name');
-  if (ROOT_NAMES.has(name) || name === root.device) return ROOT;
+  if (isRootName(name, root.device)) return ROOT;
   const letter = deviceLetter(name);
   if (letter === null) throw invalidDevices(`Invalid device name ${name}`);
   return letter;
@@ -82,7 +80,8 @@ function parseSystem(ebs: EbsRequest, root: ImageDevice): SystemVolume {
     throw invalidDevices('snapshotId cannot be modified on root device');
   }
   const { sizeGib, shape } = parseShape(ebs, root, { id: root.snapshot ?? '', volumeSizeGib: root.sizeGib });
-  return { sizeGib, shape, deleteOnTermination: ebs.DeleteOnTermination ?? root.deleteOnTermination };
+  const shownAs = root.device === SYSTEM_DEVICE ? {} : { shownAs: root.device };
+  return { sizeGib, shape, ...shownAs, deleteOnTermination: ebs.DeleteOnTermination ?? root.deleteOnTermination };
 }
 
 async function parseDisk(

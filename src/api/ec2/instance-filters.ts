@@ -1,4 +1,4 @@
-import { type Instance, INSTANCE_STATE_CODE, SYSTEM_DEVICE } from '#domain/instance.ts';
+import { type Instance, INSTANCE_STATE_CODE } from '#domain/instance.ts';
 import { absentFilters, type FilterTable, type FilterTexts } from './filters.ts';
 import { metadataView } from './instance-metadata.ts';
 import {
@@ -13,6 +13,7 @@ import {
   subnetIdOf,
   vpcIdOf,
 } from './instance-network.ts';
+import { rootNameOf, shownDevice } from './root-volume.ts';
 import { isEnding, launchTime, publicAddressOf, reasonView, transitionReason, zoneIdView } from './instance-views.ts';
 
 const NONE: readonly string[] = [];
@@ -96,7 +97,7 @@ export function instanceFilters(address: string): FilterTable<Instance> {
         'block-device-mapping.delete-on-termination',
         (one) => one.attachments.map((at) => String(at.deleteOnTermination)),
       ],
-      ['block-device-mapping.device-name', (one) => one.attachments.map(({ device }) => device)],
+      ['block-device-mapping.device-name', (one) => one.attachments.map(shownDevice)],
       ['block-device-mapping.status', (one) => one.attachments.map(({ state }) => state)],
       ['block-device-mapping.volume-id', (one) => one.attachments.map(({ volume }) => volume)],
       ['boot-mode', () => ['legacy-bios']],
@@ -168,7 +169,7 @@ export function instanceFilters(address: string): FilterTable<Instance> {
       ['private-ip-address', up(GUEST_ADDRESS)],
       ['reason', (one) => [transitionReason(one)]],
       ['reservation-id', ({ reservation }) => [reservation]],
-      ['root-device-name', () => [SYSTEM_DEVICE]],
+      ['root-device-name', (one) => [rootNameOf(one)]],
       ['root-device-type', () => ['ebs']],
       ['source-dest-check', up('true')],
       ['state-reason-code', (one) => (isEnding(one) ? [reasonView(one).Code ?? ''] : NONE)],

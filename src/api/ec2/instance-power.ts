@@ -2,9 +2,9 @@ import type { CallContext, Handler } from '#api/handler.ts';
 import {
   deleteInstance,
   type PowerChanged,
-  rebootInstance,
-  startInstance,
-  stopInstance,
+  rebootInstances as reboot,
+  startInstances as start,
+  stopInstances as stop,
 } from '#control/machines/power.ts';
 import { refuseWithoutMachines } from '#control/machines/create.ts';
 import { findInstance } from '#control/machines/records.ts';
@@ -15,11 +15,12 @@ import { endDryRun } from './dry-run.ts';
 import { instanceRefusal, missingParameter, unsupportedRequest } from './errors.ts';
 import { parseIds, requireInstanceId } from './ids.ts';
 import { stateView } from './instance-views.ts';
+import { requireRoot } from './root-volume.ts';
 
 type StateChange = NonNullable<OutputOf<'ec2', 'StartInstances'>['StartingInstances']>[number];
 
-// A request names several machines, and does what it says to all of them or to none: all are looked at first. What happens
-// to them between that and the deed is refused then, of the machine that it happened to.
+// A request names several machines, and does what it says to all of them or to none. All are looked at first, for EC2's own
+// words and a dry run; what happens to one between that and the deed, which is one transaction, is refused then.
 
 export const startInstances: Handler<InputOf<'ec2', 'StartInstances'>, OutputOf<'ec2', 'StartInstances'>> = async (
   context,
@@ -27,10 +28,13 @@ export const startInstances: Handler<InputOf<'ec2', 'StartInstances'>, OutputOf<
 ) => {
   const { ports, scope } = context;
   const instances = await allOf(context, request.InstanceIds);
-  for (const one of instances) refuseStates(one, ['stopping', 'shutting-down', 'terminated'], 'started');
+  for (const one of instances) {
+    refuseStates(one, ['stopping', 'shutting-down', 'terminated'], 'started');
+    requireRoot(one);
+  }
   await refuseWithoutMachines(ports);
   endDryRun(request);
-  const changed = await each(instances, ({ id }) => startInstance(ports, scope, id, null));
+  const changed = await start(ports, scope, idsOf(instances), null);
   return { StartingInstances: changed.map(changeView) };
 };
 
@@ -49,7 +53,7 @@ export const stopInstances: Handler<InputOf<'ec2', 'StopInstances'>, OutputOf<'e
   }
   endDryRun(request);
   const force = request.Force === true || request.SkipOsShutdown === true;
-  const changed = await each(instances, ({ id }) => stopInstance(ports, scope, id, { force, operation: null }));
+  const changed = await stop(ports, scope, idsOf(instances), { force, operation: null });
   return { StoppingInstances: changed.map(changeView) };
 };
 
@@ -63,7 +67,7 @@ export const rebootInstances: Handler<InputOf<'ec2', 'RebootInstances'>, OutputO
     refuseStates(one, ['pending', 'stopping', 'stopped', 'shutting-down', 'terminated'], 'rebooted');
   }
   endDryRun(request);
-  await each(instances, ({ id }) => rebootInstance(ports, scope, id, null));
+  await reboot(ports, scope, idsOf(instances), null);
   return {};
 };
 
@@ -90,6 +94,10 @@ async function allOf({ ports, scope }: CallContext, texts: readonly string[]): P
   const ids = parseIds(texts, (text) => requireInstanceId(text));
   if (ids === null) throw missingParameter('InstanceId');
   return await each(ids, (id) => findInstance(ports, scope, id));
+}
+
+function idsOf(instances: readonly Instance[]): readonly InstanceId[] {
+  return instances.map(({ id }) => id);
 }
 
 async function each<One, R>(all: readonly One[], work: (one: One) => Promise<R>): Promise<readonly R[]> {

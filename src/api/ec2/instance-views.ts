@@ -1,4 +1,4 @@
-import { GUEST_SHUT_DOWN, type Instance, INSTANCE_STATE_CODE, SYSTEM_DEVICE } from '#domain/instance.ts';
+import { GUEST_SHUT_DOWN, type Instance, INSTANCE_STATE_CODE } from '#domain/instance.ts';
 import { zonesOf } from '#domain/region.ts';
 import type { InputOf, OutputOf } from '#wire/aws/operations.ts';
 import { metadataView } from './instance-metadata.ts';
@@ -14,6 +14,7 @@ import {
   subnetIdOf,
   vpcIdOf,
 } from './instance-network.ts';
+import { rootNameOf } from './root-volume.ts';
 import { tagViews } from './tag-views.ts';
 
 export type ReservationView = OutputOf<'ec2', 'RunInstances'>;
@@ -49,7 +50,7 @@ export function instanceView(instance: Instance, address: string): InstanceView 
     Placement: { AvailabilityZone: instance.zone, ...zoneIdView(instance), GroupName: '', Tenancy: 'default' },
     PlatformDetails: 'Linux/UNIX',
     ProductCodes: [],
-    RootDeviceName: SYSTEM_DEVICE,
+    RootDeviceName: rootNameOf(instance),
     RootDeviceType: 'ebs',
     State: stateView(instance.state),
     ...(stateReason !== null || isEnding(instance) ? { StateReason: reasonView(instance) } : {}),
@@ -71,8 +72,8 @@ export function typeName(id: string): TypeName {
 }
 
 export function deviceViews({ attachments }: Instance): NonNullable<InstanceView['BlockDeviceMappings']> {
-  return attachments.map(({ device, attachedAtMs, deleteOnTermination, state, volume }) => ({
-    DeviceName: device,
+  return attachments.map(({ device, shownAs = device, attachedAtMs, deleteOnTermination, state, volume }) => ({
+    DeviceName: shownAs,
     Ebs: {
       AttachTime: new Date(attachedAtMs),
       DeleteOnTermination: deleteOnTermination,

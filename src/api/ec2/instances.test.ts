@@ -106,7 +106,7 @@ test('volumes of the image and of the request: changed, left out, added, and gon
       at?.DeleteOnTermination,
     ]),
     [
-      ['/dev/xvda', 10, 'gp3', 4000, false, false],
+      ['/dev/sda1', 10, 'gp3', 4000, false, false],
       ['/dev/sdf', 3, 'gp2', 100, false, true],
       ['/dev/sdg', 2, 'gp2', 100, true, false],
     ],
@@ -178,6 +178,7 @@ test('a volume is attached to a running and to a stopped instance, shown, and de
   const { Reservations: [held] = [] } = await scene.ec2('DescribeInstances', { InstanceIds: [InstanceId] });
   const root = held?.Instances?.[0]?.BlockDeviceMappings?.[0]?.Ebs?.VolumeId ?? '';
   assert.match(await refusalOf(scene.ec2('DetachVolume', { VolumeId: root })), /^OperationNotPermitted/);
+  assert.match(await refusalOf(attach({ VolumeId: other.VolumeId, Device: '/dev/sda1' })), /already in use/);
   assert.equal((await scene.ec2('DetachVolume', { VolumeId })).State, 'detaching');
   await scene.upload();
   assert.deepEqual(await shown(), []);

@@ -3,6 +3,7 @@ import type { VolumeId } from '#domain/ids.ts';
 import type { Volume, VolumeAttachment } from '#domain/volume.ts';
 import type { OutputOf } from '#wire/aws/operations.ts';
 import type { FilterTable, FilterTexts } from './filters.ts';
+import { shownDevice } from './root-volume.ts';
 import { tagViews } from './tag-views.ts';
 
 export type VolumeView = NonNullable<OutputOf<'ec2', 'DescribeVolumes'>['Volumes']>[number];
@@ -24,14 +25,12 @@ function attachmentViews(volume: Volume): readonly AttachmentView[] {
 }
 
 /** What AttachVolume and DetachVolume answer, too. */
-export function attachmentView(
-  volume: VolumeId,
-  { attachedAtMs, deleteOnTermination, device, instance, state }: VolumeAttachment,
-): AttachmentView {
+export function attachmentView(volume: VolumeId, attachment: VolumeAttachment): AttachmentView {
+  const { attachedAtMs, deleteOnTermination, instance, state } = attachment;
   return {
     AttachTime: new Date(attachedAtMs),
     DeleteOnTermination: deleteOnTermination,
-    Device: device,
+    Device: shownDevice(attachment),
     InstanceId: instance,
     State: state,
     VolumeId: volume,
@@ -86,7 +85,7 @@ export const volumeFilters: FilterTable<Volume> = {
   named: new Map<string, FilterTexts<Volume>>([
     ['attachment.attach-time', ofAttachment(({ attachedAtMs }) => new Date(attachedAtMs).toISOString())],
     ['attachment.delete-on-termination', ofAttachment(({ deleteOnTermination }) => String(deleteOnTermination))],
-    ['attachment.device', ofAttachment(({ device }) => device)],
+    ['attachment.device', ofAttachment(shownDevice)],
     ['attachment.instance-id', ofAttachment(({ instance }) => instance)],
     ['attachment.status', ofAttachment(({ state }) => state)],
     ['availability-zone', (volume) => [volume.zone]],

@@ -1,6 +1,6 @@
 import { assert } from '#base/assert.ts';
 import type { VolumeId } from '#domain/ids.ts';
-import type { Attachment, Instance } from '#domain/instance.ts';
+import { type Attachment, type Instance, SYSTEM_DEVICE } from '#domain/instance.ts';
 import type { Volume, VolumeAttachment } from '#domain/volume.ts';
 import type { Tx } from '#meta/meta-store.ts';
 import { INSTANCES } from './records.ts';
@@ -16,7 +16,11 @@ export async function addAttachment(
   attachment: Omit<VolumeAttachment, 'instance'>,
 ): Promise<Instance> {
   assert(volume.attachment === null, 'a volume is in one machine at a time');
-  const changed = { ...instance, attachments: [...instance.attachments, { volume: volume.id, ...attachment }] };
+  const added: Attachment = { volume: volume.id, ...attachment };
+  const others = instance.attachments;
+  // The system volume is the first, whenever it comes.
+  const attachments = attachment.device === SYSTEM_DEVICE ? [added, ...others] : [...others, added];
+  const changed = { ...instance, attachments };
   await tx.documents.update(INSTANCES, instance, changed);
   await tx.volumes.update({ ...volume, attachment: { instance: instance.id, ...attachment } });
   return changed;

@@ -84,6 +84,8 @@ export type DiskShape = Pick<CreateVolume, 'type' | 'iops' | 'throughputMibps'> 
 
 /** What a machine's system volume is to be, where that does not follow from its bundle. */
 export interface SystemVolume {
+  /** What clients read as its device; missing: as it is. */
+  readonly shownAs?: string;
   readonly sizeGib: number;
   readonly deleteOnTermination: boolean;
   readonly shape: DiskShape;
@@ -270,6 +272,7 @@ async function record(
   const instances: Instance[] = [];
   const operations: Operation[] = [];
   const planned = encryptions.values();
+  const shownAs = request.systemVolume?.shownAs === undefined ? {} : { shownAs: request.systemVolume.shownAs };
   for (const [launchIndex, machine] of request.machines.entries()) {
     const id = newInstanceId(ports.random);
     if (machine.name !== null && !(await tx.names.claim(scope, machine.name, id))) {
@@ -321,6 +324,7 @@ async function record(
       const volume = await insertVolume(ports, tx, scope, newVolumeId(ports.random), wish, encryption);
       instance = await addAttachment(tx, instance, volume, {
         device: disk?.device ?? SYSTEM_DEVICE,
+        ...(disk === null ? shownAs : {}),
         state: 'attaching',
         attachedAtMs: nowMs,
         deleteOnTermination: (disk ?? request.systemVolume)?.deleteOnTermination ?? true,

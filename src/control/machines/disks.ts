@@ -50,9 +50,11 @@ export async function attachDisk(
     // Two who write to one file system destroy it.
     if (status !== undefined && status.clientCount > 0) refuseInUse(volume, 'an NBD client');
     checkPlace(instance, volume, device);
+    const { rootDevice: shownAs } = instance.options;
     const operations = await startBoth(ports, tx, scope, instance, volume, operation);
     const changed = await addAttachment(tx, instance, volume, {
       device,
+      ...(device === SYSTEM_DEVICE && shownAs !== undefined ? { shownAs } : {}),
       state: runs ? 'attaching' : 'attached',
       attachedAtMs: ports.clock.nowMs(),
       deleteOnTermination,
@@ -67,7 +69,7 @@ export async function attachDisk(
 /**
  * Takes a disk out of the machine that has it. A guest that runs must let go of it: it keeps a disk that it uses, and the
  * operation fails; with `force` it is taken away then, also when it was asked for without before. Refuses: not-found, wrong-state (no machine has it, it is coming or going, or the machine is neither running
- * nor stopped), not-permitted (the system volume).
+ * nor stopped), not-permitted (the system volume, but of a machine of EC2's that is stopped).
  */
 export async function detachDisk(
   ports: ControlPorts,
@@ -83,10 +85,10 @@ export async function detachDisk(
     if (attachment.state !== 'attached' && !(isForced && attachment.state === 'detaching')) {
       refuse({ kind: 'wrong-state', resource: 'volume', id, state: attachment.state });
     }
-    if (attachment.device === SYSTEM_DEVICE) {
+    const instance = await instanceIn(tx, scope, attachment.instance);
+    if (attachment.device === SYSTEM_DEVICE && !mayLoseSystem(instance)) {
       refuse({ kind: 'not-permitted', what: `${id} is the system disk of ${attachment.instance}.` });
     }
-    const instance = await instanceIn(tx, scope, attachment.instance);
     const runs = refuseUnready(instance);
     const operations = await startBoth(ports, tx, scope, instance, volume, request.operation);
     if (runs) {
@@ -100,6 +102,11 @@ export async function detachDisk(
   return moved;
 }
 
+/** Lightsail's machines have theirs for their whole life, EC2's while they are not stopped. */
+function mayLoseSystem({ face, state }: Instance): boolean {
+  return face === 'ec2' && state === 'stopped';
+}
+
 /** Whether it runs. */
 function refuseUnready({ id, name, state }: Instance): boolean {
   if (state === 'running' || state === 'stopped') return state === 'running';
@@ -111,8 +118,10 @@ function refuseInUse({ id, name }: Volume, by: string): never {
 }
 
 function checkPlace(instance: Instance, volume: Volume, device: string): void {
+  const isSystem = device === SYSTEM_DEVICE && instance.face === 'ec2';
   const letter = deviceLetter(device);
-  if (letter === null) refuse({ kind: 'invalid-value', field: 'diskPath', reason: `${device}: ${DEVICE_RULE}` });
+  if (letter === null && !isSystem)
+    refuse({ kind: 'invalid-value', field: 'diskPath', reason: `${device}: ${DEVICE_RULE}` });
   const other = instance.attachments.find((one) => deviceLetter(one.device) === letter);
   if (other !== undefined) {
     const reason = `the instance has a disk at ${other.device} already`;

@@ -2,7 +2,7 @@ import { present } from '#base/assert.ts';
 import { refuse } from '#domain/errors.ts';
 import type { InstanceId, VolumeId } from '#domain/ids.ts';
 import type { Image, ImageDevice } from '#domain/image.ts';
-import type { Instance } from '#domain/instance.ts';
+import { type Instance, SYSTEM_DEVICE } from '#domain/instance.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
 import type { Tag } from '#domain/tags.ts';
 import { VOLUME_TYPES } from '#domain/volume-type.ts';
@@ -72,6 +72,10 @@ export interface CreateImage {
  */
 export async function createImage(ports: ControlPorts, scope: Scope, request: CreateImage): Promise<Image> {
   const instance = await settledInstance(ports, scope, request.instance);
+  if (!instance.attachments.some(({ device }) => device === SYSTEM_DEVICE)) {
+    const { id } = instance;
+    refuse({ kind: 'wrong-state', resource: 'instance', id, state: 'stopped without a system volume' });
+  }
   await ports.meta.read((tx) => checkNewName(tx, scope, request.name));
   const attachments = instance.attachments.filter(({ volume }) => !request.excluded.has(volume));
   const volumes = await volumesOf(ports, [instance]);
@@ -86,7 +90,9 @@ export async function createImage(ports: ControlPorts, scope: Scope, request: Cr
         const [snapshot, volume] = [snapshots[at], volumes.get(attachment.volume)];
         if (snapshot === undefined || volume === undefined) return [];
         const goes = request.deleteOnTermination.get(volume.id) ?? attachment.deleteOnTermination;
-        return [{ device: attachment.device, ...shapeOf(volume, snapshot), deleteOnTermination: goes }];
+        return [
+          { device: attachment.shownAs ?? attachment.device, ...shapeOf(volume, snapshot), deleteOnTermination: goes },
+        ];
       });
       const { name, description, imageTags: tags } = request;
       const { userName, id: sourceInstance } = instance;
