@@ -184,6 +184,16 @@ const FILES: readonly CommandEntry[] = [
       return { usage: CP_USAGE, run: cpCommand };
     },
   },
+  {
+    name: 'diff',
+    summary: 'what changed between two snapshots: bytes, ranges, files',
+    group: 'files in them',
+    isList: true,
+    load: async () => {
+      const { DIFF_USAGE, diffCommand } = await import('./diff.ts');
+      return { usage: DIFF_USAGE, run: diffCommand };
+    },
+  },
 ];
 
 const INSTANCES: readonly CommandEntry[] = [
@@ -240,6 +250,15 @@ const STORE: readonly CommandEntry[] = [
 ];
 
 const MORE: readonly CommandEntry[] = [
+  {
+    name: 'completion',
+    summary: 'a script with which bash, zsh or fish completes all this',
+    group: 'more',
+    load: async () => {
+      const { COMPLETION_USAGE, completionCommand } = await import('./completion.ts');
+      return { usage: COMPLETION_USAGE, run: async (words) => await completionCommand(words, COMMANDS) };
+    },
+  },
   {
     name: 'version',
     summary: 'the versions of Varve and of Node',

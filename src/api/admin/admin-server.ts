@@ -10,6 +10,7 @@ import type { TaskReport } from '#control/tasks/task.ts';
 import { DomainError, type Failure } from '#domain/errors.ts';
 import { answerAccounts, answerKeys } from './accounts.ts';
 import { answerBlueprints } from './blueprints.ts';
+import { answerChanges } from './changes.ts';
 import { answerInstanceSnapshots } from './instance-snapshots.ts';
 import { answerConsole, answerSsh } from './machines.ts';
 import { answerResource, answerSnapshots, answerUploads, answerVolumes } from './resources.ts';
@@ -41,6 +42,7 @@ interface Reply {
  * - `GET /resource?name=NAME|ID` → what kind it is of, whose and where: `{ kind, id, name, face, account, region, state, … }`
  * - `GET /uploads?id=ID&id=…` → `{ uploads }`: how far these snapshots have come, or all that are pending
  * - `GET /stored?after=N` → `{ stored, next }`: a page of the snapshots that the store must have, by the metadata
+ * - `GET /changes?first=ID&second=ID&after=N` → `{ changes, next }`: a page of the chunks in which two snapshots may differ; `changes` null: nobody knows
  * - `GET /store` → `{ snapshotCount, storedBytes, neededBytes, fullBytes }`
  * - `GET /audit` → how far each series of the audit log has come (`AuditHeads`); all of it is in the files
  * - `GET /clock` → how the wall clock stands to the time that passed (`TimeState`)
@@ -108,6 +110,7 @@ async function answer(
     if (verb === 'GET /instance-snapshots') return await answerInstanceSnapshots(ports, url.searchParams.get('after'));
     if (verb === 'GET /volumes') return await answerVolumes(ports, Number(url.searchParams.get('after') ?? 0));
     if (verb === 'GET /stored') return await answerStored(ports, Number(url.searchParams.get('after') ?? 0));
+    if (verb === 'GET /changes') return await answerChanges(ports, url.searchParams);
     if (verb === 'GET /store') return { status: 200, body: { ...(await ports.host.storeSize()) } };
     if (verb === 'GET /audit') return { status: 200, body: { ...(await audit()) } };
     if (verb === 'GET /clock') return { status: 200, body: { ...ports.time.state() } };
