@@ -33,6 +33,11 @@ async function perform(words: readonly string[]): Promise<number> {
     const { performOperation } = await import('./cli/operation.ts');
     return await performOperation(name === 'help' ? [...rest, 'help'] : words);
   }
+  if (name === '__complete') {
+    const { completeCommand } = await import('./cli/completion.ts');
+    await completeCommand(rest, COMMANDS);
+    return 0;
+  }
   if (name === 'help' || isHelp(name)) {
     const [about] = rest;
     endWithReader();

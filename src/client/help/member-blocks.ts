@@ -3,17 +3,11 @@ import { shapeOf, type Member, type Model } from '#wire/aws/model.ts';
 import type { DocumentationFile } from './documentation.ts';
 import { addHtml } from './html.ts';
 import { levelIndent, type Blocks } from './page.ts';
+import { typeName } from './value-names.ts';
 
 export interface Reference {
   readonly model: Model;
   readonly documentation: DocumentationFile;
-}
-
-/** As the AWS command line names the type of a member. */
-export function typeName(model: Model, member: Member): string {
-  if (member.in === 'payload' && member.type === 'blob') return 'streaming blob';
-  const shape = model.shapes.get(member.type);
-  return shape?.kind ?? member.type;
 }
 
 export function textOf({ documentation }: Reference, structure: string, member: string): string {

@@ -3,10 +3,11 @@ import type { Model } from '#wire/aws/model.ts';
 import type { CommandExample } from './documentation.ts';
 import { globalSynopsis, GLOBAL_OPTIONS } from './global-options.ts';
 import { addHtml, firstSentence } from './html.ts';
-import { addConstraints, addNested, typeName, type Reference } from './member-blocks.ts';
+import { addConstraints, addNested, type Reference } from './member-blocks.ts';
 import type { HelpOption } from './options.ts';
 import { Blocks, levelIndent, type Page, type Section } from './page.ts';
-import { syntaxesOf, valuesOf } from './syntax.ts';
+import { syntaxesOf } from './syntax.ts';
+import { typeName, valuesOf } from './value-names.ts';
 
 /** Columns at which examples, syntaxes and synopses stand within their section. */
 const CODE_INDENT = 3;

@@ -2,8 +2,9 @@
 import { argumentsOf, type OptionsPlace } from '#client/arguments/operation-command.ts';
 import type { Argument, ArgumentTable } from '#client/arguments/operation-arguments.ts';
 import { structureOf, type Member } from '#wire/aws/model.ts';
-import { textOf, typeName, type Reference } from './member-blocks.ts';
+import { textOf, type Reference } from './member-blocks.ts';
 import { ADDED_OPTION_TEXTS } from './option-texts.ts';
+import { typeName } from './value-names.ts';
 
 export interface HelpOption {
   /** With their hyphens; two of a boolean. */

@@ -1,22 +1,10 @@
 /** The pages that list commands: of everything, of a service, of its waiters. */
-import type { ServiceName } from '#wire/aws/operations.ts';
 import { commandNameOf } from '#client/arguments/names.ts';
 import { addHtml, firstSentence } from './html.ts';
 import { addGlobalOptions, section } from './operation-page.ts';
 import type { Reference } from './member-blocks.ts';
 import type { Page } from './page.ts';
-
-/** What a service is for, in a few words. */
-export const SERVICES: Readonly<Record<ServiceName, string>> = {
-  dlm: 'policies that make snapshots on a schedule and delete old ones',
-  ebs: 'the blocks of snapshots, read and written directly',
-  ec2: 'volumes, snapshots, images and instances',
-  iam: 'users, roles and what they may do',
-  kms: 'the keys that volumes and snapshots are encrypted with',
-  lightsail: 'disks, instances and their snapshots',
-  rbin: 'how long deleted snapshots and images can be restored',
-  sts: 'who is calling, and credentials for a while',
-};
+import { SERVICES } from './services.ts';
 
 export function servicesPage(): Page {
   const description =

@@ -1,5 +1,6 @@
 /** How the value of an option is written: in shorthand, as JSON, as words. */
 import { scalarTypes, shapeOf, type Member, type Model } from '#wire/aws/model.ts';
+import { valuesOf } from './value-names.ts';
 
 /** Deeper structures have no shorthand. */
 const SHORTHAND_DEPTH_MAX = 3;
@@ -32,11 +33,6 @@ function wordsSyntax(model: Model, item: Member): string {
   const list = `${word} ${word} ...`;
   if (values.length === 0) return list;
   return [list, '', 'Where valid values are:', ...values.map((value) => `  ${value}`)].join('\n');
-}
-
-/** The values of the enumeration that a string belongs to; none: it may be anything. */
-export function valuesOf(model: Model, member: Member): readonly string[] {
-  return member.enum === undefined ? [] : [...(model.enums.get(member.enum) ?? [])];
 }
 
 function scalarText(model: Model, member: Member, withValues: boolean): string {
