@@ -2,14 +2,27 @@
 import { WholeFloat } from '#client/whole-float.ts';
 import { floatingNumber, type RawValue } from './python-text.ts';
 
-const ISO =
-  /^(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?|\/(\d{1,2})\/(\d{1,2})|(\d{2})(\d{2}))(?:(?:T|\s+)(\d{1,2})(?::?(\d{2})(?::?(\d{2})(?:[.,](\d+))?)?)?\s*(.*))?$/i;
-/** `Mon, 02 Jan 2006 15:04:05 GMT`, `2 January 2006`. */
-const DAY_MONTH_YEAR =
-  /^(?:[a-z]+,?\s+)?(\d{1,2})[\s-]([a-z]{3,9})[\s-](\d{4})(?:\s+(\d{1,2}):(\d{2})(?::(\d{2}))?\s*(.*))?$/i;
-/** `Jan 2, 2006`, `Mon Jan 2 15:04:05 2006`. */
-const MONTH_DAY_YEAR = /^(?:[a-z]+,?\s+)?([a-z]{3,9})\s+(\d{1,2}),?(?:\s+(\d{1,2}):(\d{2})(?::(\d{2}))?)?\s+(\d{4})$/i;
-const ZONE = /^(?:(?:UTC|GMT|Z)|([+-])(\d{1,2}):?(\d{2})?)$/i;
+/**
+ * How a day may be written. What says no day, or names a zone that is none of Greenwich, is refused: Python's dateutil would
+ * take today's, and leave the zone out.
+ */
+const DAYS = [
+  // 2026-01-02, 2026/01/02, 20260102
+  /^(?<year>\d{4})(?:-(?<month>\d{1,2})-(?<day>\d{1,2})|\/(?<month>\d{1,2})\/(?<day>\d{1,2})|(?<month>\d{2})(?<day>\d{2}))/,
+  // Fri, 02 Jan 2026; 2-Jan-2026
+  /^(?:[a-z]{3,9},?\s+)?(?<day>\d{1,2})[\s-](?<name>[a-z]{3,9})\.?[\s-](?<year>\d{4})/i,
+  // Jan 2, 2026
+  /^(?:[a-z]{3,9},?\s+)?(?<name>[a-z]{3,9})\.?\s+(?<day>\d{1,2}),?\s+(?<year>\d{4})/i,
+  // 1/2/2026, the month first
+  /^(?<month>\d{1,2})\/(?<day>\d{1,2})\/(?<year>\d{4})/,
+] as const;
+
+const TIME =
+  /^(?:(?:T|\s+)(?<hour>\d{1,2})(?::?(?<minute>\d{2})(?::?(?<second>\d{2})(?:[.,](?<fraction>\d+))?)?)?\s*(?<half>[ap]m)?\s*(?<zone>\S.*)?)?$/i;
+/** Fri Jan  2 03:04:05 2026, as C's ctime writes it. */
+const YEAR_LAST =
+  /^(?:[a-z]{3}\s+)?(?<name>[a-z]{3})\s+(?<day>\d{1,2})\s+(?<time>\d{1,2}:\d{2}:\d{2})\s+(?<year>\d{4})$/i;
+const ZONE = /^(?:(?:UTC|GMT|Z)|(?<sign>[+-])(?<hours>\d{1,2})(?::?(?<minutes>\d{2}))?)$/i;
 const MONTHS = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'];
 
 /** ISO 8601 in UTC, with microseconds where there are any: 2026-01-02T03:04:05Z. Null: no time is meant by it. */
@@ -22,67 +35,52 @@ export function timestampOf(value: RawValue): string | null {
   return ofText(value.trim());
 }
 
-interface Parts {
-  readonly year: string;
-  readonly month: number;
-  readonly day: string;
-  readonly hour?: string | undefined;
-  readonly minute?: string | undefined;
-  readonly second?: string | undefined;
-  /** Digits after the point. */
-  readonly fraction?: string | undefined;
-  readonly zone?: string | undefined;
-}
+type Groups = Readonly<Record<string, string | undefined>>;
 
 function ofText(text: string): string | null {
-  const iso = ISO.exec(text);
-  if (iso !== null) {
-    const [, year = '', month, day, slashMonth, slashDay, bareMonth, bareDay, hour, minute, second, fraction, zone] =
-      iso;
-    return ofParts({
-      year,
-      month: Number(month ?? slashMonth ?? bareMonth),
-      day: day ?? slashDay ?? bareDay ?? '1',
-      hour,
-      minute,
-      second,
-      fraction,
-      zone,
-    });
+  const last = YEAR_LAST.exec(text)?.groups;
+  if (last !== undefined) return ofText(`${last.day} ${last.name} ${last.year} ${last.time}`);
+  for (const pattern of DAYS) {
+    const day = pattern.exec(text);
+    const time = day === null ? null : TIME.exec(text.slice(day[0].length));
+    if (day?.groups === undefined || time?.groups === undefined) continue;
+    return ofParts(day.groups, time.groups);
   }
-  const dayFirst = DAY_MONTH_YEAR.exec(text);
-  if (dayFirst !== null) {
-    const [, day = '', month = '', year = '', hour, minute, second, zone] = dayFirst;
-    return ofParts({ year, month: monthOf(month), day, hour, minute, second, zone });
-  }
-  const monthFirst = MONTH_DAY_YEAR.exec(text);
-  if (monthFirst === null) return null;
-  const [, month = '', day = '', hour, minute, second, year = ''] = monthFirst;
-  return ofParts({ year, month: monthOf(month), day, hour, minute, second });
+  return null;
 }
 
-function ofParts(parts: Parts): string | null {
-  const [hour, minute, second] = [Number(parts.hour ?? 0), Number(parts.minute ?? 0), Number(parts.second ?? 0)];
-  const [year, day] = [Number(parts.year), Number(parts.day)];
-  const milliseconds = Date.UTC(year, parts.month - 1, day, hour, minute, second);
-  const date = new Date(milliseconds);
-  const offsetMinutes = offsetOf(parts.zone ?? '');
+function ofParts(date: Groups, time: Groups): string | null {
+  const [year, day] = [Number(date.year), Number(date.day)];
+  const month = date.name === undefined ? Number(date.month) : monthOf(date.name);
+  const hour = hourOf(Number(time.hour ?? 0), time.half?.toLowerCase());
+  const [minute, second] = [Number(time.minute ?? 0), Number(time.second ?? 0)];
+  const offsetMinutes = offsetOf(time.zone ?? '');
+  const milliseconds = Date.UTC(year, month - 1, day, hour ?? 0, minute, second);
   // A day that the month has not, an hour that the day has not: the calendar would go on counting.
-  if (offsetMinutes === null || hour > 23 || minute > 59 || second > 59 || year < 1) return null;
-  if (parts.month < 1 || parts.month > 12 || date.getUTCDate() !== day) return null;
-  const microseconds = Number((parts.fraction ?? '').slice(0, 6).padEnd(6, '0'));
+  if (offsetMinutes === null || hour === null || minute > 59 || second > 59 || year < 1) return null;
+  if (month < 1 || month > 12 || new Date(milliseconds).getUTCDate() !== day) return null;
+  const microseconds = Number((time.fraction ?? '').slice(0, 6).padEnd(6, '0'));
   return written(milliseconds / 1000 - offsetMinutes * 60, microseconds);
+}
+
+/** Null: the day has no such hour. */
+function hourOf(hour: number, half: string | undefined): number | null {
+  if (half === undefined) return hour > 23 ? null : hour;
+  if (hour < 1 || hour > 12) return null;
+  return (hour % 12) + (half === 'pm' ? 12 : 0);
 }
 
 /** Minutes east of Greenwich; a time without a zone is taken to be UTC. Null: no zone is called so. */
 function offsetOf(zone: string): number | null {
   if (zone === '') return 0;
-  const match = ZONE.exec(zone.trim());
-  if (match === null) return null;
-  const [, sign, hours = '0', minutes = '0'] = match;
-  return (sign === '-' ? -1 : 1) * (Number(hours) * 60 + Number(minutes));
+  const groups = ZONE.exec(zone.trim())?.groups;
+  if (groups === undefined) return null;
+  const minutes = Number(groups.hours ?? 0) * 60 + Number(groups.minutes ?? 0);
+  if (minutes >= 24 * 60) return null;
+  return groups.sign === '-' ? -minutes : minutes;
 }
 
+/** From 1; 0: no month is called so. */
 function monthOf(name: string): number {
   return MONTHS.indexOf(name.slice(0, 3).toLowerCase()) + 1;
 }
