@@ -229,6 +229,25 @@ const INSTANCES: readonly CommandEntry[] = [
 
 const STORE: readonly CommandEntry[] = [
   {
+    name: 'du',
+    summary: 'what snapshots take in the store, exactly, and what deleting them would free',
+    group: 'the store',
+    isList: true,
+    load: async () => {
+      const { DU_USAGE, duCommand } = await import('./du.ts');
+      return { usage: DU_USAGE, run: duCommand };
+    },
+  },
+  {
+    name: 'gc',
+    summary: 'give back at once what nothing needs any more',
+    group: 'the store',
+    load: async () => {
+      const { GC_USAGE, gcCommand } = await import('./gc.ts');
+      return { usage: GC_USAGE, run: gcCommand };
+    },
+  },
+  {
     name: 'verify',
     summary: 'read and check every byte that is stored, or all of one snapshot',
     group: 'the store',

@@ -2,6 +2,7 @@ import type { ConfigOptions } from '#src/config.ts';
 
 import { CommandError } from './command-error.ts';
 import { formatBytes } from './image-progress.ts';
+import { freedBytesOf } from './du.ts';
 import { findResource, type ListedResource } from './listed-resource.ts';
 import { createSnapshot, deleteSnapshot, restoreSnapshot } from './snapshot-make.ts';
 import { treeLines, treesOf, treesWith } from './snapshot-tree.ts';
@@ -146,13 +147,14 @@ async function remove(rest: readonly string[]): Promise<void> {
     }
     found.push(resource);
   }
-  const sizes = new Map((await allSnapshots(options)).map(({ id, exclusiveBytes }) => [id, exclusiveBytes]));
   for (const { id, kind, parts } of found) {
-    const ids = kind === 'snapshot' ? [id] : parts;
-    const freedBytes = ids.reduce((sum, one) => sum + (sizes.get(one) ?? 0), 0);
+    const freedBytes = await freedBytesOf(options, kind === 'snapshot' ? [id] : parts);
     if (!dry) await deleteSnapshot(options, id);
     if (words.flag('json')) process.stdout.write(`${JSON.stringify({ id, deleted: !dry, freedBytes })}\n`);
     else if (dry) process.stdout.write(`${id}: would free ${formatBytes(freedBytes)}, what nothing else needs\n`);
     else process.stdout.write(`${id}: deleted; ${formatBytes(freedBytes)} are given back\n`);
   }
+  if (!dry || found.length < 2 || words.flag('json')) return;
+  const all = found.flatMap(({ id, kind, parts }) => (kind === 'snapshot' ? [id] : parts));
+  process.stdout.write(`all of them together: ${formatBytes(await freedBytesOf(options, all))}\n`);
 }

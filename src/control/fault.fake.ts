@@ -58,6 +58,7 @@ export function faultyHost(host: VolumeHost, faults: Faults): VolumeHost {
     revokeGrant: (grantId) => faults.around('revokeGrant', () => host.revokeGrant(grantId)),
     deleteSnapshot: (snapshot) => faults.around('deleteSnapshot', () => host.deleteSnapshot(snapshot)),
     snapshotSizes: (snapshots) => faults.around('snapshotSizes', () => host.snapshotSizes(snapshots)),
+    freedBytes: (snapshots) => faults.around('freedBytes', () => host.freedBytes(snapshots)),
     storeSize: () => faults.around('storeSize', () => host.storeSize()),
     listBlocks: (...all) => faults.around('listBlocks', () => host.listBlocks(...all)),
     changedBlocks: (...all) => faults.around('changedBlocks', () => host.changedBlocks(...all)),

@@ -426,6 +426,18 @@ export class MemoryHost implements VolumeHost {
     });
   }
 
+  /** As `snapshotSizes` counts. */
+  async freedBytes(snapshots: readonly SnapshotId[]): Promise<number> {
+    const gone = new Set(snapshots);
+    const keysOf = (areGone: boolean): Set<string> =>
+      new Set(
+        [...this.snapshots]
+          .filter(([id]) => gone.has(id) === areGone)
+          .flatMap(([, { content }]) => [...content.values()].map(keyOf)),
+      );
+    return keysOf(true).difference(keysOf(false)).size * CHUNK_BYTES;
+  }
+
   async storeSize(): Promise<StoreSize> {
     const all = [...this.snapshots.values()].flatMap(({ content }) => [...content.values()].map(keyOf));
     const storedBytes = new Set(all).size * CHUNK_BYTES;

@@ -1,3 +1,4 @@
+import type { SnapshotId } from '#domain/ids.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
 import type { Sequence } from '#meta/meta-store.ts';
 import type { SnapshotSize } from '#volume/host.ts';
@@ -29,4 +30,12 @@ export async function sizedSnapshots(
     snapshots: rows.map(({ record }) => ({ snapshot: record, size: sizes.get(record.id) ?? null })),
     next: last === undefined || rows.length < COUNT_PER_PAGE ? null : last.sequence,
   };
+}
+
+/** As many are asked about at once. */
+export const TOGETHER_COUNT_MAX = 1000;
+
+/** For whoever runs the server: bytes of the store that deleting all of these together would free. */
+export async function freedTogether(ports: ControlPorts, snapshots: readonly SnapshotId[]): Promise<number> {
+  return await ports.host.freedBytes(snapshots);
 }

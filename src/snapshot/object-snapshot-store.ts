@@ -312,6 +312,10 @@ class ObjectSnapshotStore implements StoreOfPlace {
     return await this.#run(this.#closing.signal, (signal) => this.#sizes.of(snapshots, volumes, signal));
   }
 
+  async freedBytes(snapshots: readonly SnapshotId[], volumes: readonly VolumeRoot[]): Promise<number> {
+    return await this.#run(this.#closing.signal, (signal) => this.#sizes.freedBy(snapshots, volumes, signal));
+  }
+
   async storeSize(): Promise<StoreSize> {
     return await this.#run(this.#closing.signal, (signal) => this.#sizes.ofStore(signal));
   }

@@ -169,15 +169,35 @@ export class PlacedStores implements SnapshotStore {
 
   async sizes(snapshots: readonly SnapshotId[], volumes: readonly VolumeRoot[]): Promise<readonly SnapshotSize[]> {
     const sizes: SnapshotSize[] = [];
+    for (const { store, here, roots } of this.#byPlace(snapshots, volumes))
+      sizes.push(...(await store.sizes(here, roots)));
+    return sizes;
+  }
+
+  async freedBytes(snapshots: readonly SnapshotId[], volumes: readonly VolumeRoot[]): Promise<number> {
+    let bytes = 0;
+    for (const { store, here, roots } of this.#byPlace(snapshots, volumes))
+      bytes += await store.freedBytes(here, roots);
+    return bytes;
+  }
+
+  /** Each store that has some of the snapshots, with these, and with what volumes read through to there. */
+  *#byPlace(
+    snapshots: readonly SnapshotId[],
+    volumes: readonly VolumeRoot[],
+  ): Generator<{
+    readonly store: SnapshotStore;
+    readonly here: readonly SnapshotId[];
+    readonly roots: readonly VolumeRoot[];
+  }> {
     for (const [outpost, store] of this.#places()) {
       const here = snapshots.filter((snapshot) => this.#placeOf(snapshot)[0] === outpost);
       if (here.length === 0) continue;
       const roots = volumes
         .filter(({ root }) => root.outpost === outpost)
         .map(({ volume, account, root }) => ({ volume, account, root: plain(root) }));
-      sizes.push(...(await store.sizes(here, roots)));
+      yield { store, here, roots };
     }
-    return sizes;
   }
 
   async storeSize(): Promise<StoreSize> {

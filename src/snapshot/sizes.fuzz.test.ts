@@ -121,6 +121,24 @@ class World {
     await this.open();
   }
 
+  /** What some of them free when they go together. */
+  async #checkTogether(
+    volumes: Parameters<typeof this.store.freedBytes>[1],
+    needs: ReadonlyMap<string, ReadonlySet<string>>,
+    lengthOf: (key: string) => number,
+  ): Promise<void> {
+    const some = [...this.snapshots.keys()].filter(() => this.random.below(2) === 0);
+    const gone = new Set<string>(some);
+    const needed = new Set([...needs].flatMap(([name, keys]) => (gone.has(name) ? [] : [...keys])));
+    const freed = new Set(
+      some.flatMap((name) => [...present(needs.get(name), 'a snapshot')]).filter((key) => !needed.has(key)),
+    );
+    let bytes = 0;
+    for (const key of freed) bytes += lengthOf(key);
+    for (const name of some) bytes += present(await this.objects.get(`snapshots/${name}`), 'a manifest').length;
+    assert.equal(await this.store.freedBytes(some, volumes), bytes);
+  }
+
   /** Asks, and counts again. */
   async check(): Promise<void> {
     const volumes = [...this.volumes].map(([volume, root]) => ({ volume, account: TEST_ACCOUNT, root }));
@@ -160,6 +178,7 @@ class World {
       fullBytes += full;
       if (sharedBytes > 0 && exclusiveBytes > manifest.length) this.counts.shared += 1;
     }
+    await this.#checkTogether(volumes, needs, lengthOf);
     let neededBytes = manifestBytes;
     for (const key of needers.keys()) neededBytes += lengthOf(key);
     let storedBytes = 0;

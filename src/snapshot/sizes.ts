@@ -128,6 +128,27 @@ export class Sizes implements Disposable {
     });
   }
 
+  /** Bytes that deleting all of these would free: more than the sum of what each has for itself, where they share. Those that are not there, or do not read, count nothing. */
+  async freedBy(
+    snapshots: readonly SnapshotId[],
+    volumes: readonly VolumeRoot[],
+    signal: AbortSignal,
+  ): Promise<number> {
+    return await this.#alone(async () => {
+      this.#retryUncounted();
+      await this.#follow(signal);
+      await this.#followVolumes(volumes, signal);
+      await this.#removeUnneeded(signal);
+      const roots = [...new Set(snapshots)].flatMap((snapshot) => {
+        const root = this.#table.root(`${SNAPSHOT}${snapshot}`);
+        return root === null ? [] : [root];
+      });
+      const manifestBytes = roots.reduce((sum, root) => sum + root.manifestBytes, 0);
+      const items = roots.map(({ item }) => item);
+      return manifestBytes + (await this.#exclusive(items, signal));
+    });
+  }
+
   /** Of the whole store. */
   async ofStore(signal: AbortSignal): Promise<StoreSize> {
     return await this.#alone(async () => {
@@ -399,7 +420,7 @@ export class Sizes implements Disposable {
       ? root.exclusiveBytes
       : this.#table.hasOneRoot(root.account)
         ? neededBytes
-        : await this.#exclusive(root.item, signal);
+        : await this.#exclusive([root.item], signal);
     if (!isCurrent) this.#table.setSizes(root.name, { neededBytes, exclusiveBytes, exclusiveVersion: version });
     if (exclusiveBytes > neededBytes) throw new DamageError('a snapshot needs more for itself than in all');
     return {
@@ -435,12 +456,11 @@ export class Sizes implements Disposable {
     return bytes;
   }
 
-  /** Bytes of what nothing would refer to if this reference to a top went. Memory: a byte a record that is looked at. */
-  async #exclusive(top: number, signal: AbortSignal): Promise<number> {
-    if (top === 0) return 0;
+  /** Bytes of what nothing would refer to if these references to tops went (0: to an empty tree). Memory: a byte a record that is looked at. */
+  async #exclusive(tops: readonly number[], signal: AbortSignal): Promise<number> {
     const gone = new Tally();
     let bytes = 0;
-    const dropped = [{ id: top, isNode: true }];
+    const dropped = tops.filter((top) => top !== 0).map((id) => ({ id, isNode: true }));
     for (let one = dropped.pop(); one !== undefined; one = dropped.pop()) {
       const { refs, length, base } = this.#table.item(one.id);
       await this.#breathe(signal);

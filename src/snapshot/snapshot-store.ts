@@ -181,6 +181,8 @@ export interface SnapshotStore extends AsyncDisposable {
   deleteManifest(snapshot: SnapshotId): Promise<void>;
   /** Exact sizes of those of the snapshots that are there and whole. `volumes`: everything that reads through to something. Costs what came and went since the last time, and what only those snapshots need. */
   sizes(snapshots: readonly SnapshotId[], volumes: readonly VolumeRoot[]): Promise<readonly SnapshotSize[]>;
+  /** Bytes that deleting all of these together would free; what is not there, or does not read, counts nothing. */
+  freedBytes(snapshots: readonly SnapshotId[], volumes: readonly VolumeRoot[]): Promise<number>;
   storeSize(): Promise<StoreSize>;
   /** Deletes what no manifest, hold, running write or extra root needs; see collector.ts. Deletes nothing when it cannot read any one of the roots. Collections run one after another. */
   collect(collection: Collection): Promise<CollectReport>;

@@ -118,6 +118,10 @@ export class HostClient implements VolumeHost {
     return (await this.#connection()).call(VERBS.snapshotSizes, { snapshots });
   }
 
+  async freedBytes(snapshots: readonly SnapshotId[]) {
+    return (await (await this.#connection()).call(VERBS.freedBytes, { snapshots })).bytes;
+  }
+
   async storeSize() {
     return (await this.#connection()).call(VERBS.storeSize, {});
   }

@@ -54,7 +54,7 @@ import {
  * Answers come in any order. `hello` and the verb `stop` keep their form in every version, so that any control can
  * replace any host. `stop` and `configure` are the process's, not the VolumeHost's: see HostServer. Raise HOST_PROTOCOL_VERSION with every other change of form or meaning.
  */
-export const HOST_PROTOCOL_VERSION = 10;
+export const HOST_PROTOCOL_VERSION = 11;
 
 export interface Hello {
   readonly varve: 'volume-host' | 'control';
@@ -310,6 +310,13 @@ export const VERBS = {
       }),
     ),
     (host, p) => host.snapshotSizes(p.snapshots),
+  ),
+  freedBytes: verb(
+    'freedBytes',
+    READS,
+    record({ snapshots: list(snapshotId) }),
+    record({ bytes: count }),
+    async (host, p) => ({ bytes: await host.freedBytes(p.snapshots) }),
   ),
   storeSize: verb(
     'storeSize',

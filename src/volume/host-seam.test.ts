@@ -52,6 +52,7 @@ function hostWith(verbs: Partial<VolumeHost>): VolumeHost {
     revokeGrant: absent,
     deleteSnapshot: absent,
     snapshotSizes: absent,
+    freedBytes: absent,
     storeSize: absent,
     listBlocks: absent,
     changedBlocks: absent,

@@ -100,6 +100,14 @@ export function snapshotFacts(fact: Fact): void {
       assert.ok(exclusiveBytes > CHUNK_BYTES && exclusiveBytes < CHUNK_BYTES * 1.1, `${exclusiveBytes}`);
       assert.ok(sharedBytes > 3 * CHUNK_BYTES && sharedBytes < 3.1 * CHUNK_BYTES, `${sharedBytes}`);
     }
+    // Together they free what only they share, too.
+    const [ofFirst, ofBoth] = [
+      await host.freedBytes([first.snapshot, first.snapshot]),
+      await host.freedBytes([first.snapshot, second.snapshot, newSnapshot()]),
+    ];
+    assert.equal(ofFirst, both[0]?.exclusiveBytes);
+    assert.equal(ofBoth, (both[0]?.exclusiveBytes ?? 0) + (both[1]?.exclusiveBytes ?? 0) + (both[0]?.sharedBytes ?? 0));
+    assert.equal(await host.freedBytes([newSnapshot()]), 0);
     const store = await host.storeSize();
     assert.equal(store.snapshotCount, 2);
     assert.equal(store.fullBytes, 8 * CHUNK_BYTES);

@@ -286,6 +286,8 @@ export interface VolumeHost extends AsyncDisposable {
   deleteSnapshot(snapshot: SnapshotId): Promise<void>;
   /** Exact sizes of those of the snapshots that are completed and whole; at most a thousand. */
   snapshotSizes(snapshots: readonly SnapshotId[]): Promise<readonly SnapshotSize[]>;
+  /** Bytes that deleting all of these snapshots together would free, at most a thousand; those that are not there count nothing. */
+  freedBytes(snapshots: readonly SnapshotId[]): Promise<number>;
   storeSize(): Promise<StoreSize>;
   /** Chunks that the snapshot holds, in the order of their index, from `start`, at most `countMax`; `next` is where to go on, or null. */
   listBlocks(

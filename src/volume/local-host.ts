@@ -393,15 +393,25 @@ export class LocalVolumeHost implements VolumeHost {
   }
 
   async snapshotSizes(snapshots: readonly SnapshotId[]): Promise<readonly SnapshotSize[]> {
-    return await this.#serving('sizes of snapshots', async () => {
-      const volumes: VolumeRoot[] = [];
-      for (const volume of await this.#volumes.list()) {
-        const record = await this.#recordOf(volume);
-        if (record === null || record.origin === null || record.detached) continue;
-        volumes.push({ volume, account: record.account, root: record.origin.root });
-      }
-      return await this.#store.sizes(snapshots, volumes);
-    });
+    return await this.#serving('sizes of snapshots', async () =>
+      this.#store.sizes(snapshots, await this.#volumeRoots()),
+    );
+  }
+
+  async freedBytes(snapshots: readonly SnapshotId[]): Promise<number> {
+    return await this.#serving('sizes of snapshots', async () =>
+      this.#store.freedBytes(snapshots, await this.#volumeRoots()),
+    );
+  }
+
+  async #volumeRoots(): Promise<readonly VolumeRoot[]> {
+    const volumes: VolumeRoot[] = [];
+    for (const volume of await this.#volumes.list()) {
+      const record = await this.#recordOf(volume);
+      if (record === null || record.origin === null || record.detached) continue;
+      volumes.push({ volume, account: record.account, root: record.origin.root });
+    }
+    return volumes;
   }
 
   async storeSize(): Promise<StoreSize> {

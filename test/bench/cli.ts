@@ -7,7 +7,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { findPython } from '../aws/boto3.ts';
+import { findPython } from '../python.ts';
 import { RunningServer } from '../running-server.ts';
 
 const VARVE = join(import.meta.dirname, '..', '..', 'bin', 'varve.mjs');

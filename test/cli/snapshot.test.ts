@@ -79,7 +79,19 @@ test('varve snapshot makes, watches, restores, draws and deletes snapshots of bo
   assert.equal((JSON.parse(await ok('snapshot', 'list', '--json')) as { snapshots: unknown[] }).snapshots.length, 2);
 
   assert.match(await ok('snapshot', 'delete', 'snap-of-disk', '--dry-run'), /would free/);
+
+  // Two snapshots of one content share it: together they free what none of them would alone.
+  await ok('snapshot', 'create', 'disk-1', '--name', 'again');
+  type Du = { readonly snapshots: readonly { readonly ownBytes: number }[]; readonly freedBytes: number };
+  const du = async (...names: readonly string[]): Promise<Du> => JSON.parse(await ok('du', ...names, '--json')) as Du;
+  const [one, two] = [await du('again'), await du('disk-1')];
+  assert.deepEqual([one.snapshots.length, two.snapshots.length], [1, 2]);
+  assert.equal(one.freedBytes, one.snapshots[0]?.ownBytes);
+  assert.match(await ok('du'), /\nDeleting 3 snapshots would free /);
+  await ok('snapshot', 'delete', 'again');
+
   assert.match(await ok('snapshot', 'delete', second), new RegExp(`^${second}: deleted; .* are given back$`));
+  assert.match(await ok('gc'), /given back; the store takes/);
   for (const [words, message] of [
     [['delete', second], /there is no disk, volume or snapshot/],
     [['delete', 'disk-1'], /disk-1 is no snapshot; nothing was deleted/],

@@ -13,7 +13,7 @@ import { answerBlueprints } from './blueprints.ts';
 import { answerChanges } from './changes.ts';
 import { answerInstanceSnapshots } from './instance-snapshots.ts';
 import { answerConsole, answerSsh } from './machines.ts';
-import { answerResource, answerSnapshots, answerUploads, answerVolumes } from './resources.ts';
+import { answerFreed, answerResource, answerSnapshots, answerUploads, answerVolumes } from './resources.ts';
 
 /** How an address is written is the data plane's affair; the composition gives it. */
 export type NbdUri = (exportName: string, socketPath: string) => string;
@@ -41,6 +41,7 @@ interface Reply {
  * - `GET /volumes?after=N` → `{ volumes, next }`: a page of all volumes, and how far they are hydrated
  * - `GET /resource?name=NAME|ID` → what kind it is of, whose and where: `{ kind, id, name, face, account, region, state, … }`
  * - `GET /uploads?id=ID&id=…` → `{ uploads }`: how far these snapshots have come, or all that are pending
+ * - `GET /freed?id=ID&id=…` → `{ freedBytes }`: what deleting all of these snapshots together would free
  * - `GET /stored?after=N` → `{ stored, next }`: a page of the snapshots that the store must have, by the metadata
  * - `GET /changes?first=ID&second=ID&after=N` → `{ changes, next }`: a page of the chunks in which two snapshots may differ; `changes` null: nobody knows
  * - `GET /store` → `{ snapshotCount, storedBytes, neededBytes, fullBytes }`
@@ -106,6 +107,7 @@ async function answer(
     if (verb === 'GET /console') return { status: 200, body: await answerConsole(ports, name) };
     if (verb === 'GET /resource') return await answerResource(ports, name);
     if (verb === 'GET /uploads') return await answerUploads(ports, url.searchParams.getAll('id'));
+    if (verb === 'GET /freed') return await answerFreed(ports, url.searchParams.getAll('id'));
     if (verb === 'GET /snapshots') return await answerSnapshots(ports, Number(url.searchParams.get('after') ?? 0));
     if (verb === 'GET /instance-snapshots') return await answerInstanceSnapshots(ports, url.searchParams.get('after'));
     if (verb === 'GET /volumes') return await answerVolumes(ports, Number(url.searchParams.get('after') ?? 0));

@@ -2,8 +2,9 @@ import { resourceOf } from '#control/machines/operator-resource.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { runningUploads } from '#control/running-uploads.ts';
 import { servedVolumes } from '#control/served-volumes.ts';
-import { sizedSnapshots } from '#control/snapshot-sizes.ts';
+import { freedTogether, sizedSnapshots, TOGETHER_COUNT_MAX } from '#control/snapshot-sizes.ts';
 import { GIB_BYTES } from '#domain/geometry.ts';
+import { parseSnapshotId } from '#domain/ids.ts';
 
 interface Reply {
   readonly status: number;
@@ -97,4 +98,13 @@ export async function answerUploads(ports: ControlPorts, ids: readonly string[])
     newBytes: snapshot.storedBytes,
   }));
   return { status: 200, body: { uploads } };
+}
+
+/** `GET /freed?id=ID&id=…`: what deleting all of these together would free. */
+export async function answerFreed(ports: ControlPorts, texts: readonly string[]): Promise<Reply> {
+  const ids = texts.map((text) => parseSnapshotId(text)).filter((id) => id !== null);
+  if (ids.length !== texts.length || ids.length > TOGETHER_COUNT_MAX) {
+    return { status: 400, body: { message: `at most ${TOGETHER_COUNT_MAX} ids of snapshots are asked about` } };
+  }
+  return { status: 200, body: { freedBytes: await freedTogether(ports, ids) } };
 }
