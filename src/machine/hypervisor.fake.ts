@@ -132,7 +132,7 @@ export class FakeHypervisor implements Hypervisor {
     const wanted = new Set(spec.forwards.map(hostSide));
     for (const other of this.#machines.byId.values()) {
       const taken = other.state === 'stopped' ? undefined : other.forwards.find((port) => wanted.has(hostSide(port)));
-      if (taken !== undefined) throw new HypervisorError('resources', `port ${taken.hostPort} is taken`);
+      if (taken !== undefined) throw new HypervisorError('port-taken', `port ${taken.hostPort} is taken`);
     }
     encodeSeed(spec.seed); // Throws where a machine's seed could not be written.
     const guest: FakeGuest = found?.guest ?? { ...this.guests, boots: [], frozen: false };

@@ -145,7 +145,7 @@ export function hypervisorSuite(name: string, start: () => Promise<HypervisorUnd
       await hypervisor.start(spec);
       assert.deepEqual((await statusOf(hypervisor, spec.id))?.forwards, [port(first)]);
       const other = { ...(await specOf(under)), forwards: [port(first)] };
-      await rejectsAs('resources', hypervisor.start(other));
+      await rejectsAs('port-taken', hypervisor.start(other));
       await hypervisor.forward(spec.id, [port(second)]);
       await hypervisor.forward(spec.id, [port(second)]);
       assert.deepEqual((await statusOf(hypervisor, spec.id))?.forwards, [port(second)]);

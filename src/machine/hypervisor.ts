@@ -144,7 +144,9 @@ export type HypervisorProblem =
   | 'unavailable'
   /** The machine is not in a state in which that can be done. */
   | 'not-running'
-  /** A port of the host is taken, a disk cannot be opened. */
+  /** Another program of this computer has a port that was to be forwarded. */
+  | 'port-taken'
+  /** There is not enough memory, a disk cannot be opened. */
   | 'resources'
   | 'guest-refuses'
   /** Of QEMU itself: it died, or does not answer. */

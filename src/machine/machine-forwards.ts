@@ -5,7 +5,7 @@ import type { Qmp } from './qmp.ts';
 /**
  * Brings the forwarded ports of QEMU's user network from what they are to what they should be, one by one; calls back after
  * each with what they are. There is no command of QMP's own for it, only the one for people; its arguments are checked
- * numbers and addresses. Throws `resources` when a port is taken.
+ * numbers and addresses. Throws `port-taken`.
  */
 export async function changeForwards(
   qmp: Qmp,
@@ -24,7 +24,7 @@ export async function changeForwards(
   for (const forward of wanted) {
     if (current.some((other) => isSame(forward, other))) continue;
     const said = await humanCommand(qmp, `hostfwd_add ${NETWORK_ID} ${forwardRule(forward)}`);
-    if (said !== '') throw new HypervisorError('resources', `port ${forward.hostPort} cannot be opened: ${said}`);
+    if (said !== '') throw new HypervisorError('port-taken', `port ${forward.hostPort} cannot be opened: ${said}`);
     current = [...current, forward];
     await onChange(current);
   }

@@ -108,10 +108,13 @@ export class QemuHypervisor implements Hypervisor {
   async start(spec: MachineSpec): Promise<void> {
     await this.#turns.run(spec.id, async () => {
       const entry = this.#entries.get(spec.id);
-      if (entry !== undefined && entry.machine !== null) {
-        await entry.machine.resume();
+      const machine = entry?.machine ?? null;
+      if (machine?.state === 'running' || machine?.state === 'paused') {
+        await machine.resume();
         return;
       }
+      // It ended just now, and nobody has looked yet.
+      if (entry !== undefined && machine !== null) await this.#settle(entry, machine);
       const accelerator = await this.#program.accelerator();
       const paths = this.#paths(spec.id);
       await mkdir(paths.directory, { recursive: true, mode: 0o700 });
@@ -307,17 +310,19 @@ export class QemuHypervisor implements Hypervisor {
       const entry = this.#entries.get(id);
       const machine = entry?.machine ?? null;
       if (entry === undefined || machine === null || this.#closing.signal.aborted) return;
-      const { state } = machine;
-      if (state === 'shut-down') {
-        await machine.quit();
-        await this.#ended(entry, { reason: GUEST_SHUT_DOWN, isClean: true });
-      } else if (state === 'ended') {
-        await this.#ended(entry, { reason: 'its process was killed', isClean: false });
-      } else if (state === 'broken') {
-        await this.#emulateInstead(entry, machine);
-      }
+      if (machine.state === 'broken') await this.#emulateInstead(entry, machine);
+      else await this.#settle(entry, machine);
     });
     for (const onChange of this.#watchers) onChange(id);
+  }
+
+  /** Of one that does not run any more: what became of it is recorded, and its process is gone. */
+  async #settle(entry: Entry, machine: QemuMachine): Promise<void> {
+    const { state } = machine;
+    if (state === 'running' || state === 'paused') return;
+    const isClean = state === 'shut-down';
+    if (state !== 'ended') await machine.quit();
+    await this.#ended(entry, { reason: isClean ? GUEST_SHUT_DOWN : 'its process was killed', isClean });
   }
 
   /** KVM gave up on it. To its guest it is a power failure; it comes back, slower. */

@@ -38,6 +38,7 @@ export async function failure(record: MachineRecord, logPath: string): Promise<H
   const said = (await stat(logPath).catch(() => null)) === null ? '' : await readFile(logPath, 'utf8');
   const line = said.trim().split('\n').at(-1)?.slice(0, 400) ?? '';
   const message = `QEMU does not start ${record.id}: ${line === '' ? 'it says nothing' : line}`;
-  const isResource = /host forwarding|connect to|blockdev|-m size|allocate memory|bridge helper|lock/i.test(line);
+  if (/host forwarding/i.test(line)) return new HypervisorError('port-taken', message);
+  const isResource = /connect to|blockdev|-m size|allocate memory|bridge helper|lock/i.test(line);
   return new HypervisorError(isResource ? 'resources' : 'failed', message);
 }

@@ -169,7 +169,7 @@ async function start(ports: ControlPorts, instance: Instance): Promise<Brought> 
     } catch (error) {
       if (!(error instanceof HypervisorError)) throw error;
       refused.add(current.sshPort);
-      const isLast = error.problem !== 'resources' || refused.size === PORT_TRIES_MAX;
+      const isLast = error.problem !== 'port-taken' || refused.size === PORT_TRIES_MAX;
       const moved = isLast ? null : await movePort(ports, current, refused);
       if (moved === null) return await settleFailed(ports, current, error.message);
       current = moved;

@@ -91,7 +91,7 @@ async function isDone(forwarded: Promise<void>): Promise<boolean> {
     await forwarded;
     return true;
   } catch (error) {
-    if (error instanceof HypervisorError && error.problem === 'resources') return false;
+    if (error instanceof HypervisorError && error.problem === 'port-taken') return false;
     throw error;
   }
 }

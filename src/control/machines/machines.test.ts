@@ -482,13 +482,25 @@ test('a machine whose port another program has gets another one, and keeps it', 
   await using at = await openWorld();
   const { world, scope } = at;
   const snapshot = await systemSnapshot(world, scope);
-  world.hypervisor.failNext('start', new HypervisorError('resources', 'port 22000 is taken'));
+  world.hypervisor.failNext('start', new HypervisorError('port-taken', 'port 22000 is taken'));
   const made = await createInstances(world.ports, scope, machinesRequest(scope, snapshot, ['web']));
   await world.settle();
   const instance = await findInstance(world.ports, scope, { name: 'web' });
   assert.equal(instance.state, 'running');
   assert.notEqual(instance.sshPort, made.instances[0]?.sshPort);
   assert.equal(world.hypervisor.guest(instance.id).boots[0]?.forwards[0]?.hostPort, instance.sshPort);
+});
+
+test('a machine for which there is no memory keeps its port', async () => {
+  await using at = await openWorld();
+  const { world, scope } = at;
+  const snapshot = await systemSnapshot(world, scope);
+  world.hypervisor.failNext('start', new HypervisorError('resources', 'Cannot allocate memory'));
+  const { instances } = await createInstances(world.ports, scope, machinesRequest(scope, snapshot, ['web']));
+  await world.settle();
+  const failed = await findInstance(world.ports, scope, { name: 'web' });
+  assert.deepEqual([failed.state, failed.stateReason], ['stopped', 'Cannot allocate memory']);
+  assert.equal(failed.sshPort, instances[0]?.sshPort);
 });
 
 test('a machine whose snapshot went before its volume was made is not there', async () => {

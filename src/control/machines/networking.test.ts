@@ -68,7 +68,7 @@ test('a port that another program has is found 20,000 higher, or not at all, and
   const scope = await world.account();
   const [web] = await running(world, scope, ['web']);
   assert.ok(web !== undefined);
-  const taken = new HypervisorError('resources', 'port 8080 cannot be opened');
+  const taken = new HypervisorError('port-taken', 'port 8080 cannot be opened');
   world.hypervisor.failNext('forward', taken);
   await openPorts(world.ports, scope, { ...NAME, opened: tcp(8080) });
   await world.control.run('reconcile-instances');

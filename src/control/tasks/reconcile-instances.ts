@@ -5,8 +5,8 @@ import type { InstanceId } from '#domain/ids.ts';
 import { eachRow } from './each-row.ts';
 import { Tally, type Task, type TaskReport } from './task.ts';
 
-/** Machines that are worked on at once. Most of the time a worker waits for a guest. */
-const CONCURRENCY_MAX = 8;
+/** Machines that are worked on at once. Most of the time a worker waits for a guest: those that do not heed hold up no others. */
+const CONCURRENCY_MAX = 64;
 
 /**
  * Brings machines from what they are to what they should be (machines/bring.ts), each by a worker of its own: one that takes
