@@ -13,7 +13,7 @@ import { customisedInput, customisedReply, customisedRequest } from './customisa
 import { bodyText, headerLines, type DebugLog } from './debug-log.ts';
 import { decodeReply, streamMember, type RawReply } from './decode-reply.ts';
 import { completeInput, encodeRequest, type EncodedRequest } from './encode-request.ts';
-import { failure, osErrorText } from './failure.ts';
+import { bareFailure, failure, osErrorText } from './failure.ts';
 import { isRetryable, pauseMs } from './retry.ts';
 import { errorOf, isError, ServiceError } from './service-error.ts';
 import type { Settings } from './settings.ts';
@@ -48,6 +48,9 @@ export class Caller {
   async call(operation: string, input: InputRecord, outfile: string | null = null): Promise<DocumentRecord> {
     const operationModel = present(this.#model.operations.get(operation), `the model has the operation ${operation}`);
     const { clock, random } = this.#parts;
+    if (this.#settings.signRequest && this.#settings.credentials === null) {
+      throw bareFailure('Unable to locate credentials. You can configure credentials by running "aws configure".');
+    }
     const whole = customisedInput(this.#model, operation, completeInput(this.#model, operationModel, input, random));
     const request =
       customisedRequest(

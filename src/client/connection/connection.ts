@@ -32,7 +32,7 @@ export interface ConnectionParts {
   readonly random: Random;
 }
 
-/** Throws ClientError: no such profile, no region, no credentials. */
+/** Throws ClientError: no such profile, no region. That there are no credentials is said by the first call. */
 export async function openConnection(
   { service, globals }: Pick<Call, 'service' | 'globals'>,
   surroundings: Surroundings,

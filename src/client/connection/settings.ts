@@ -13,8 +13,10 @@ export interface Settings {
   /** Without a slash at its end. */
   readonly endpoint: string;
   readonly signingRegion: string;
-  /** Null: requests are not signed. */
+  /** Null: none were found, or none are wanted. */
   readonly credentials: Credentials | null;
+  /** Whether requests are signed. */
+  readonly signRequest: boolean;
   /** The format of output: of the option, else of environment or files, else json. */
   readonly output: OutputFormat;
   readonly timestamps: 'wire' | 'iso8601';
@@ -37,7 +39,7 @@ export interface SettingSources {
   readonly surroundings: Surroundings;
 }
 
-/** Throws ClientError: no region, no credentials, a setting that makes no sense. */
+/** Throws ClientError: no region, a setting that makes no sense. That there are no credentials is said by the first call. */
 export async function resolveSettings(
   service: ServiceName,
   sources: SettingSources,
@@ -82,6 +84,7 @@ export function serviceSettings(
     endpoint: url,
     signingRegion,
     credentials,
+    signRequest: credentials !== null,
     output: 'json',
     timestamps: 'wire',
     ...retriesOf(configuration),
@@ -94,6 +97,7 @@ interface Place {
   readonly endpoint: string;
   readonly signingRegion: string;
   readonly credentials: Credentials | null;
+  readonly signRequest: boolean;
 }
 
 /**
@@ -119,10 +123,7 @@ async function placeOf(
       ? awsEndpoint(service, region ?? 'aws-global')
       : { url: url.replace(/\/+$/, ''), signingRegion: region ?? 'us-east-1' };
   const credentials = globals.signRequest ? (own ?? credentialsOfLocal(local)) : null;
-  if (credentials === null && globals.signRequest) {
-    throw bareFailure('Unable to locate credentials. You can configure credentials by running "aws configure".');
-  }
-  return { region: region ?? signingRegion, endpoint, signingRegion, credentials };
+  return { region: region ?? signingRegion, endpoint, signingRegion, credentials, signRequest: globals.signRequest };
 }
 
 function noRegion(): Error {
