@@ -30,12 +30,15 @@ interface Rig extends AsyncDisposable {
   readonly recorded: () => readonly RecordedDisk[];
   /** Commands that QEMU performs and does not answer: the connection is cut then. */
   readonly cutsAt: Set<string>;
+  /** Nodes that cannot be closed the first time. */
+  readonly busyAt: Set<string>;
 }
 
 /** The disks of a machine over a monitor that does as QEMU does. */
 async function rig(before: readonly RecordedDisk[]): Promise<Rig> {
   const socketPath = join(scratch, `${(socketCount += 1)}.sock`);
   const [nodes, devices, cutsAt] = [new Set<string>(), new Set<string>(), new Set<string>()];
+  const busyAt = new Set<string>();
   let recorded = before;
   const perform = (command: unknown, args: Readonly<Record<string, unknown>>): string | null => {
     const [node, device] = [String(args['node-name']), String(args['id'])];
@@ -45,6 +48,7 @@ async function rig(before: readonly RecordedDisk[]): Promise<Rig> {
         nodes.add(node);
         return null;
       case 'blockdev-del':
+        if (busyAt.delete(node)) return `Node ${node} is in use`;
         return nodes.delete(node) ? null : `Failed to find node with node-name='${node}'`;
       case 'device_add':
         if (!nodes.has(String(args['drive']))) return `Property 'virtio-blk-device.drive' can't find value`;
@@ -81,7 +85,7 @@ async function rig(before: readonly RecordedDisk[]): Promise<Rig> {
     log: silentLog,
   });
   return {
-    ...{ disks, nodes, devices, cutsAt },
+    ...{ disks, nodes, devices, cutsAt, busyAt },
     recorded: () => recorded,
     [Symbol.asyncDispose]: async () => {
       qmp?.[Symbol.dispose]();
@@ -142,5 +146,17 @@ test('a disk without a device is let go of by nobody: its volume is closed', asy
   await under.disks.attach(disk);
   under.devices.clear(); // And QEMU could not close the volume then.
   await under.disks.detach(disk.volume, { graceMs: 30_000, force: false });
+  assert.deepEqual([[...under.nodes], under.disks.volumes], [[], []]);
+});
+
+test('a volume that QEMU could not close when the guest let go of it is closed later', async () => {
+  const disk = newDisk();
+  await using under = await rig([]);
+  await under.disks.attach(disk);
+  under.busyAt.add(nodeName(disk.volume));
+  under.devices.clear();
+  await under.disks.deviceDeleted(deviceName(disk.volume));
+  assert.deepEqual(under.disks.volumes, [disk.volume], 'it is open');
+  await under.disks.tend();
   assert.deepEqual([[...under.nodes], under.disks.volumes], [[], []]);
 });

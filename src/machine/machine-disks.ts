@@ -33,6 +33,8 @@ export interface MachineDisksOptions {
 export class MachineDisks {
   readonly #options: MachineDisksOptions;
   readonly #waiting = new Map<string, PromiseWithResolvers<void>>();
+  /** Devices that are gone and whose volumes QEMU could not close. */
+  readonly #unclosed = new Set<string>();
   #disks: readonly RecordedDisk[];
 
   constructor(options: MachineDisksOptions) {
@@ -101,15 +103,27 @@ export class MachineDisks {
   /** DEVICE_DELETED: the guest let go, when it was asked to or long after. */
   async deviceDeleted(device: unknown): Promise<void> {
     const found = this.#disks.find(({ volume }) => deviceName(volume) === device);
-    if (found === undefined) return;
+    if (found === undefined) {
+      if (typeof device === 'string') this.#unclosed.delete(device);
+      return;
+    }
     const { log, monitor } = this.#options;
     try {
       await closeNode(await monitor(), found.volume);
+      this.#unclosed.delete(deviceName(found.volume));
       await this.#keep(this.#disks.filter((disk) => disk !== found));
       this.#waiting.get(deviceName(found.volume))?.resolve();
     } catch (error) {
-      log.error('machine-disk-not-closed', { volume: found.volume, error });
+      if (!this.#unclosed.has(deviceName(found.volume))) {
+        log.error('machine-disk-not-closed', { volume: found.volume, error });
+      }
+      this.#unclosed.add(deviceName(found.volume));
     }
+  }
+
+  /** Closes what could not be closed before. */
+  async tend(): Promise<void> {
+    for (const device of this.#unclosed) await this.deviceDeleted(device);
   }
 
   /** After a time in which events were missed: what has no device any more was let go of. */

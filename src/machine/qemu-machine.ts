@@ -107,6 +107,7 @@ export class QemuMachine implements Disposable {
       return;
     }
     if (this.#qmp?.isOpen !== true) await this.monitor();
+    await this.disks.tend();
     await trimConsole(this.#options.paths.consoleLog);
     const nowMs = this.#options.clock.monotonicMs();
     if (!this.#isHeldByDisk || nowMs - this.#retriedAtMs < RETRY_MS) return;
