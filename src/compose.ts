@@ -7,6 +7,7 @@ import { systemRandom } from '#base/random.ts';
 import { systemUptime } from '#base/uptime.ts';
 import { openRunDirectory } from '#base/run-directory.ts';
 import { type AdminServer, startAdminServer } from '#api/admin/admin-server.ts';
+import { LogFeed } from '#api/admin/log-feed.ts';
 import { type AuditHeads, AuditLog } from '#api/audit-log.ts';
 import { dlmFace } from '#api/dlm/face.ts';
 import { ebsFace } from '#api/ebs/face.ts';
@@ -64,7 +65,8 @@ export async function compose(
   const { onBroken } = options;
   const startedAtMs = systemClock.nowMs();
   const troubles = new RecentTroubles(systemClock);
-  const log = troubles.watch(options.log);
+  const feed = new LogFeed(systemClock);
+  const log = feed.watch(troubles.watch(options.log));
   const tls = config.tls === null ? {} : { tls: await readTlsFiles(config.tls) };
   const { socketDirectory } = openRunDirectory(config.dataDirectory);
   const meta = scope.use(await openMeta(config)); // First: it holds the lock on the data directory.
@@ -133,6 +135,7 @@ export async function compose(
       nbdUri,
       collect: () => control.run('collect-chunks'),
       audit: () => audit.flushed(),
+      feed,
       status: () => statusOf({ control, hostProcessId: supervisor.pid, startedAtMs, troubles }),
     });
   return {

@@ -52,6 +52,16 @@ const SERVER: readonly CommandEntry[] = [
     },
   },
   {
+    name: 'trace',
+    summary: 'the calls that the server answers, as it answers them',
+    group: 'the server',
+    isList: true,
+    load: async () => {
+      const { TRACE_USAGE, traceCommand } = await import('./trace.ts');
+      return { usage: TRACE_USAGE, run: traceCommand };
+    },
+  },
+  {
     name: 'env',
     summary: 'the shell lines that point the aws CLI at the local server: eval "$(varve env)"',
     group: 'the server',

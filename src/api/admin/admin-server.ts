@@ -12,6 +12,7 @@ import { answerAccounts, answerKeys } from './accounts.ts';
 import { answerBlueprints } from './blueprints.ts';
 import { answerChanges } from './changes.ts';
 import { answerInstanceSnapshots } from './instance-snapshots.ts';
+import type { LogFeed } from './log-feed.ts';
 import { answerConsole, answerSsh } from './machines.ts';
 import { answerFreed, answerResource, answerSnapshots, answerUploads, answerVolumes } from './resources.ts';
 
@@ -51,6 +52,7 @@ interface Reply {
  * - `GET /blueprints` → `{ blueprints }`; `POST /blueprints?snapshot=ID&id=…` → the blueprint; `DELETE /blueprints?id=ID` → the blueprint that was
  * - `GET /ssh?name=NAME|ID` → `{ id, account, region, address, port, userName, privateKey }`: how to get into an instance
  * - `GET /console?name=NAME|ID` → `{ base64 }`: the end of what an instance wrote to its serial console
+ * - `GET /trace` → what the server logs from now on, a JSON object a line, until the reader goes
  * - `GET /status` → what the composition tells of the whole server
  * - `GET /accounts` → `{ accounts }`; `POST /accounts?alias=TEXT` → `{ AccountId, AccessKeyId, SecretAccessKey }`
  * - `POST /keys?replace=ID` → the same: a new key for a root in the place of that one
@@ -66,10 +68,16 @@ export async function startAdminServer(options: {
   /** Brings what was recorded into the files of the audit log. */
   readonly audit: () => Promise<AuditHeads>;
   readonly status: () => Promise<Readonly<Record<string, unknown>>>;
+  /** What the server logs. */
+  readonly feed: LogFeed;
 }): Promise<AdminServer> {
   const { socketPath } = options;
   const server = createServer((request, response) => {
     request.resume(); // No verb has a body.
+    if (request.method === 'GET' && request.url === '/trace') {
+      options.feed.stream(response);
+      return;
+    }
     void answer(options, request).then((reply) => send(response, reply));
   });
   // Whoever holds the data directory's lock owns the socket: what is there was left by a process that is dead.
@@ -80,6 +88,7 @@ export async function startAdminServer(options: {
   await listening.promise;
   return {
     close: async () => {
+      options.feed.end();
       const closed = Promise.withResolvers<void>();
       server.close(() => closed.resolve());
       server.closeAllConnections();

@@ -1,0 +1,107 @@
+import { request } from 'node:http';
+import { createInterface } from 'node:readline';
+
+import type { ConfigOptions } from '#src/config.ts';
+
+import { ServerAwayError } from './admin-client.ts';
+import { CommandError } from './command-error.ts';
+import { readServerFile } from './server-file.ts';
+import { servedDirectory } from './served-directory.ts';
+import { printable } from './table.ts';
+import { Words } from './words.ts';
+
+export const TRACE_USAGE = `usage: varve trace [--service NAME] [--operation NAME] [--errors] [--slow MS] [--all] [--json] [--data DIR]
+
+Shows the calls that the server answers, as it answers them, until Ctrl-C: when, the service and operation, the status or
+the error code, how long it took, the access key, the request id.
+
+  --service NAME     only this service: ec2, lightsail, …
+  --operation NAME   only this operation; "*" stands for anything: "Delete*"
+  --errors           only what was refused or failed
+  --slow MS          only what took so long, or longer
+  --all              everything that the server logs: tasks, disks, instances, warnings
+  --json             the lines as they are logged
+
+What was called before: "varve audit".
+`;
+
+type Line = Readonly<Record<string, unknown>>;
+
+/** `varve trace`, until the server ends. Throws ConfigError for a wrong command line, ServerAwayError when none runs. */
+export async function traceCommand(rest: readonly string[]): Promise<void> {
+  const words = new Words('trace', rest, {
+    data: { type: 'string' },
+    service: { type: 'string' },
+    operation: { type: 'string' },
+    errors: { type: 'boolean' },
+    slow: { type: 'string' },
+    all: { type: 'boolean' },
+    json: { type: 'boolean' },
+  });
+  words.take();
+  const isWished = filterOf(words);
+  const show = words.flag('json') ? (line: Line) => JSON.stringify(line) : lineWords;
+  await follow({ data: words.text('data') }, (line) => {
+    if (isWished(line)) process.stdout.write(`${show(line)}\n`);
+  });
+}
+
+function filterOf(words: Words): (line: Line) => boolean {
+  const [service, operation, slow] = [words.text('service'), words.text('operation'), words.text('slow')];
+  if (slow !== undefined && !/^\d{1,9}$/.test(slow))
+    throw words.wrong(`--slow: "${slow}" is no number of milliseconds`);
+  const escaped = (operation ?? '*').split('*').map((part) => part.replace(/[^A-Za-z0-9]/g, ''));
+  const pattern = new RegExp(`^${escaped.join('.*')}$`, 'i');
+  const [all, errors] = [words.flag('all'), words.flag('errors')];
+  return (line) => {
+    if (line['event'] !== 'request') return all && (!errors || line['level'] !== 'info');
+    return (
+      (service === undefined || line['service'] === service) &&
+      pattern.test(String(line['operation'] ?? '')) &&
+      (!errors || Number(line['status']) >= 400) &&
+      (slow === undefined || Number(line['tookMs']) >= Number(slow))
+    );
+  };
+}
+
+async function follow(options: ConfigOptions, onLine: (line: Line) => void): Promise<void> {
+  const directory = servedDirectory(options);
+  const server = await readServerFile(directory);
+  const away = new ServerAwayError(`no server runs on ${directory}; start one with "varve serve --data ${directory}"`);
+  if (server === null) throw away;
+  await new Promise<void>((resolve, reject) => {
+    const sent = request({ socketPath: server.adminSocket, path: '/trace' }, (response) => {
+      if (response.statusCode !== 200) {
+        reject(new CommandError('the server is of another version: it does not tell what it does'));
+        return;
+      }
+      process.stderr.write('Ctrl-C ends it.\n');
+      const lines = createInterface({ input: response });
+      lines.on('line', (line) => onLine(JSON.parse(line) as Line));
+      lines.on('close', resolve);
+    });
+    sent.on('error', (error) => {
+      const code = 'code' in error ? error.code : undefined;
+      reject(code === 'ENOENT' || code === 'ECONNREFUSED' ? away : error);
+    });
+    sent.end();
+  });
+}
+
+/** `09:30:00.123  ec2 CreateSnapshot  200  12 ms  AKIA…  id`. */
+export function lineWords(line: Line): string {
+  const { atMs, level, event, ...fields } = line;
+  const time = new Date(Number(atMs)).toISOString().slice(11, 23);
+  if (event !== 'request') {
+    const rest = Object.entries(fields).map(([name, value]) => {
+      return `${name} ${typeof value === 'string' ? value : JSON.stringify(value)}`;
+    });
+    return printable(`${time}  ${String(level)}  ${[String(event), ...rest].join('  ')}`);
+  }
+  const called = `${String(fields['service'] ?? '-')} ${String(fields['operation'] ?? '-')}`.padEnd(36);
+  const outcome = String(fields['code'] ?? fields['status']).padEnd(4);
+  const took = `${String(fields['tookMs'])} ms`.padStart(8);
+  return printable(
+    `${time}  ${called}  ${outcome}  ${took}  ${String(fields['accessKeyId'] ?? '-')}  ${String(fields['requestId'])}`,
+  );
+}
