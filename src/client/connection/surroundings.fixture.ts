@@ -1,5 +1,5 @@
 /** A command's surroundings for tests: files of settings in a scratch directory, and a server in this process. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -39,8 +39,12 @@ export interface TestSurroundings extends Surroundings {
   readonly errorText: () => string;
 }
 
+/** One for all homes of a file of tests. */
+let scratch: string | null = null;
+
 export function surroundingsOf(name: string, options: SurroundingsOptions = {}): TestSurroundings {
-  const home = scratchDirectory(`client-${name}`);
+  scratch ??= scratchDirectory('client-connection');
+  const home = mkdtempSync(join(scratch, `${name}-`));
   mkdirSync(join(home, '.aws'), { recursive: true });
   if (options.config !== undefined) writeFileSync(join(home, '.aws/config'), options.config);
   if (options.credentials !== undefined) writeFileSync(join(home, '.aws/credentials'), options.credentials);
