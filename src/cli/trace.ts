@@ -57,7 +57,7 @@ function filterOf(words: Words): (line: Line) => boolean {
     if (line['event'] !== 'request') return all && (!errors || line['level'] !== 'info');
     return (
       (service === undefined || line['service'] === service) &&
-      pattern.test(String(line['operation'] ?? '')) &&
+      pattern.test(typeof line['operation'] === 'string' ? line['operation'] : '') &&
       (!errors || Number(line['status']) >= 400) &&
       (slow === undefined || Number(line['tookMs']) >= Number(slow))
     );
@@ -92,16 +92,14 @@ async function follow(options: ConfigOptions, onLine: (line: Line) => void): Pro
 export function lineWords(line: Line): string {
   const { atMs, level, event, ...fields } = line;
   const time = new Date(Number(atMs)).toISOString().slice(11, 23);
+  const text = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value ?? '-'));
   if (event !== 'request') {
-    const rest = Object.entries(fields).map(([name, value]) => {
-      return `${name} ${typeof value === 'string' ? value : JSON.stringify(value)}`;
-    });
-    return printable(`${time}  ${String(level)}  ${[String(event), ...rest].join('  ')}`);
+    const rest = Object.entries(fields).map(([name, value]) => `${name} ${text(value)}`);
+    return printable(`${time}  ${text(level)}  ${[text(event), ...rest].join('  ')}`);
   }
-  const called = `${String(fields['service'] ?? '-')} ${String(fields['operation'] ?? '-')}`.padEnd(36);
-  const outcome = String(fields['code'] ?? fields['status']).padEnd(4);
-  const took = `${String(fields['tookMs'])} ms`.padStart(8);
-  return printable(
-    `${time}  ${called}  ${outcome}  ${took}  ${String(fields['accessKeyId'] ?? '-')}  ${String(fields['requestId'])}`,
-  );
+  const { service, operation, code, status, tookMs, accessKeyId, requestId } = fields;
+  const called = `${service === null ? '-' : text(service)} ${operation === null ? '-' : text(operation)}`.padEnd(36);
+  const outcome = text(code ?? status).padEnd(4);
+  const key = accessKeyId === null ? '-' : text(accessKeyId);
+  return printable(`${time}  ${called}  ${outcome}  ${`${text(tookMs)} ms`.padStart(8)}  ${key}  ${text(requestId)}`);
 }
