@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { systemClock } from '#base/clock.ts';
@@ -54,6 +54,8 @@ const RECIPES: Readonly<Record<BuildWish['recipe'], Recipe>> = {
   },
 };
 
+const BUILD_PREFIX = 'build-';
+
 /** Builds an image, in a directory that is gone afterwards, and hands it over. Throws CommandError. */
 export async function runBlueprintBuild(wish: BuildWish): Promise<void> {
   using interrupt = new Interrupt();
@@ -65,9 +67,12 @@ export async function runBlueprintBuild(wish: BuildWish): Promise<void> {
   const cacheDirectory = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'varve');
   await mkdir(cacheDirectory, { recursive: true });
   using _lock = lockOf(cacheDirectory);
-  const workDirectory = await mkdtemp(join(cacheDirectory, 'build-'));
+  await removeLeftBuilds(cacheDirectory);
+  const workDirectory = await mkdtemp(join(cacheDirectory, BUILD_PREFIX));
+  const output = wish.output === null ? null : resolve(wish.output);
+  // Whoever finds a file there finds a whole one, and what was there stays when a build fails.
+  const imagePath = output === null ? join(workDirectory, 'image.raw') : `${output}.part`;
   try {
-    const imagePath = wish.output === null ? join(workDirectory, 'image.raw') : resolve(wish.output);
     const beganMs = systemClock.monotonicMs();
     const built = await buildIn(recipe, {
       cacheDirectory,
@@ -79,14 +84,23 @@ export async function runBlueprintBuild(wish: BuildWish): Promise<void> {
     });
     const seconds = ((systemClock.monotonicMs() - beganMs) / 1000).toFixed(1);
     process.stderr.write(`built in ${seconds} s: ${formatBytes(built.sizeBytes)}\n`);
-    if (wish.output !== null) {
-      process.stdout.write(`${imagePath}\n`);
+    if (output !== null) {
+      await rename(imagePath, output);
+      process.stdout.write(`${output}\n`);
       return;
     }
     const image = { path: imagePath, format: 'raw', sizeGib: null } as const;
     await makeBlueprint({ ...words, version: built.version }, image, wish);
   } finally {
     await rm(workDirectory, { recursive: true, force: true });
+    await rm(imagePath, { force: true });
+  }
+}
+
+/** Of builds that were killed: hundreds of MiB each. To be called by who has the lock. */
+export async function removeLeftBuilds(cacheDirectory: string): Promise<void> {
+  for (const name of await readdir(cacheDirectory)) {
+    if (name.startsWith(BUILD_PREFIX)) await rm(join(cacheDirectory, name), { recursive: true, force: true });
   }
 }
 

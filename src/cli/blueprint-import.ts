@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { createWriteStream, existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { systemClock } from '#base/clock.ts';
@@ -72,7 +72,7 @@ async function downloaded(url: URL, directory: string, signal: AbortSignal): Pro
   }
   const length = Number(response.headers.get('content-length'));
   using progress = new Progress({ label: 'fetching', totalBytes: length > 0 ? length : null, clock: systemClock });
-  const path = join(directory, basename(decodeURIComponent(url.pathname)) || 'image');
+  const path = join(directory, downloadName(url));
   let bytes = 0;
   const body = Readable.fromWeb(response.body);
   body.on('data', (piece: Buffer) => progress.at((bytes += piece.length)));
@@ -83,6 +83,12 @@ async function downloaded(url: URL, directory: string, signal: AbortSignal): Pro
     throw new CommandError(`${url.href} ended after ${bytes} bytes`, { cause: error });
   }
   return path;
+}
+
+/** A name of ours: of the address's own only what tells a kind of file is kept. */
+export function downloadName({ pathname }: URL): string {
+  const [kind = ''] = /(?:\.tar)?\.[A-Za-z0-9]{1,8}$/.exec(pathname) ?? [];
+  return `download${kind}`;
 }
 
 /** The one disk image in an archive: its bytes only, under a name of ours, wherever the archive would have put it. */
