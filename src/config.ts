@@ -39,6 +39,8 @@ export interface Config {
   readonly s3: S3Location | null;
   /** Whether the data files of new volumes are encrypted. */
   readonly encryptVolumes: boolean;
+  /** Whether disks are served on after a stop of the server, for its next start. */
+  readonly leaveHost: boolean;
   /** How fast a volume made from a snapshot is filled in the background, in MiB a second; 0: what is not read stays where it is. */
   readonly hydrationMib: number;
   /** What accounts may have, where it is not as by default. */
@@ -65,6 +67,7 @@ export interface ConfigOptions {
   readonly s3Endpoint?: string | undefined;
   readonly s3Region?: string | undefined;
   readonly encryptVolumes?: boolean | undefined;
+  readonly leaveHost?: boolean | undefined;
   readonly hydrationRate?: string | undefined;
   readonly limits?: string | undefined;
   readonly outposts?: string | undefined;
@@ -100,6 +103,7 @@ export function readConfig(options: ConfigOptions, environment: Readonly<Record<
     limits: limitsOf(options.limits ?? environment['VARVE_LIMITS'] ?? ''),
     outposts: outpostsOf(options.outposts ?? environment['VARVE_OUTPOSTS'] ?? '', dataDirectory, s3),
     encryptVolumes: options.encryptVolumes ?? isOn('VARVE_ENCRYPT_VOLUMES', environment),
+    leaveHost: options.leaveHost ?? isOn('VARVE_LEAVE_HOST', environment),
     masterKey: masterKeyOf(options, environment),
     machineNetwork: machineNetworkOf(options.machineNetwork ?? environment['VARVE_MACHINE_NETWORK'] ?? 'isolated'),
     machineAddresses: machineAddressesOf(

@@ -40,7 +40,8 @@ export interface RunningControl extends AsyncDisposable {
 
 /**
  * The control process: opens the data directory, starts or adopts the volume host, serves the APIs. Disposing stops all
- * of it in reverse, the volume host too, unless instances run: those go on with their disks, and are found again.
+ * of it in reverse, the volume host too, unless it is to be left or instances run: those go on with their disks, and are
+ * found again.
  */
 export async function startServer(
   config: Config,
@@ -86,7 +87,7 @@ export async function startServer(
   const endpoint = `${config.tls === null ? 'http' : 'https'}://${isIPv6(config.host) ? `[${config.host}]` : config.host}:${port}`;
   options.log.info('ready', { endpoint, dataDirectory: config.dataDirectory });
   const owned = scope.move();
-  let leavesHost = false;
+  let leavesHost = config.leaveHost;
   const instanceCount = async (): Promise<number> =>
     (await control.ports.hypervisor.list()).filter(({ state }) => state !== 'stopped').length;
   return {
@@ -104,7 +105,7 @@ export async function startServer(
       return leavesHost;
     },
     [Symbol.asyncDispose]: async () => {
-      leavesHost = (await instanceCount().catch(() => 0)) > 0;
+      leavesHost ||= (await instanceCount().catch(() => 0)) > 0;
       if (leavesHost) leaveHost();
       await owned.disposeAsync();
     },

@@ -34,11 +34,13 @@ usage: varve serve [options]
   --nbd-tcp [HOST:]PORT
                      also serve NBD over TCP (HOST: 127.0.0.1), with TLS and a
                      credential for each disk: see "connect --tcp"
+  --leave-host       after a stop of the server serve the disks on: the next start finds them, and
+                     no client is disconnected
   --replace-host     where disks are still served with other options (the server was killed): disconnect
                      their clients and serve them anew; without it the server refuses to start
 
 Environment: VARVE_DATA, VARVE_HOST, VARVE_PORT, VARVE_REGION, VARVE_NBD_TCP, VARVE_TLS_CERT, VARVE_TLS_KEY,
-VARVE_ENCRYPT_VOLUMES (1), VARVE_STORE, VARVE_S3_ENDPOINT, VARVE_S3_REGION, VARVE_HYDRATION_RATE, VARVE_WARM_CACHE,
+VARVE_ENCRYPT_VOLUMES (1), VARVE_LEAVE_HOST (1), VARVE_STORE, VARVE_S3_ENDPOINT, VARVE_S3_REGION, VARVE_HYDRATION_RATE, VARVE_WARM_CACHE,
 VARVE_LIMITS, VARVE_OUTPOSTS, VARVE_MASTER_KEY, VARVE_MASTER_KEY_FILE, VARVE_MASTER_KEY_COMMAND, VARVE_MACHINE_NETWORK,
 VARVE_MACHINE_ADDRESSES. An option wins over its variable.
 `;
@@ -63,6 +65,7 @@ const SERVE = {
   'machine-addresses': { type: 'string' },
   'tls-cert': { type: 'string' },
   'tls-key': { type: 'string' },
+  'leave-host': { type: 'boolean' },
   'replace-host': { type: 'boolean' },
 } as const;
 
@@ -80,6 +83,7 @@ export async function serveCommand(rest: readonly string[]): Promise<void> {
     s3Endpoint: words.text('s3-endpoint'),
     s3Region: words.text('s3-region'),
     encryptVolumes: words.flag('encrypt-volumes') ? true : undefined,
+    leaveHost: words.flag('leave-host') ? true : undefined,
     hydrationRate: words.text('hydration-rate'),
     limits: words.text('limits'),
     outposts: words.text('outposts'),

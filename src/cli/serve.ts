@@ -84,6 +84,10 @@ async function stoppingWords(server: RunningControl): Promise<string> {
   const instanceCount = await server.instanceCount().catch(() => 0);
   const again = 'Ctrl-C again: end at once.';
   if (instanceCount > 0) return `Stopping the server. ${instanceWords(instanceCount)}${again}\n`;
+  if (server.leavesHost) {
+    const stop = `To stop them, too: kill ${server.hostProcessId}.`;
+    return `Stopping the server. Its disks are served on, and the next start finds them. ${stop} ${again}\n`;
+  }
   if (connectionCount === 0) return `Stopping the server and its disks; no NBD client is connected. ${again}\n`;
   const clients = `${counted(connectionCount, 'NBD client')} ${connectionCount === 1 ? 'is' : 'are'}`;
   const disks = exportCount === 1 ? '1 disk or snapshot' : `${exportCount} disks and snapshots`;
