@@ -40,16 +40,17 @@ async function page(command: string, text: string, environment: Surroundings['en
 
 async function write(stream: NodeJS.WritableStream, text: string): Promise<void> {
   await new Promise<void>((resolve, reject) => {
-    const failed = (error: Error): void => {
+    // Stays after a failure: the stream tells of it twice, to the write and as an event.
+    const failed = (error: NodeJS.ErrnoException): void => {
       // The reader may want the beginning only (`head`).
-      if ('code' in error && error.code === 'EPIPE') resolve();
+      if (error.code === 'EPIPE') resolve();
       else reject(error);
     };
-    stream.once('error', failed);
+    stream.on('error', failed);
     stream.write(text, (error) => {
+      if (error !== null && error !== undefined) return;
       stream.off('error', failed);
-      if (error === null || error === undefined) resolve();
-      else failed(error);
+      resolve();
     });
   });
 }
