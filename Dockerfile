@@ -16,8 +16,9 @@ RUN if [ "$QEMU" = 1 ]; then \
     fi
 # The package for other versions of Node is left out: this image has the one that is needed.
 RUN --mount=type=bind,from=build,source=/package,target=/package \
-    npm install --global --ignore-scripts --omit=optional --no-audit --no-fund /package/varve-*.tgz && \
-    npm cache clean --force
+    npm install --prefix /opt/varve --ignore-scripts --omit=optional --no-audit --no-fund /package/varve-*.tgz && \
+    npm cache clean --force && \
+    ln -s /opt/varve/node_modules/.bin/varve /usr/local/bin/varve
 RUN useradd --system --uid 10001 --home-dir /var/lib/varve --shell /usr/sbin/nologin varve && \
     install -d -o varve -g varve -m 0700 /var/lib/varve && \
     install -d -o varve -g varve /var/cache/varve
@@ -27,7 +28,7 @@ ENV NODE_ENV=production \
     VARVE_HOST=0.0.0.0
 USER varve
 # What Node compiles once, for every start.
-RUN node "$(npm root --global)/varve/dist/src/warm.js"
+RUN node /opt/varve/node_modules/varve/dist/src/warm.js
 WORKDIR /var/lib/varve
 VOLUME /var/lib/varve
 EXPOSE 4577
