@@ -6,7 +6,7 @@ export class BlueprintError extends Error {
 }
 
 /** Debian packages of the programs that images are built with. */
-const PACKAGE_OF: Readonly<Record<string, string>> = {
+export const PACKAGE_OF: Readonly<Record<string, string>> = {
   'apt-get': 'apt',
   'dpkg-deb': 'dpkg',
   fakeroot: 'fakeroot',
@@ -20,6 +20,11 @@ const PACKAGE_OF: Readonly<Record<string, string>> = {
   syslinux: 'syslinux',
   tar: 'tar',
 };
+
+/** Debian keeps sgdisk, mke2fs and their like where only root looks by itself. */
+export function toolPath(): string {
+  return `${process.env['PATH'] ?? '/usr/bin:/bin'}:/usr/sbin:/sbin`;
+}
 
 /** Of what a program prints when it fails, the end is shown. */
 const SHOWN_CHARACTERS_MAX = 2000;
@@ -41,13 +46,7 @@ export async function runTool(program: string, args: readonly string[], options:
   const ended = Promise.withResolvers<{ readonly code: number | null; readonly signal: string | null }>();
   const child = spawn(program, [...args], {
     stdio: ['pipe', 'pipe', 'pipe'],
-    // Debian keeps sgdisk, mke2fs and their like where only root looks by itself.
-    env: {
-      ...process.env,
-      LC_ALL: 'C',
-      PATH: `${process.env['PATH'] ?? '/usr/bin:/bin'}:/usr/sbin:/sbin`,
-      ...options.env,
-    },
+    env: { ...process.env, LC_ALL: 'C', PATH: toolPath(), ...options.env },
     ...(options.signal === undefined ? {} : { signal: options.signal, killSignal: 'SIGKILL' }),
   });
   const out: Buffer[] = [];

@@ -1,8 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 
 import { SOCKET_PATH_BYTES_MAX } from '#base/run-directory.ts';
+import { PACKAGE_OF, toolPath } from '#blueprint/tool.ts';
 
 import { formatBytes } from './image-progress.ts';
 import { plainError } from './plain-errors.ts';
@@ -65,7 +66,8 @@ export function examine(dataDirectory: string): readonly Check[] {
     ...TOOLS.map(toolCheck),
     fuseCheck(),
     nbdModuleCheck(),
-    kvmCheck(),
+    kvmCheck(dataDirectory),
+    buildToolsCheck(),
     filesCheck(),
     ...directoryChecks(dataDirectory),
   ];
@@ -92,11 +94,49 @@ function nbdModuleCheck(): Check {
   return absent('nbd module', 'not loaded (modprobe nbd); without it nbdfuse, QEMU and the libnbd tools use disks');
 }
 
-function kvmCheck(): Check {
-  return deviceCheck(
-    'kvm',
-    '/dev/kvm',
-    'instances are emulated without it, slowly; the server tries it by booting before it relies on it',
+/** That the device opens says little: what the server found when it booted something on it is asked for, too. */
+export function kvmCheck(dataDirectory: string, device = '/dev/kvm'): Check {
+  const name = 'kvm';
+  const opens = deviceCheck(name, device, 'instances are emulated without it, slowly');
+  if (opens.verdict !== 'ok') return opens;
+  const tried = triedAccelerator(dataDirectory);
+  if (tried === null)
+    return ok(name, `${device} opens; whether instances run on it the first one shows, by a trial boot`);
+  if (tried.accelerator === 'kvm') return ok(name, `the server booted a machine on ${device}`);
+  return absent(name, `${device} opens, and the server's trial boot failed, so instances are emulated: ${tried.note}`);
+}
+
+/** What the server's probe found since this computer was started (docs/formats/machines.md); null: it has not run. */
+function triedAccelerator(dataDirectory: string): { readonly accelerator: string; readonly note: string } | null {
+  for (const path of ['run/accelerator.json', 'run/sockets/accelerator.json']) {
+    try {
+      const kept = JSON.parse(readFileSync(join(dataDirectory, path), 'utf8')) as Readonly<Record<string, unknown>>;
+      const { key, accelerator, note } = kept;
+      if (typeof key !== 'string' || !key.startsWith(`${bootId()} `)) continue;
+      if (typeof accelerator === 'string') return { accelerator, note: typeof note === 'string' ? note : '' };
+    } catch {
+      // It is not there, or no JSON: the server tries again.
+    }
+  }
+  return null;
+}
+
+function bootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+}
+
+/** What `varve blueprint build` runs. */
+export function buildToolsCheck(path = toolPath()): Check {
+  const name = 'blueprint build';
+  const isThere = (program: string): boolean =>
+    path.split(delimiter).some((directory) => directory !== '' && existsSync(join(directory, program)));
+  const isRoot = process.getuid?.() === 0;
+  const missing = Object.keys(PACKAGE_OF).filter((program) => !isThere(program) && !(isRoot && program === 'fakeroot'));
+  if (missing.length === 0) return ok(name, 'all programs are there');
+  const packages = [...new Set(missing.map((program) => PACKAGE_OF[program] ?? program))];
+  return absent(
+    name,
+    `${missing.join(', ')} not found; images of tiny and debian cannot be built, others are imported. Debian's packages: ${packages.join(' ')}`,
   );
 }
 
