@@ -67,6 +67,8 @@ export interface Call {
   readonly paging: PagingOptions;
   /** Where a reply's stream of bytes goes (`ebs get-snapshot-block … FILE`); null where the reply has none. */
   readonly outfile: string | null;
+  /** Path of the private key that decrypts the PasswordData of the reply (`ec2 get-password-data --priv-launch-key FILE`). */
+  readonly launchKey?: string;
 }
 
 /** `varve ec2 wait snapshot-completed …`. */

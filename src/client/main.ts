@@ -1,5 +1,6 @@
 import { parseCommand } from './arguments/parse-command.ts';
-import { ClientError, type Command, type Surroundings } from './command.ts';
+import { ClientError, type Call, type Command, type Reply, type Surroundings } from './command.ts';
+import type { Connection } from './connection/connection.ts';
 
 /** Performs one line of words as the AWS command line does. Resolves with the exit code; what went wrong is on standard error. */
 export async function runClient(words: readonly string[], surroundings: Surroundings): Promise<number> {
@@ -44,7 +45,14 @@ async function perform(command: Command, surroundings: Surroundings): Promise<vo
         color: globals.color,
       };
       if (command.kind === 'document') await writeDocument({ ...how, document: command.document }, surroundings);
-      else await writeOutput({ ...how, reply: await connection.call(command) }, surroundings);
+      else await writeOutput({ ...how, reply: await replyTo(command, connection) }, surroundings);
     }
   }
+}
+
+async function replyTo(call: Call, connection: Connection): Promise<Reply> {
+  const reply = await connection.call(call);
+  if (call.launchKey === undefined) return reply;
+  const { replyWithPassword } = await import('./arguments/launch-key.ts');
+  return replyWithPassword(reply, call.launchKey);
 }

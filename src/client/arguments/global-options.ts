@@ -1,5 +1,7 @@
 /** The options that stand anywhere on the line and that every operation takes. */
+import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
+import { join } from 'node:path';
 import type { GlobalOptions, OutputFormat, Print } from '#client/command.ts';
 import type { ParsedWords, ParserOption } from './option-parser.ts';
 import { repr, wholeNumber, type RawValue } from './python-text.ts';
@@ -60,8 +62,14 @@ export async function globalsOf({ values }: ParsedWords): Promise<GlobalOptions>
 }
 
 export function versionText(): Print {
-  const { node, arch } = { node: process.versions.node, arch: process.arch };
-  return { kind: 'print', text: `varve Node/${node} ${process.platform}/${release()} ${arch}\n` };
+  return { kind: 'print', text: `varve/${version()} Node/${process.versions.node} ${process.platform}/${release()}\n` };
+}
+
+/** The version in package.json. */
+function version(): string {
+  const text = readFileSync(join(import.meta.dirname, '..', '..', '..', 'package.json'), 'utf8');
+  const { version: value } = JSON.parse(text) as { readonly version: string };
+  return value;
 }
 
 async function checkQuery(query: string): Promise<void> {

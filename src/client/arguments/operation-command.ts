@@ -262,6 +262,7 @@ function commandOf(
     globals,
     paging: pagingOf(place, draft, input),
     outfile: typeof outfile === 'string' ? outfile : null,
+    ...(draft.launchKey === null ? {} : { launchKey: draft.launchKey }),
   };
   return waiter === null ? call : { kind: 'wait', service, waiter, call };
 }

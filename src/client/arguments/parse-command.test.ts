@@ -3,11 +3,14 @@
  * send, or its words of refusal, as it gave them for these lines.
  */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { scratchDirectory } from '#base/scratch-directory.fixture.ts';
-import { ClientError, type Command, type InputValue } from '#client/command.ts';
+import { ClientError, type Command, type Help, type InputValue } from '#client/command.ts';
+import { commandNameOf } from './names.ts';
 import { parseCommand } from './parse-command.ts';
 import { surroundingsOf } from './surroundings.fixture.ts';
 
@@ -21,6 +24,8 @@ interface Case {
   readonly waiter?: string;
   readonly warning?: string;
   readonly stdout?: string;
+  /** Of what: kind and name. */
+  readonly help?: string;
   readonly exit?: number;
   readonly error?: string;
   /** The error goes on, and there the AWS command line prints the code of its own. */
@@ -65,7 +70,7 @@ async function outcomeOf(line: Case, directory: string): Promise<unknown> {
   }
   if (command.kind === 'print') return { stdout: command.text };
   if (command.kind === 'document') return { document: command.document };
-  if (command.kind === 'help') return { help: command };
+  if (command.kind === 'help') return { help: subjectOf(command) };
   const call = command.kind === 'wait' ? command.call : command;
   return {
     operation: call.operation,
@@ -77,6 +82,7 @@ async function outcomeOf(line: Case, directory: string): Promise<unknown> {
 }
 
 function expectedOf(line: Case): unknown {
+  if (line.help !== undefined) return { help: line.help };
   if (line.error !== undefined) return { exit: line.exit, error: line.error };
   if (line.stdout !== undefined) {
     return line.words.includes('output')
@@ -94,6 +100,12 @@ function expectedOf(line: Case): unknown {
     waiter: line.waiter === undefined ? null : modelName(line.waiter),
     warning: line.warning ?? '',
   };
+}
+
+function subjectOf({ service, operation, waiter }: Help): string {
+  const name = waiter ?? operation;
+  if (name !== null) return `OperationHelpCommand:${commandNameOf(name)}`;
+  return service === null ? 'ProviderHelpCommand:aws' : `ServiceHelpCommand:${service}`;
 }
 
 /** snapshot_completed is SnapshotCompleted. */
@@ -119,3 +131,88 @@ function comparableInput(value: InputValue): unknown {
   if (value === null || typeof value !== 'object') return value;
   return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, comparableInput(item)]));
 }
+
+test('an operation of the service that the model leaves out is told from a mistyped one', async () => {
+  const { surroundings } = surroundingsOf();
+  await assert.rejects(parseCommand(['ec2', 'accept-address-transfer', '--address', 'x'], surroundings), {
+    message: '\nec2 accept-address-transfer is an operation of the service that this command line leaves out.\n',
+    exitCode: 255,
+  });
+});
+
+test('a mistyped option is told with what may have been meant', async () => {
+  const { surroundings } = surroundingsOf();
+  await assert.rejects(parseCommand(['ec2', 'create-snapshot', '--volume-id', 'v', '--descripton=x'], surroundings), {
+    message: /\n\nUnknown options: --descripton=x\n\nMaybe you meant:\n {2}\* --description\n$/,
+  });
+});
+
+test('what stands anywhere on the line is of the call, and the version ends the line', async () => {
+  const { surroundings } = surroundingsOf();
+  const words =
+    '--region r ec2 --no-verify-ssl describe-volumes --output yaml --profile p --query Volumes[0] --color off';
+  const more =
+    '--no-sign-request --ca-bundle /ca.pem --cli-read-timeout 0 --cli-connect-timeout 5 --endpoint-url http://h/ --debug';
+  const command = await parseCommand([...words.split(' '), ...more.split(' '), '--no-paginate'], surroundings);
+  assert.equal(command.kind, 'call');
+  assert.deepEqual(command.globals, {
+    debug: true,
+    endpointUrl: 'http://h/',
+    verifySsl: false,
+    paginate: false,
+    output: 'yaml',
+    query: 'Volumes[0]',
+    profile: 'p',
+    region: 'r',
+    color: 'off',
+    signRequest: false,
+    caBundle: '/ca.pem',
+    cliReadTimeout: 0,
+    cliConnectTimeout: 5,
+  });
+  const version = await parseCommand(['--version', 'nothing', '--bogus'], surroundings);
+  assert.equal(version.kind, 'print');
+  assert.match(version.text, /^varve\/\d\S* Node\/\d/);
+});
+
+test('waiting has help of its own', async () => {
+  const { surroundings } = surroundingsOf();
+  const help = { kind: 'help', service: 'ec2', operation: null, waiter: '', color: 'auto' };
+  assert.deepEqual(await parseCommand(['ec2', 'wait', 'help'], surroundings), help);
+});
+
+test('paging by hand turns automatic paging off', async () => {
+  const { surroundings } = surroundingsOf();
+  const paginated = async (line: string): Promise<boolean> => {
+    const command = await parseCommand(line.split(' '), surroundings);
+    assert.equal(command.kind, 'call');
+    return command.globals.paginate;
+  };
+  assert.equal(await paginated('ec2 describe-volumes --page-size 5'), true);
+  assert.equal(await paginated('ec2 describe-volumes --next-token t'), false);
+  assert.equal(await paginated('iam list-users --max-items 5'), true);
+  assert.equal(await paginated('iam list-users --marker m'), false);
+});
+
+test('a value that names a page is its text', async () => {
+  const server = createServer((request, response) => {
+    response.statusCode = request.url === '/id' ? 200 : 404;
+    response.end('vol-7');
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  try {
+    const address = server.address();
+    assert.ok(typeof address === 'object' && address !== null);
+    const page = `http://127.0.0.1:${address.port}`;
+    const { surroundings } = surroundingsOf();
+    const command = await parseCommand(['ec2', 'create-snapshot', '--volume-id', `${page}/id`], surroundings);
+    assert.equal(command.kind, 'call');
+    assert.deepEqual(command.input, { VolumeId: 'vol-7' });
+    await assert.rejects(parseCommand(['ec2', 'create-snapshot', '--volume-id', `${page}/none`], surroundings), {
+      message: `\nError parsing parameter '--volume-id': Unable to retrieve ${page}/none: received non 200 status code of 404\n`,
+    });
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
+});
