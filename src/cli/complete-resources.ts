@@ -1,4 +1,5 @@
 /** Names of what the local server has, where an option names something that exists. */
+import { systemClock } from '#base/clock.ts';
 import type { Document, DocumentRecord, InputRecord } from '#client/command.ts';
 import type { ServiceName } from '#wire/aws/operations.ts';
 
@@ -56,7 +57,10 @@ const NEW_NAMES = new Set([
   'CreateInstanceSnapshot --instance-snapshot-name',
 ]);
 
-/** Empty where no server runs, and where it does not answer. */
+/** Who presses the key waits no longer than this for names. */
+const ANSWER_MS_MAX = 1_500;
+
+/** Empty where no server runs, and where it does not answer soon. */
 export async function resourceNames(
   service: ServiceName,
   operation: string,
@@ -65,7 +69,8 @@ export async function resourceNames(
   const listing = LISTINGS[service]?.[option];
   if (listing === undefined || NEW_NAMES.has(`${operation} ${option}`)) return [];
   try {
-    return await listed(service === 'ebs' ? 'ec2' : service, listing);
+    const late = systemClock.sleep(ANSWER_MS_MAX).then((): readonly string[] => []);
+    return await Promise.race([listed(service === 'ebs' ? 'ec2' : service, listing), late]);
   } catch {
     // Somebody is typing: what cannot be known now is not completed.
     return [];

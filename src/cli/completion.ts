@@ -29,5 +29,7 @@ export async function completeCommand(words: readonly string[], commands: readon
     import('./complete.ts'),
     import('./complete-resources.ts'),
   ]);
-  process.stdout.write(completionText(await completionsOf({ line: words[0] ?? '', commands, resourceNames })));
+  const completions = await completionsOf({ line: words[0] ?? '', commands, resourceNames });
+  // A server that has not answered by now is not waited for.
+  process.stdout.write(completionText(completions), () => process.exit(0));
 }
