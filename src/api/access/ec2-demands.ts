@@ -7,6 +7,7 @@ import type { KeyPair } from '#domain/key-pair.ts';
 import type { Snapshot } from '#domain/snapshot.ts';
 import type { Scope, Tags, Volume } from '#domain/volume.ts';
 import { actionTypes } from './actions.ts';
+import { launchedVolumes } from './launched-volumes.ts';
 import {
   type Asked,
   type Demand,
@@ -35,7 +36,7 @@ export function ec2Plan(asked: Asked): Plan {
   if (types.length === 0) return plainPlan(demandsOn(action, []));
 
   const named = types.flatMap((type) => namedRefs(type, asked));
-  const refs = [...named, ...deletedWithImage(asked)];
+  const refs = [...named, ...snapshotsOfImage(asked)];
   const made = MADE.get(operation) ?? [];
   const others = types
     .filter((type) => !LOOKED_UP.has(type))
@@ -45,10 +46,14 @@ export function ec2Plan(asked: Asked): Plan {
     demands: (facts) => {
       const own = operationKeys(asked);
       const seen = named.flatMap((ref, index) => seenBy(scope, ref, facts[index]).map((one) => withKeys(one, own)));
-      const deleted = facts.slice(named.length).flatMap((fact) => (fact.kind === 'snapshots' ? fact.snapshots : []));
-      const making = made.map((type) => {
+      const beside = facts.slice(named.length).flatMap((fact) => (fact.kind === 'snapshots' ? fact.snapshots : []));
+      const deleted = operation === 'DeregisterImage' ? beside : [];
+      const making = made.flatMap((type) => {
         const name = type === 'key-pair' ? textOf(input['KeyName']) : null;
-        return { arn: arnOf(scope, type, name ?? '*'), keys: madeKeys(type, asked, facts) };
+        const arn = arnOf(scope, type, name ?? '*');
+        if (operation !== 'RunInstances' || type !== 'volume') return [{ arn, keys: madeKeys(type, asked, facts) }];
+        const common = [...requestTagKeys(specifiedTags(input, type)), ...zoneKeys(input)];
+        return launchedVolumes(input, facts).map((keys) => ({ arn, keys: [...common, ...keys] }));
       });
       return [
         ...demandsOn(action, [...making, ...seen, ...others]),
@@ -59,9 +64,13 @@ export function ec2Plan(asked: Asked): Plan {
   };
 }
 
-/** An image may be deregistered with its snapshots: who may not delete those may not do so either. */
-function deletedWithImage({ operation, input }: Asked): readonly Ref[] {
-  if (operation !== 'DeregisterImage' || input['DeleteAssociatedSnapshots'] !== true) return [];
+/**
+ * An image may be deregistered with its snapshots: who may not delete those may not do so either. What is launched of one is
+ * encrypted as they are.
+ */
+function snapshotsOfImage({ operation, input }: Asked): readonly Ref[] {
+  const isDeleting = operation === 'DeregisterImage' && input['DeleteAssociatedSnapshots'] === true;
+  if (!isDeleting && operation !== 'RunInstances') return [];
   return namedOthers('image', input).map((image) => ({ kind: 'snapshots-of', image }));
 }
 
@@ -289,8 +298,9 @@ function madeKeys(type: string, { scope, input }: Asked, facts: readonly Fact[])
     return [
       ...tags,
       ['ec2:instancetype', [textOf(input['InstanceType']) ?? INSTANCE_TYPE_DEFAULT]],
-      ...optional('ec2:availabilityzone', textOf(recordOf(input['Placement'])['AvailabilityZone'])),
+      ...zoneKeys(input),
       ...optional('ec2:keypairname', textOf(input['KeyName'])),
+      ...metadataKeys(recordOf(input['MetadataOptions'])),
     ];
   }
   if (type !== 'volume') return tags;
@@ -311,6 +321,19 @@ function madeKeys(type: string, { scope, input }: Asked, facts: readonly Fact[])
     ...optional('ec2:availabilityzone', textOf(input['AvailabilityZone'])),
     ...optional('ec2:kmskeyid', textOf(input['KmsKeyId'])),
     ...optional('ec2:parentsnapshot', originId === null ? null : arnOf(scope, 'snapshot', originId)),
+  ];
+}
+
+function zoneKeys(input: Input): readonly Key[] {
+  return optional('ec2:availabilityzone', textOf(recordOf(input['Placement'])['AvailabilityZone']));
+}
+
+/** Of an instance of which nobody says so, tokens are optional. */
+function metadataKeys(options: Input): readonly Key[] {
+  return [
+    ['ec2:metadatahttptokens', [textOf(options['HttpTokens']) ?? 'optional']],
+    ...optional('ec2:metadatahttpendpoint', textOf(options['HttpEndpoint'])),
+    ...optional('ec2:metadatahttpputresponsehoplimit', numberOf(options['HttpPutResponseHopLimit'])),
   ];
 }
 

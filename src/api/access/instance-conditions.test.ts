@@ -111,3 +111,43 @@ test('only types that a policy names are launched, and an image takes its snapsh
   assert.equal(await codes(user, 'DeregisterImage', { ImageId: image }), null);
   assert.equal(await codes(root, 'DescribeSnapshots', { 'SnapshotId.1': snapshot }), null);
 });
+
+test('instances are launched with tokens and encrypted volumes alone, where policies say so', async () => {
+  await using scene = await AccessScene.open();
+  const root = await scene.root();
+  const { image } = await imageOf(scene, root);
+  const launching = { Effect: 'Allow', Action: 'ec2:RunInstances', Resource: '*' };
+  const sealed = await scene.user(root.account, 'sealed', [
+    launching,
+    {
+      Effect: 'Deny',
+      Action: 'ec2:RunInstances',
+      Resource: 'arn:aws:ec2:*:*:volume/*',
+      Condition: { Bool: { 'ec2:Encrypted': 'false' } },
+    },
+  ]);
+  const launch = { ImageId: image, InstanceType: 't3.micro', MinCount: '1', MaxCount: '1', DryRun: 'true' };
+  const device = (number: number, name: string, encrypted: boolean): Record<string, string> => ({
+    [`BlockDeviceMapping.${number}.DeviceName`]: name,
+    [`BlockDeviceMapping.${number}.Ebs.VolumeSize`]: '2',
+    ...(encrypted ? { [`BlockDeviceMapping.${number}.Ebs.Encrypted`]: 'true' } : {}),
+  });
+  const whole = { ...launch, ...device(1, '/dev/sda1', true), ...device(2, '/dev/sdf', true) };
+  assert.equal(await codes(sealed, 'RunInstances', launch), DENIED);
+  assert.equal(await codes(sealed, 'RunInstances', { ...launch, ...device(1, '/dev/sdf', true) }), DENIED);
+  assert.equal(await codes(sealed, 'RunInstances', { ...whole, ...device(3, '/dev/sdg', false) }), DENIED);
+  assert.equal(await codes(sealed, 'RunInstances', whole), 'DryRunOperation');
+
+  const tokens = await scene.user(root.account, 'tokens', [
+    launching,
+    {
+      Effect: 'Deny',
+      Action: 'ec2:RunInstances',
+      Resource: 'arn:aws:ec2:*:*:instance/*',
+      Condition: { StringNotEquals: { 'ec2:MetadataHttpTokens': 'required' } },
+    },
+  ]);
+  assert.equal(await codes(tokens, 'RunInstances', launch), DENIED);
+  const asked = { ...launch, 'MetadataOptions.HttpTokens': 'required' };
+  assert.equal(await codes(tokens, 'RunInstances', asked), 'DryRunOperation');
+});
