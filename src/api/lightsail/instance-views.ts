@@ -129,7 +129,7 @@ function attachedView(instance: DomainInstance, attachment: Attachment, volume: 
 
 function portView(rule: OpenPorts): InstancePortInfo {
   const { cidrs, ipv6Cidrs } = rule;
-  const world = [...ipv6Cidrs, ...cidrs].filter((cidr) => cidr === '::/0' || cidr === '0.0.0.0/0');
+  const world = [...cidrs, ...ipv6Cidrs].filter((cidr) => cidr === '::/0' || cidr === '0.0.0.0/0');
   return {
     ...rangeView(rule),
     accessFrom: world.length === 0 ? 'Custom' : `Anywhere (${world.join(' and ')})`,

@@ -67,7 +67,7 @@ test('ports of an instance: opened, put and closed, and read back as they were s
     shown.map(({ accessFrom, accessType }) => [accessFrom, accessType]),
     [
       ['Custom', 'Private'],
-      ['Anywhere (::/0 and 0.0.0.0/0)', 'Public'],
+      ['Anywhere (0.0.0.0/0 and ::/0)', 'Public'],
       ['Custom', 'Private'],
       ['Custom', 'Private'],
     ],

@@ -15,11 +15,27 @@ resource "aws_key_pair" "ops" {
   tags       = { round = var.changed ? "2" : "1" }
 }
 
+data "aws_vpc" "default" {
+  default = true
+}
+
+data "aws_security_group" "default" {
+  vpc_id = data.aws_vpc.default.id
+  name   = "default"
+}
+
 resource "aws_instance" "web" {
-  ami           = data.aws_ami.tiny.id
-  instance_type = "pico_1_0"
-  key_name      = aws_key_pair.ops.key_name
-  user_data     = "#!/bin/sh\ntouch /root/marker\n"
+  ami                                  = data.aws_ami.tiny.id
+  instance_type                        = "pico_1_0"
+  key_name                             = aws_key_pair.ops.key_name
+  user_data                            = "#!/bin/sh\ntouch /root/marker\n"
+  vpc_security_group_ids               = [data.aws_security_group.default.id]
+  ebs_optimized                        = true
+  instance_initiated_shutdown_behavior = var.changed ? "stop" : "terminate"
+  metadata_options {
+    http_endpoint = "enabled"
+    http_tokens   = var.changed ? "optional" : "required"
+  }
   root_block_device {
     volume_size = 2
     volume_type = "gp3"

@@ -57,4 +57,10 @@ resource "aws_lightsail_instance_public_ports" "web" {
     cidrs      = ["127.0.0.0/8"]
     ipv6_cidrs = ["::1/128"]
   }
+  port_info {
+    protocol  = "tcp"
+    from_port = 8443
+    to_port   = 8443
+    cidrs     = ["127.0.0.0/8", "10.0.0.0/8"]
+  }
 }
