@@ -5,7 +5,7 @@ import { commandNameOf } from '#src/client/arguments/names.ts';
 import { waiterNames } from '#src/client/connection/waiters.ts';
 import type { Page } from '#src/client/help/page.ts';
 import { pageRoff } from '#src/client/help/page-roff.ts';
-import { SERVICES } from '#src/client/help/services.ts';
+import { SERVICES } from '#src/client/help/service-summaries.ts';
 import { helpPage } from '#src/client/help/show-help.ts';
 import { loadModel } from '#wire/aws/model.ts';
 import type { ServiceName } from '#wire/aws/operations.ts';

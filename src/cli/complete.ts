@@ -90,7 +90,7 @@ async function ofServices(
 ): Promise<readonly Completion[]> {
   const [{ GLOBAL_OPTIONS }, { SERVICES }] = await Promise.all([
     import('#client/arguments/global-options.ts'),
-    import('#client/help/services.ts'),
+    import('#client/help/service-summaries.ts'),
   ]);
   const globals = new Map<string, Argument>(GLOBAL_OPTIONS.map((option) => [option.name, { ...option, put: null }]));
   const { positional } = placed(typed, globals);

@@ -4,7 +4,7 @@
  */
 import { commandNameOf } from '#client/arguments/names.ts';
 import { waiterNames } from '#client/connection/waiters.ts';
-import { SERVICES } from '#client/help/services.ts';
+import { SERVICES } from '#client/help/service-summaries.ts';
 import { loadModel } from '#wire/aws/model.ts';
 import type { ServiceName } from '#wire/aws/operations.ts';
 import type { CommandEntry } from './commands.ts';

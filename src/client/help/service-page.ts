@@ -4,7 +4,7 @@ import { addHtml, firstSentence } from './html.ts';
 import { addGlobalOptions, section } from './operation-page.ts';
 import type { Reference } from './member-blocks.ts';
 import type { Page } from './page.ts';
-import { SERVICES } from './services.ts';
+import { SERVICES } from './service-summaries.ts';
 
 export function servicesPage(): Page {
   const description =

@@ -8,7 +8,7 @@ import { waiterNames } from '#client/connection/waiters.ts';
 import { loadModel } from '#wire/aws/model.ts';
 import { MARGIN, WIDTH, type Page } from './page.ts';
 import { pageText } from './page-text.ts';
-import { SERVICES } from './services.ts';
+import { SERVICES } from './service-summaries.ts';
 import { helpPage, showHelp } from './show-help.ts';
 
 const services = ['dlm', 'ebs', 'ec2', 'iam', 'kms', 'lightsail', 'rbin', 'sts'] as const;
