@@ -25,6 +25,7 @@ const PACKAGES = {
   xorriso: 'command -v xorriso',
   'syslinux-common': 'test -e /usr/lib/syslinux/mbr/gptmbr.bin',
   e2fsprogs: 'command -v mke2fs',
+  fuse2fs: 'command -v fuse2fs',
   openssl: 'command -v openssl',
 };
 

@@ -204,6 +204,24 @@ const FILES: readonly CommandEntry[] = [
       return { usage: DIFF_USAGE, run: diffCommand };
     },
   },
+  {
+    name: 'mount',
+    summary: 'show a snapshot or disk as a directory',
+    group: 'files in them',
+    load: async () => {
+      const { MOUNT_USAGE, mountCommand } = await import('./mount.ts');
+      return { usage: MOUNT_USAGE, run: mountCommand };
+    },
+  },
+  {
+    name: 'umount',
+    summary: 'take that away again',
+    group: 'files in them',
+    load: async () => {
+      const { UMOUNT_USAGE, umountCommand } = await import('./umount.ts');
+      return { usage: UMOUNT_USAGE, run: umountCommand };
+    },
+  },
 ];
 
 const INSTANCES: readonly CommandEntry[] = [

@@ -45,7 +45,7 @@ export function tool(program: string, args: readonly string[], input?: string): 
   return execFileSync(program, [...args], {
     encoding: 'utf8',
     stdio: ['pipe', 'pipe', 'pipe'],
-    env: { ...process.env, MKE2FS_SKIP_PROGRESS: '1' },
+    env: { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` },
     ...(input === undefined ? {} : { input }),
   });
 }
