@@ -4,6 +4,7 @@ import { DomainError } from '#domain/errors.ts';
 import { newSnapshotId, type SnapshotId } from '#domain/ids.ts';
 import type { Instance } from '#domain/instance.ts';
 import type { Scope } from '#domain/volume.ts';
+import { Intents } from '#control/intents.ts';
 import { createSnapshot, deleteSnapshot, findSnapshot, listSnapshots } from '#control/snapshots.ts';
 import { deleteVolume, findVolumeByName } from '#control/volumes.ts';
 import { isListedByName, type Snapshot } from '#domain/snapshot.ts';
@@ -173,6 +174,33 @@ test('a machine that is started while it is cut is not said to have been at rest
   const { snapshot } = await createInstanceSnapshot({ ...ports, host }, scope, request('web-1', 'web'));
   assert.equal(snapshot.consistency, 'crash');
   assert.match(snapshot.consistencyNote ?? '', /started/);
+});
+
+test('a disk that comes while a snapshot begins is no reason to refuse it', async () => {
+  await using all = await scene();
+  const { world, scope } = all;
+  await machine(all, 'web');
+  await makeDisk(world, scope, 'late');
+  let runs = 0;
+  class Racing extends Intents {
+    override async run<R>(id: string, work: () => Promise<R>): Promise<R> {
+      runs += 1;
+      // Of the whole the first, of its parts the others: the machine was looked at between them.
+      if (runs === 2) {
+        await attachDisk(world.ports, scope, {
+          ...{ instance: { name: 'web' }, volume: { name: 'late' }, device: '/dev/xvdh' },
+          ...{ deleteOnTermination: false, operation: null },
+        });
+      }
+      return await super.run(id, work);
+    }
+  }
+  const ports = { ...world.ports, intents: new Racing() };
+  const { snapshot } = await createInstanceSnapshot(ports, scope, request('web-1', 'web'));
+  assert.deepEqual(
+    snapshot.parts.map(({ device }) => device),
+    ['/dev/xvda', '/dev/xvdh'],
+  );
 });
 
 test('a snapshot that fails leaves nothing: no name, no parts, and a guest that goes on', async () => {

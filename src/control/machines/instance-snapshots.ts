@@ -28,6 +28,7 @@ import { refuseLocked } from '#control/snapshot-locks.ts';
 import { cutSet, runAll } from '#control/snapshot-sets.ts';
 import { planSnapshot } from '#control/snapshots.ts';
 import type { Tx } from '#meta/meta-store.ts';
+import { ATTACHMENT_COUNT_MAX } from './disks.ts';
 import { INSTANCE_SNAPSHOTS, instanceSnapshotOf, isInstanceSnapshotId, partsOf } from './instance-snapshot-records.ts';
 import { instanceOf, INSTANCES } from './records.ts';
 
@@ -91,8 +92,8 @@ async function cutMachine(
   const again = await ports.meta.read((tx) => findTokenResult(tx, scope, use));
   if (again !== null)
     return { again: present(isInstanceSnapshotId(again) ? again : null, 'it names a snapshot of a machine') };
-  const volumeCount = (await ports.meta.read((tx) => instanceOf(tx, scope, request.instance))).attachments.length;
-  const ids = Array.from({ length: volumeCount }, () => newSnapshotId(ports.random));
+  // For as many volumes as a machine can have: one may come before it is recorded.
+  const ids = Array.from({ length: ATTACHMENT_COUNT_MAX }, () => newSnapshotId(ports.random));
   return await runAll(ports, ids, async () => {
     const begun = await ports.meta.transact((tx) => record(ports, tx, scope, { id, ids, request, use }));
     if ('again' in begun) return begun;
@@ -137,8 +138,6 @@ async function record(
   const { name, autoDate } = request;
   if (state === 'pending' && instance.launchedAtMs === null) refuseState(instance);
   if (state === 'shutting-down' || state === 'terminated') refuseState(instance);
-  // A disk was attached or detached since it was looked at.
-  if (instance.attachments.length !== ids.length) refuseState(instance);
   checkName(name, 'name');
   const tags = tagsOf(TAG_RULES.lightsail, request.tags, ports.limitsOf(scope.account).tagCountMax);
   if (autoDate === null && !(await tx.names.claim(scope, name, id))) refuse({ kind: 'name-taken', name });
