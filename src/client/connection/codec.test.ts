@@ -85,7 +85,7 @@ function plain(value: Document): unknown {
   if (value instanceof WholeFloat) return value.value;
   if (typeof value !== 'object' || value === null) return value;
   if (Array.isArray(value)) return (value as readonly Document[]).map(plain);
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item as Document)]));
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item)]));
 }
 
 /** A reply's value as its document should be: members in the model's order, timestamps and blobs as the wire has them. */

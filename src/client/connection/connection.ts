@@ -44,7 +44,10 @@ export async function openConnection(
   const sources = { globals, configuration, surroundings };
   const transportOptions = transportOptionsOf(sources);
   const parts = credentialParts({ ...sources, transportOptions, clock, random, debug });
-  const settings = await resolveSettings(service, sources, () => findCredentials(configuration, parts));
+  const settings = await resolveSettings(service, sources, {
+    named: () => findCredentials(configuration, parts),
+    ofMachine: parts.instanceMetadata,
+  });
   debug.say('connection', () => `Endpoint ${settings.endpoint}, region ${settings.region}`);
   const transport = new Transport(transportOptions);
   return new ServiceConnection(service, settings, new Caller(service, settings, { clock, random, transport, debug }), {

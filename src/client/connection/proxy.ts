@@ -90,8 +90,10 @@ export async function tunnelThrough(proxy: Proxy, connectTimeoutMs: number): Pro
 }
 
 /** What a connection of TLS takes of a request's options. */
-function tlsOptionsOf({ ca, rejectUnauthorized, servername }: RequestOptions): ConnectionOptions {
+function tlsOptionsOf({ host, ca, rejectUnauthorized, servername }: RequestOptions): ConnectionOptions {
   return {
+    // Whose certificate it must be.
+    ...(typeof host === 'string' ? { host } : {}),
     ...(ca === undefined ? {} : { ca }),
     ...(rejectUnauthorized === undefined ? {} : { rejectUnauthorized }),
     ...(servername === undefined ? {} : { servername }),

@@ -16,6 +16,7 @@ import {
   type SurroundingsOptions,
 } from './surroundings.fixture.ts';
 
+const noMachine = { AWS_EC2_METADATA_DISABLED: 'true' };
 const keys = { AWS_ACCESS_KEY_ID: 'AKENV', AWS_SECRET_ACCESS_KEY: 'env-secret' };
 const local = { endpoint: 'http://127.0.0.1:4577', region: 'eu-north-1', accessKeyId: 'AKLOCAL', secretAccessKey: 's' };
 
@@ -99,6 +100,8 @@ test('where AWS has its services', async () => {
   assert.deepEqual(await at('iam', 'eu-west-1'), ['https://iam.amazonaws.com', 'us-east-1']);
   assert.deepEqual(await at('iam', 'us-gov-east-1'), ['https://iam.us-gov.amazonaws.com', 'us-gov-west-1']);
   assert.deepEqual(await at('sts', 'eu-west-1'), ['https://sts.eu-west-1.amazonaws.com', 'eu-west-1']);
+  const global = await settingsOf({ environment: keys }, {}, 'sts');
+  assert.deepEqual([global.endpoint, global.signingRegion], ['https://sts.amazonaws.com', 'us-east-1']);
   assert.deepEqual(await at('kms', 'cn-north-1'), ['https://kms.cn-north-1.amazonaws.com.cn', 'cn-north-1']);
 });
 
@@ -119,7 +122,10 @@ test('whoever has credentials and names no endpoint reaches AWS, though a server
 test('the key of the server that runs here goes to its own endpoint alone', async () => {
   const own = await settingsOf({ localServer: local }, { endpointUrl: 'http://127.0.0.1:4577/', region: 'us-east-1' });
   assert.equal(own.credentials?.accessKeyId, 'AKLOCAL');
-  const other = await settingsOf({ localServer: local }, { endpointUrl: 'http://127.0.0.1:4578', region: 'us-east-1' });
+  const other = await settingsOf(
+    { localServer: local, environment: noMachine },
+    { endpointUrl: 'http://127.0.0.1:4578', region: 'us-east-1' },
+  );
   assert.equal(other.credentials, null);
 });
 
@@ -127,7 +133,7 @@ test('without credentials the first call is refused, and not when it need not be
   await using server = await answeringServer([{ status: 200, body: '{}' }]);
   const globals = { region: 'us-east-1', endpointUrl: server.endpoint };
   const call = callOf('lightsail', 'GetDisk', { diskName: 'a' }, { globals });
-  const connection = await openConnection(call, surroundingsOf('no-credentials'));
+  const connection = await openConnection(call, surroundingsOf('no-credentials', { environment: noMachine }));
   await assert.rejects(connection.call(call), {
     message: 'Unable to locate credentials. You can configure credentials by running "aws configure".\n',
     exitCode: 255,
@@ -162,6 +168,27 @@ test('what cannot be: words and exit codes of the AWS command line', async () =>
   assert.equal(
     await refusal({ config: '[default]\ncli_timestamp_format = x\n', environment: { ...keys, ...region } }),
     '\nUnknown cli_timestamp_format value: x, valid values are "none", "wire" or "iso8601"\n',
+  );
+});
+
+test('the role of an instance, where nothing else is named', async () => {
+  const role = JSON.stringify({
+    AccessKeyId: 'ASIA',
+    SecretAccessKey: 's',
+    Token: 't',
+    Expiration: '2026-01-02T04:04:05Z',
+  });
+  await using server = await answeringServer(['token-1', 'my-role\n', role].map((body) => ({ status: 200, body })));
+  const environment = { AWS_DEFAULT_REGION: 'us-east-1', AWS_EC2_METADATA_SERVICE_ENDPOINT: server.endpoint };
+  const settings = await settingsOf({ environment });
+  assert.deepEqual(settings.credentials, { accessKeyId: 'ASIA', secretAccessKey: 's', sessionToken: 't' });
+  assert.deepEqual(
+    server.seen.map(({ method, url, headers }) => [method, url, headers['x-aws-ec2-metadata-token']]),
+    [
+      ['PUT', '/latest/api/token', undefined],
+      ['GET', '/latest/meta-data/iam/security-credentials/', 'token-1'],
+      ['GET', '/latest/meta-data/iam/security-credentials/my-role', 'token-1'],
+    ],
   );
 });
 

@@ -31,7 +31,12 @@ export interface Settings {
 }
 
 /** How to come by credentials when they are wanted; null: there are none. */
-export type CredentialSource = () => Promise<Credentials | null>;
+export interface CredentialSource {
+  /** Those that environment or files name. */
+  readonly named: () => Promise<Credentials | null>;
+  /** Those that the machine has by itself. */
+  readonly ofMachine: () => Promise<Credentials | null>;
+}
 
 export interface SettingSources {
   readonly globals: GlobalOptions;
@@ -111,18 +116,19 @@ async function placeOf(
 ): Promise<Place> {
   const named = globals.endpointUrl ?? configuredEndpoint(service, configuration);
   if (named !== null && !/^https?:\/\/[^/?#]/i.test(named)) throw failure(`Invalid endpoint: ${named}`);
-  const own = globals.signRequest ? await credentialsOf() : null;
+  const own = globals.signRequest ? await credentialsOf.named() : null;
   const local = own === null ? await localServerFor(named, surroundings) : null;
   const url = named ?? local?.endpoint ?? null;
   const region = regionOf(globals, configuration) ?? local?.region ?? null;
-  if (region === null && (service !== 'iam' || url !== null)) {
+  if (region === null && !(url === null && globalServices.has(service))) {
     throw noRegion();
   }
   const { url: endpoint, signingRegion }: Endpoint =
     url === null
       ? awsEndpoint(service, region ?? 'aws-global')
       : { url: url.replace(/\/+$/, ''), signingRegion: region ?? 'us-east-1' };
-  const credentials = globals.signRequest ? (own ?? credentialsOfLocal(local)) : null;
+  const known = own ?? credentialsOfLocal(local);
+  const credentials = globals.signRequest ? (known ?? (await credentialsOf.ofMachine())) : null;
   return { region: region ?? signingRegion, endpoint, signingRegion, credentials, signRequest: globals.signRequest };
 }
 
@@ -150,6 +156,9 @@ function regionOf(globals: GlobalOptions, { environment, profile }: Configuratio
   }
   return region;
 }
+
+/** Services that AWS has in one place for all regions. */
+const globalServices: ReadonlySet<ServiceName> = new Set(['iam', 'sts']);
 
 const formats: ReadonlySet<string> = new Set<OutputFormat>(['json', 'text', 'table', 'yaml']);
 
