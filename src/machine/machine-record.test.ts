@@ -71,6 +71,8 @@ test('a process is known by its file, and not when another has its number', asyn
   t.after(async () => await kill(identity));
   assert.equal(readFileSync(join(directory, 'log'), 'utf8'), 'complaint\n');
   assert.ok(await isAlive(identity));
+  const score = Number(readFileSync(`/proc/${identity.processId}/oom_score_adj`, 'utf8'));
+  assert.ok(score >= 500, 'where memory is short, it goes first');
   assert.ok(!(await isAlive({ ...identity, startTicks: identity.startTicks + 1 })), 'a number that was used again');
   process.kill(-identity.processId, 'SIGKILL'); // It leads a group of its own.
   assert.ok(await waitUntilGone(identity, systemClock, 60_000));
