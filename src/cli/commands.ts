@@ -298,6 +298,15 @@ const STORE: readonly CommandEntry[] = [
 
 const MORE: readonly CommandEntry[] = [
   {
+    name: 'bench',
+    summary: 'measure the running server on this machine',
+    group: 'more',
+    load: async () => {
+      const { BENCH_USAGE, benchCommand } = await import('./bench.ts');
+      return { usage: BENCH_USAGE, run: benchCommand };
+    },
+  },
+  {
     name: 'completion',
     summary: 'a script with which bash, zsh or fish completes all this',
     group: 'more',

@@ -106,3 +106,16 @@ test('varve snapshot makes, watches, restores, draws and deletes snapshots of bo
   assert.deepEqual([wrong.code, /the verbs are create, restore/.test(wrong.stderr)], [2, true]);
   assert.match(restored, /^vol-[0-9a-f]{17}$/);
 });
+
+test('varve bench measures with a disk of its own, and leaves nothing', async () => {
+  await using server = await RunningServer.start();
+  const { code, stdout, stderr } = await server.varve(['bench', '--size-mib', '16', '--seconds', '0.1', '--json']);
+  assert.equal(code, 0, stderr);
+  const { figures } = JSON.parse(stdout) as { readonly figures: readonly { name: string; medianMs: number }[] };
+  assert.equal(figures.length, 10);
+  for (const { name, medianMs } of figures) assert.ok(medianMs > 0, name);
+  for (const words of [['volumes'], ['snapshots']]) {
+    const listed = JSON.parse((await server.varve([...words, '--json'])).stdout) as Record<string, unknown[]>;
+    assert.deepEqual(listed[words[0] ?? ''], []);
+  }
+});
