@@ -132,6 +132,28 @@ function comparableInput(value: InputValue): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, comparableInput(item)]));
 }
 
+interface RandomCase {
+  readonly words: readonly string[];
+  readonly input?: unknown;
+  readonly error?: string;
+}
+
+test('random lines mean what they mean to the AWS command line', async () => {
+  const url = new URL('./random-lines.cases.json', import.meta.url);
+  const lines = JSON.parse(readFileSync(url, 'utf8')) as readonly RandomCase[];
+  const { surroundings } = surroundingsOf();
+  for (const { words, input, error } of lines) {
+    const line = words.join(' ');
+    if (error === undefined) {
+      const command = await parseCommand(words, surroundings);
+      assert.equal(command.kind, 'call', line);
+      assert.deepEqual(comparableInput(command.input), input, line);
+    } else {
+      await assert.rejects(parseCommand(words, surroundings), { message: `\n${error}\n`, exitCode: 255 }, line);
+    }
+  }
+});
+
 test('an operation of the service that the model leaves out is told from a mistyped one', async () => {
   const { surroundings } = surroundingsOf();
   await assert.rejects(parseCommand(['ec2', 'accept-address-transfer', '--address', 'x'], surroundings), {
