@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { writeFileAtomic } from '#base/atomic-file.ts';
 import { systemClock } from '#base/clock.ts';
 import { makeDirectory } from '#base/make-directory.ts';
 import type { ConfigOptions } from '#src/config.ts';
@@ -47,7 +47,7 @@ export async function sshCommand(rest: readonly string[]): Promise<void> {
   const directory = join(servedDirectory(options), 'ssh');
   await makeDirectory(directory);
   const keyPath = join(directory, `${access.account}-${access.region}.key`);
-  await writeFile(keyPath, access.privateKey, { mode: 0o600 });
+  await writeFileAtomic(keyPath, access.privateKey); // Another `varve ssh` may read it now.
   process.exitCode = await runSsh([...sshWords(access, { directory, keyPath }), ...command]);
 }
 
