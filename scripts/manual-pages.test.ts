@@ -5,10 +5,18 @@ import { test } from 'node:test';
 import { loadModel } from '#wire/aws/model.ts';
 import { manualPages } from './manual-pages.ts';
 
+let made: Promise<ReadonlyMap<string, string>> | null = null;
+
+/** Made once: it takes a second or two. */
+async function pagesMade(): Promise<ReadonlyMap<string, string>> {
+  made ??= manualPages();
+  return await made;
+}
+
 const MACROS = new Set(['.TH', '.SH', '.nh', '.ad', '.br', '.sp', '.RS', '.RE', '.nf', '.fi', '.IP']);
 
 test('every operation has a manual page, of macros that there are and that end', async () => {
-  const pages = await manualPages();
+  const pages = await pagesMade();
   assert(pages.has('varve') && pages.has('varve-serve') && pages.has('varve-ec2-wait-snapshot-completed'));
   const operations = ['lightsail', 'ec2', 'ebs', 'rbin'] as const;
   const least = operations.reduce((sum, service) => sum + loadModel(service).operations.size, 0);
@@ -38,7 +46,7 @@ const GROFF = '/usr/bin/groff';
 test('groff has nothing to say against the pages', async () => {
   // Where there is no groff, nobody reads manual pages.
   if (!existsSync(GROFF)) return;
-  const pages = await manualPages();
+  const pages = await pagesMade();
   const names = ['varve', 'varve-serve', 'varve-ec2-run-instances', 'varve-kms-create-key', 'varve-iam-create-role'];
   const input = names.map((name) => pages.get(name) ?? '').join('');
   const { stderr, status } = spawnSync(GROFF, ['-man', '-ww', '-z'], { input, encoding: 'utf8' });

@@ -24,7 +24,14 @@ export const GLOBAL_OPTIONS: readonly GlobalOptionText[] = [
       'will verify SSL certificates. This option overrides the default behavior of verifying SSL certificates.',
     choices: [],
   },
-  { name: '--no-paginate', type: 'boolean', text: 'Disable automatic pagination.', choices: [] },
+  {
+    name: '--no-paginate',
+    type: 'boolean',
+    text:
+      'Disable automatic pagination. If automatic pagination is disabled, the AWS CLI will only make one call, for the ' +
+      'first page of results.',
+    choices: [],
+  },
   {
     name: '--output',
     type: 'string',
