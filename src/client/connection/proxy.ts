@@ -54,11 +54,11 @@ export async function tunnelThrough(proxy: Proxy, connectTimeoutMs: number): Pro
       options: RequestOptions,
       callback: (error: Error | null, stream: Duplex) => void = () => {},
     ): undefined {
-      const socket = connect({ host: proxy.url.hostname, port: Number(proxy.url.port === '' ? 80 : proxy.url.port) });
+      const { hostname, port } = proxy.url;
+      const socket = connect({ host: hostname, port: Number(port === '' ? 80 : port), timeout: connectTimeoutMs });
       const fail = (error: Error): void => callback(error, socket);
-      if (connectTimeoutMs > 0) {
-        socket.setTimeout(connectTimeoutMs, () => socket.destroy(new Error('the proxy does not answer')));
-      }
+      const giveUp = (): void => void socket.destroy(new Error('the proxy does not answer'));
+      socket.once('timeout', giveUp);
       socket.once('error', fail);
       socket.once('connect', () => {
         const target = `${options.host}:${options.port}`;
@@ -74,7 +74,7 @@ export async function tunnelThrough(proxy: Proxy, connectTimeoutMs: number): Pro
         }
         socket.off('data', onData);
         socket.off('error', fail);
-        socket.setTimeout(0);
+        socket.off('timeout', giveUp);
         if (!/^HTTP\/1\.[01] 2\d\d/.test(head)) {
           socket.destroy();
           callback(new Error(`the proxy answers ${head.split('\r\n')[0]}`), socket);

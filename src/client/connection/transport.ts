@@ -4,6 +4,7 @@ import { request as httpRequest, type Agent, type ClientRequest, type IncomingMe
 import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { PeerCertificate } from 'node:tls';
+import { systemClock } from '#base/clock.ts';
 import { ClientError } from '#client/command.ts';
 import { headersFromRaw, type HeaderList } from '#wire/aws/http.ts';
 import { failure, osErrorText, EXIT_FAILURE } from './failure.ts';
@@ -71,6 +72,7 @@ export class Transport {
           ...(overHttpProxy && proxy.authorization !== null ? ['Proxy-Authorization', proxy.authorization] : []),
         ],
         setHost: false,
+        timeout: this.#options.readTimeoutMs,
       });
       const fail = (error: unknown): void => {
         reject(error instanceof ClientError ? error : transportError(error, request.url, proxy));
@@ -89,17 +91,23 @@ export class Transport {
     for (const agent of this.#agents.values()) void agent.then((open) => open.destroy());
   }
 
-  /** A time to connect in, and then a time without a byte. */
+  /** A time to connect in, and then a time without a byte: the option `timeout` of the request. */
   #limit(outgoing: ClientRequest, url: string): void {
-    const { connectTimeoutMs, readTimeoutMs } = this.#options;
+    const { connectTimeoutMs } = this.#options;
     outgoing.on('socket', (socket) => {
-      const onTimeout = (): void => {
-        const isOpen = !socket.connecting;
-        const what = isOpen ? 'Read timeout' : 'Connect timeout';
-        outgoing.destroy(new TransportError(`${what} on endpoint URL: "${url}"`));
-      };
-      outgoing.setTimeout(socket.connecting ? connectTimeoutMs : readTimeoutMs, onTimeout);
-      if (socket.connecting) socket.once('connect', () => outgoing.setTimeout(readTimeoutMs));
+      outgoing.on('timeout', () => {
+        // While it connects the other limit counts; the time without a byte begins anew with the connection.
+        if (!socket.connecting) outgoing.destroy(new TransportError(`Read timeout on endpoint URL: "${url}"`));
+      });
+      if (!socket.connecting || connectTimeoutMs === 0) return;
+      const connected = new AbortController();
+      socket.once('connect', () => connected.abort());
+      socket.once('close', () => connected.abort());
+      // Sockets live in real time.
+      systemClock.sleep(connectTimeoutMs, connected.signal).then(
+        () => outgoing.destroy(new TransportError(`Connect timeout on endpoint URL: "${url}"`)),
+        () => {},
+      );
     });
   }
 
