@@ -1,4 +1,5 @@
 import { systemClock } from '#base/clock.ts';
+import { describeError } from '#base/log.ts';
 import { SeededRandom, systemRandom } from '#base/random.ts';
 import type { ConfigOptions } from '#src/config.ts';
 
@@ -28,6 +29,7 @@ docs/benchmarks.md.
 const GIB_BYTES = 1024 ** 3;
 const MIB_BYTES = 1024 ** 2;
 const POLL_MS = 20;
+const REMOVE_MS = 10_000;
 
 interface Load {
   readonly name: string;
@@ -142,7 +144,25 @@ async function measured(
     );
     return figures;
   } finally {
-    for (const [operation, name, id] of made.toReversed()) await ec2(operation, { [name]: id }).catch(() => {});
+    for (const [operation, name, id] of made.toReversed()) {
+      await removed(() => ec2(operation, { [name]: id })).catch((error: unknown) => {
+        process.stderr.write(`${id} stays: ${describeError(error)}\n`);
+      });
+    }
+  }
+}
+
+/** The server sees a moment later that a client is gone; until then its disk is in use. */
+async function removed(remove: () => Promise<unknown>): Promise<void> {
+  const untilMs = systemClock.monotonicMs() + REMOVE_MS;
+  for (;;) {
+    try {
+      await remove();
+      return;
+    } catch (error) {
+      if (systemClock.monotonicMs() > untilMs || !describeError(error).includes('VolumeInUse')) throw error;
+    }
+    await systemClock.sleep(POLL_MS);
   }
 }
 
