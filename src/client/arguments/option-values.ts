@@ -3,7 +3,16 @@ import { readFileSync } from 'node:fs';
 import type { Surroundings } from '#client/command.ts';
 import { parseJson } from './json-text.ts';
 import { expandedPath, isFile, localValue } from './parameter-file.ts';
-import { floatingNumber, isList, isRecord, repr, typeName, wholeNumber, type RawValue } from './python-text.ts';
+import {
+  floatingNumber,
+  inOrder,
+  isList,
+  isRecord,
+  repr,
+  typeName,
+  wholeNumber,
+  type RawValue,
+} from './python-text.ts';
 import { parseShorthand, ShorthandError } from './shorthand.ts';
 import { failure, parameterError } from './usage.ts';
 import { entryOf, itemOf, kindOf, membersOf, type ValueModel } from './value-model.ts';
@@ -182,7 +191,7 @@ function asFloating(value: RawValue): RawValue {
 
 function jsonValue(text: string, option: string): RawValue {
   try {
-    return parseJson(text);
+    return inOrder(parseJson(text));
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
     throw parameterError(option, `Invalid JSON: ${error.message}\nJSON received: ${text}`);

@@ -30,6 +30,19 @@ export function isList(value: RawValue): value is readonly RawValue[] {
   return Array.isArray(value);
 }
 
+/** The records that an option gave as JSON. Python keeps these in another class, which its messages name. */
+const ordered = new WeakSet<object>();
+
+/** The value, whose records are henceforth written as Python's OrderedDict. */
+export function inOrder(value: RawValue): RawValue {
+  if (isList(value)) value.forEach(inOrder);
+  else if (isRecord(value)) {
+    ordered.add(value);
+    Object.values(value).forEach(inOrder);
+  }
+  return value;
+}
+
 /** As `str(value)` writes it. */
 export function textOf(value: RawValue): string {
   return typeof value === 'string' ? value : repr(value);
@@ -44,17 +57,22 @@ export function repr(value: RawValue): string {
   if (value instanceof WholeFloat) return `${value.value}.0`;
   if (value instanceof Uint8Array) return `b${quoted(Buffer.from(value).toString('latin1'), true)}`;
   if (isList(value)) return `[${value.map(repr).join(', ')}]`;
-  if (isRecord(value)) {
-    return `{${Object.entries(value)
-      .map(([name, item]) => `${quoted(name)}: ${repr(item)}`)
-      .join(', ')}}`;
-  }
+  if (isRecord(value)) return recordText(value);
   throw new TypeError('a value of a request is one of these');
+}
+
+function recordText(record: RawRecord): string {
+  const items = Object.entries(record).map(([name, item]) => [quoted(name), repr(item)] as const);
+  if (!ordered.has(record)) return `{${items.map(([name, item]) => `${name}: ${item}`).join(', ')}}`;
+  return items.length === 0
+    ? 'OrderedDict()'
+    : `OrderedDict([${items.map((pair) => `(${pair.join(', ')})`).join(', ')}])`;
 }
 
 /** As `str(type(value))` writes it. */
 export function typeText(value: RawValue): string {
-  return `<class '${typeName(value)}'>`;
+  const isOrdered = isRecord(value) && ordered.has(value);
+  return `<class '${isOrdered ? 'collections.OrderedDict' : typeName(value)}'>`;
 }
 
 export function typeName(value: RawValue): string {
