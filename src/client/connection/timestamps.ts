@@ -8,7 +8,7 @@ export type RequestTimestamp = string | number;
 /** Throws ClientError when the value is no instant. Whole seconds, unless a fraction was written. */
 export function timestampText(value: RequestTimestamp, format: 'date-time' | 'http-date' | 'epoch-seconds'): string {
   const instant = instantOf(value);
-  if (instant === null) throw failure(`Invalid type for timestamp, value: ${value}`);
+  if (instant === null) throw failure(`Invalid timestamp "${value}": Unknown string format: ${value}`);
   const { date, micros } = instant;
   if (format === 'http-date') return formatHttpDate(date);
   if (format === 'epoch-seconds') return String(Math.floor(date.getTime() / 1000));
@@ -33,7 +33,8 @@ interface Instant {
 }
 
 function instantOf(value: RequestTimestamp): Instant | null {
-  const text = String(value).trim();
+  const given = String(value).trim();
+  const text = given.replace(/^(\d{4})(\d{2})(\d{2})T(\d{2})(\d{2})(\d{2})/, '$1-$2-$3T$4:$5:$6');
   if (/^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/.test(text)) return instantOfSeconds(Number(text));
   const [, date, time = '00:00:00', fraction = '', zone = 'Z'] =
     /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2})?)(?:[.,](\d{1,9}))?\s*(Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?)?$/i.exec(
