@@ -37,6 +37,27 @@ def load_model(_, path):
 
 loaders.JSONFileLoader.load_file = load_model
 
+listings = {}
+listed_here = []
+
+
+def remember(name):
+    """Reads the directories of models once: each command does it several times, which is half of what it costs."""
+    read = getattr(loaders.Loader, name)
+
+    def listing(self, *words, **named):
+        key = (name, *words, *named.values())
+        if key not in listings:
+            listings[key] = read(self, *words, **named)
+            listed_here.append([key, listings[key]])
+        return list(listings[key])
+
+    setattr(loaders.Loader, name, listing)
+
+
+remember("list_available_services")
+remember("list_api_versions")
+
 
 def become_command(words, environment, out, err, report):
     """In the forked process: runs the command as `aws` does, tells what it had to load, and ends."""
@@ -48,7 +69,7 @@ def become_command(words, environment, out, err, report):
     importlib.reload(awscli)  # Being loaded, it adds the place of its models to the environment.
     sys.argv = ["aws", *words]
     modules = set(sys.modules)
-    del loaded_here[:]
+    del loaded_here[:], listed_here[:]
     code = 1
     try:
         code = clidriver.main()
@@ -60,7 +81,7 @@ def become_command(words, environment, out, err, report):
         print(code, file=sys.stderr)
     sys.stdout.flush()
     sys.stderr.flush()
-    loaded = {"modules": [name for name in sys.modules if name not in modules], "models": loaded_here}
+    loaded = {"modules": [name for name in sys.modules if name not in modules], "models": loaded_here, "listings": listed_here}
     with os.fdopen(report, "w") as pipe:
         json.dump(loaded, pipe)
     os._exit(code if isinstance(code, int) else 0 if code is None else 1)
@@ -75,6 +96,8 @@ def learn(loaded):
             pass  # Made by the command itself, or the part of a module.
     for path in loaded["models"]:
         load_model(None, path)
+    for key, names in loaded["listings"]:
+        listings[tuple(key)] = names
     gc.freeze()  # Else the collector of each forked process writes to all that is shared, which copies it.
 
 
