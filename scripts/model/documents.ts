@@ -125,18 +125,24 @@ function restoreAbbreviations(text: string): string {
 }
 
 const EXAMPLE =
-  /^@example (.+)\n```javascript\n((?:\/\/ .*\n)*)const input = ([^]*?);\nconst command = [^]*?\/\* response is\n([^]*?)\n\*\/\n```/gm;
+  /^@example (.+)\n```javascript\n((?:\/\/(?:(?!@example)[^])*?)?)^const input = ([^]*?);\nconst command = [^]*?\/\* response is\n([^]*?)\n\*\/\n```/gm;
 
+/** Throws where an example is of another form, rather than lose it. */
 function examplesIn(comment: string): readonly ApiExample[] {
-  return [...plain(comment).matchAll(EXAMPLE)].map(([, title = '', text = '', input = '', output = '']) => ({
+  const text = plain(comment);
+  const found = [...text.matchAll(EXAMPLE)].map(([, title = '', words = '', input = '', output = '']) => ({
     title: title.trim(),
-    text: text
-      .replace(/^\/\/ /gm, '')
+    text: words
+      .replace(/^\/\/ ?/gm, '')
       .replace(/\s+/g, ' ')
       .trim(),
     input: literal(input) ?? {},
     output: literal(output),
   }));
+  const titles = [...text.matchAll(/^@example \S/gm)];
+  if (titles.length !== found.length)
+    throw new Error(`${titles.length} examples, of which ${found.length} can be read`);
+  return found;
 }
 
 /** The value of a literal of the package's own text; null for an empty one. */
