@@ -120,6 +120,16 @@ test('a server that says nothing is not waited for longer than was asked', async
   });
 });
 
+test('a reply that stops in its middle is not waited for either', async () => {
+  await using server = await listening(
+    createHttpServer((_request, reply) => void reply.writeHead(200, { 'content-length': '100' }).write('{"disks"')),
+  );
+  const endpoint = `http://127.0.0.1:${server.port}`;
+  await assert.rejects(disks(endpoint, { cliReadTimeout: 0.2 }), {
+    message: `\nRead timeout on endpoint URL: "${endpoint}/"\n`,
+  });
+});
+
 test('a proxy is asked for the whole URL, with its password, and not for what is exempt', async () => {
   const seen: IncomingMessage[] = [];
   await using proxy = await listening(

@@ -77,7 +77,12 @@ export class Transport {
       const fail = (error: unknown): void => {
         reject(error instanceof ClientError ? error : transportError(error, request.url, proxy));
       };
-      this.#limit(outgoing, request.url);
+      this.#limit(outgoing, (what) => {
+        // First of all, since a reply that has begun ends with an error of its own.
+        const error = new TransportError(`${what} on endpoint URL: "${request.url}"`);
+        reject(error);
+        outgoing.destroy(error);
+      });
       outgoing.on('error', fail);
       outgoing.on('response', (reply) => {
         const isSuccess = (reply.statusCode ?? 0) < 301;
@@ -92,12 +97,12 @@ export class Transport {
   }
 
   /** A time to connect in, and then a time without a byte: the option `timeout` of the request. */
-  #limit(outgoing: ClientRequest, url: string): void {
+  #limit(outgoing: ClientRequest, end: (what: 'Read timeout' | 'Connect timeout') => void): void {
     const { connectTimeoutMs } = this.#options;
     outgoing.on('socket', (socket) => {
       outgoing.on('timeout', () => {
         // While it connects the other limit counts; the time without a byte begins anew with the connection.
-        if (!socket.connecting) outgoing.destroy(new TransportError(`Read timeout on endpoint URL: "${url}"`));
+        if (!socket.connecting) end('Read timeout');
       });
       if (!socket.connecting || connectTimeoutMs === 0) return;
       const connected = new AbortController();
@@ -105,7 +110,7 @@ export class Transport {
       socket.once('close', () => connected.abort());
       // Sockets live in real time.
       systemClock.sleep(connectTimeoutMs, connected.signal).then(
-        () => outgoing.destroy(new TransportError(`Connect timeout on endpoint URL: "${url}"`)),
+        () => end('Connect timeout'),
         () => {},
       );
     });
