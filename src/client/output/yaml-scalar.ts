@@ -25,6 +25,9 @@ const RESOLVES_OTHERWISE = [
   /^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?(?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::[0-9]{2})?))?$/,
 ];
 
+/** How those begin; most texts begin otherwise. */
+const MAY_RESOLVE_OTHERWISE = /^[-+.0-9~<=tTfFnN]/;
+
 /** Characters that cannot stand as they are: all but those that libyaml prints. */
 const SPECIAL = /[^\n -~\u00a0-\ud7ff\ue000-\ufefe\uff00-\ufffd]/u;
 
@@ -73,7 +76,7 @@ function isPlain(text: string): boolean {
   if (text === '' || /^ | $/.test(text) || LINE_BREAK.test(text) || SPECIAL.test(text)) return false;
   if (/^(?:[#,[\]{}&*!|>'"%@`]|[-?:](?: |$)|---|\.\.\.)/.test(text)) return false;
   if (/:(?: |$)| #/.test(text)) return false;
-  return !RESOLVES_OTHERWISE.some((pattern) => pattern.test(text));
+  return !MAY_RESOLVE_OTHERWISE.test(text) || !RESOLVES_OTHERWISE.some((pattern) => pattern.test(text));
 }
 
 /** A blank before a line break would be lost between single quotes, and one after it. */
