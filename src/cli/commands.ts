@@ -189,6 +189,7 @@ const FILES: readonly CommandEntry[] = [
     name: 'cp',
     summary: 'copy files out of a snapshot or disk',
     group: 'files in them',
+    isList: true,
     load: async () => {
       const { CP_USAGE, cpCommand } = await import('./cp.ts');
       return { usage: CP_USAGE, run: cpCommand };

@@ -3,7 +3,7 @@ import type { NbdClient } from './image-nbd-client.ts';
 import { otherVersion } from './pages.ts';
 
 /** Snapshots are stored in pieces of this size, and compared in them first. */
-const CHUNK_BYTES = 512 * 1024;
+export const CHUNK_BYTES = 512 * 1024;
 /** A change is told in blocks of this size, as guests write them. */
 export const BLOCK_BYTES = 4096;
 const MAP_BYTES = 1024 * 1024 * 1024;

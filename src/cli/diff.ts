@@ -1,15 +1,25 @@
+import { systemClock } from '#base/clock.ts';
 import { compareTrees, type FileChange } from '#files/compare.ts';
 import { FileSystemError } from '#files/file-system-error.ts';
 import { type OpenedPart, openDisk } from '#files/open-disk.ts';
 
 import { CommandError } from './command-error.ts';
 import { counted } from './counted.ts';
-import { BLOCK_BYTES, type BlockDiff, changedChunks, diffChunks, heldChunks, touches } from './diff-blocks.ts';
+import {
+  BLOCK_BYTES,
+  type BlockDiff,
+  changedChunks,
+  CHUNK_BYTES,
+  diffChunks,
+  heldChunks,
+  touches,
+} from './diff-blocks.ts';
 import { addressOf } from './export.ts';
 import { openDiskOf, partitionOf } from './files-source.ts';
 import { nodeView, TextOutput } from './files-words.ts';
 import { Interrupt } from './image-interrupt.ts';
-import { formatBytes } from './image-progress.ts';
+import type { NbdClient } from './image-nbd-client.ts';
+import { formatBytes, Progress } from './image-progress.ts';
 import { printable } from './table.ts';
 import { Words } from './words.ts';
 
@@ -54,12 +64,22 @@ export async function diffCommand(rest: readonly string[]): Promise<void> {
   const areSnapshots = before.opened.readOnly && after.opened.readOnly;
   const known = areSnapshots ? await changedChunks(data, before.id, after.id) : null;
   const chunks = known ?? (await heldChunks(clients));
-  const blocks = await diffChunks(...clients, chunks, { signal, onProgress: () => {} });
+  const blocks = await compareChunks(clients, chunks, signal);
   const output = new TextOutput();
   if (words.flag('json'))
     await writeJson(output, { before, after, blocks, partition, signal, files: !words.flag('blocks') });
   else await writeText(output, { before, after, blocks, partition, signal, files: !words.flag('blocks') });
   await output.flush();
+}
+
+async function compareChunks(
+  clients: readonly [NbdClient, NbdClient],
+  chunks: readonly number[],
+  signal: AbortSignal,
+): Promise<BlockDiff> {
+  const totalBytes = chunks.length * CHUNK_BYTES;
+  using progress = new Progress({ label: 'comparing', totalBytes, clock: systemClock });
+  return await diffChunks(...clients, chunks, { signal, onProgress: (count) => progress.at(count * CHUNK_BYTES) });
 }
 
 async function openSide(data: string | undefined, name: string): Promise<Side> {

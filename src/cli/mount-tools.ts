@@ -17,6 +17,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   e2fsck: 'e2fsprogs',
   mount: 'mount',
   umount: 'mount',
+  losetup: 'mount',
 };
 
 const POLL_MS = 20;
@@ -40,11 +41,12 @@ function environment(): NodeJS.ProcessEnv {
   return { ...process.env, PATH: `${process.env['PATH'] ?? ''}${delimiter}/usr/sbin${delimiter}/sbin`, LC_ALL: 'C' };
 }
 
-/** Runs a program to its end. It is not interrupted: whatever it began is undone by whoever asked. */
+/** Runs a program to its end. Throws CommandError when it is not installed. It is not interrupted: whatever it began is undone by whoever asked. */
 export async function runTool(
   program: string,
   args: readonly string[],
 ): Promise<{ readonly code: number | null; readonly output: string; readonly errors: string }> {
+  requireProgram(program, 'it is needed for this');
   // A session of its own: Ctrl-C is for this command, which undoes what was begun.
   const child = spawn(program, [...args], { stdio: ['ignore', 'pipe', 'pipe'], env: environment(), detached: true });
   let output = '';

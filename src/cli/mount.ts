@@ -88,7 +88,11 @@ async function emptyDirectory(path: string): Promise<string> {
   try {
     directory = await realpath(path);
   } catch (error) {
-    throw new CommandError(`${path} cannot be mounted at; make it with "mkdir ${path}"`, { cause: error });
+    const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    const next = isMissing
+      ? `make it with "mkdir ${path}"`
+      : `if a mount was left there, "varve umount ${path}" takes it away`;
+    throw new CommandError(`nothing can be mounted at ${path}; ${next}`, { cause: error });
   }
   if (!statSync(directory).isDirectory()) throw new CommandError(`${path} is not a directory`);
   if (!isMounted(directory) && readdirSync(directory).length > 0) throw new CommandError(`${path} is not empty`);
