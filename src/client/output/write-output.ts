@@ -1,7 +1,6 @@
 import type { Document, DocumentRecord, GlobalOptions, OutputFormat, Reply, Surroundings } from '#client/command.ts';
 import { writeJson } from './json.ts';
 import { OutputStream } from './output-stream.ts';
-import { applyQuery, compileQuery } from './query.ts';
 import { writeText } from './text.ts';
 
 /** What is to be printed, and how. */
@@ -25,7 +24,7 @@ export async function writeOutput(output: Output, surroundings: Surroundings): P
   const stream = new OutputStream(surroundings.stdout);
   try {
     if (output.format === 'text' && output.reply.paged) await writePages(output, stream);
-    else await writeFormatted(queried(await output.reply.whole(), output.query), output, stream, surroundings);
+    else await writeFormatted((await queryOf(output.query))(await output.reply.whole()), output, stream, surroundings);
   } finally {
     await stream.end();
   }
@@ -50,17 +49,22 @@ export async function writeDocument(
 
 /** Text shows each page when it comes, applies the query to each, and ends with where to go on. */
 async function writePages(output: Output, stream: OutputStream): Promise<void> {
+  const query = await queryOf(output.query);
   for await (const page of output.reply.pages()) {
-    await writeText(queried(page, output.query), stream);
+    await writeText(query(page), stream);
     await stream.flush();
     if (stream.gone) return;
   }
   const token = output.reply.resumeToken();
-  if (token !== null) await writeText(queried({ NextToken: { NextToken: token } }, output.query), stream);
+  if (token !== null) await writeText(query({ NextToken: { NextToken: token } }), stream);
 }
 
-function queried(document: DocumentRecord, query: string | null): Document {
-  return query === null ? document : applyQuery(compileQuery(query), document);
+/** Loaded where there is a query: most calls have none, and a start is to be short. */
+async function queryOf(expression: string | null): Promise<(document: DocumentRecord) => Document> {
+  if (expression === null) return (document) => document;
+  const { applyQuery, compileQuery } = await import('./query.ts');
+  const query = compileQuery(expression);
+  return (document) => applyQuery(query, document);
 }
 
 async function writeFormatted(
