@@ -4,7 +4,11 @@ import { rootAccount } from '#control/access.ts';
 import { diskRequest, refusal, snapshotRequest, volumeRequest } from '#control/request.fake.ts';
 import { createSnapshot, deleteSnapshot, findSnapshot } from '#control/snapshots.ts';
 import { createVolume, deleteVolume, findVolume } from '#control/volumes.ts';
+import { createInstances } from '#control/machines/create.ts';
+import { stopInstance } from '#control/machines/power.ts';
+import { machinesRequest, systemSnapshot } from '#control/machines/machine.fixture.ts';
 import { World } from '#control/world.fake.ts';
+import type { VolumeId } from '#domain/ids.ts';
 import type { HydrationStatus } from '#volume/host.ts';
 import { openVolumes } from './open-volumes.ts';
 
@@ -33,6 +37,65 @@ test('every volume is open again after the host was started anew', async () => {
   assert.deepEqual(report, { done: 3, failed: 0, remaining: 0 });
   assert.equal((await world.host.status(ids)).length, 3);
   assert.deepEqual(await world.control.run('open-volumes'), { done: 0, failed: 0, remaining: 0 });
+});
+
+/** Volumes in the order in which they are opened; `onOpen` is called before each. */
+function watchOpened(world: World, onOpen: (count: number) => void = () => {}): readonly VolumeId[] {
+  const opened: VolumeId[] = [];
+  const open = world.host.open.bind(world.host);
+  world.host.open = async (volume, ...rest) => {
+    opened.push(volume);
+    onOpen(opened.length);
+    return await open(volume, ...rest);
+  };
+  return opened;
+}
+
+test('volumes of machines that run are opened first, then those that had clients, then the rest', async () => {
+  await using world = await World.make();
+  const scope = await world.account();
+  const plain = (await createVolume(world.ports, scope, volumeRequest())).volume.id;
+  const used = (await createVolume(world.ports, scope, volumeRequest())).volume.id;
+  const snapshot = await systemSnapshot(world, scope);
+  const made = await createInstances(world.ports, scope, machinesRequest(scope, snapshot, ['rests', 'runs']));
+  const [rests, runs] = made.instances.map(({ attachments }) => attachments[0]?.volume);
+  assert.ok(rests !== undefined && runs !== undefined);
+  await world.settle();
+  await stopInstance(world.ports, scope, { name: 'rests' }, { force: true, operation: null });
+  await world.settle();
+  const inMemory = world.host.volumes.get(used);
+  assert.ok(inMemory !== undefined);
+  inMemory.clientCount = 1;
+  await world.control.run('open-volumes');
+  world.host.restart();
+  const opened = watchOpened(world);
+  await world.control.run('open-volumes');
+  const places = [runs, used, plain, rests].map((id) => opened.indexOf(id));
+  assert.deepEqual(places.slice(0, 2), [0, 1]);
+  assert.ok(Math.min(...places.slice(2)) > 1, 'each is opened');
+  assert.equal(opened.length, new Set(opened).size, 'once');
+});
+
+test('a machine does not wait for the rest when the host dies again while that is opened', async () => {
+  await using world = await World.make();
+  const scope = await world.account();
+  const snapshot = await systemSnapshot(world, scope);
+  const restCount = 250;
+  for (let index = 0; index < restCount; index += 1) {
+    await createVolume(world.ports, scope, volumeRequest({ sizeGib: 1 }));
+  }
+  const made = await createInstances(world.ports, scope, machinesRequest(scope, snapshot, ['runs']));
+  const system = made.instances[0]?.attachments[0]?.volume;
+  assert.ok(system !== undefined);
+  await world.settle();
+  world.host.restart();
+  const opened = watchOpened(world, (count) => {
+    if (count === 100) world.host.restart();
+  });
+  await world.control.run('open-volumes');
+  assert.equal(opened[0], system);
+  const again = opened.lastIndexOf(system);
+  assert.ok(again > 100 && again < 220, `opened again as number ${again} of ${opened.length}`);
 });
 
 test('a volume that failed is opened again, by the task or by the request that needs it', async () => {

@@ -1,6 +1,7 @@
 import { TaskGroup } from '#base/task-group.ts';
 import { isHostError } from '#control/host-failure.ts';
 import { openVolume } from '#control/open-volume.ts';
+import { INSTANCES } from '#control/machines/records.ts';
 import { growOnHost } from '#control/volume-modifications.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { DomainError } from '#domain/errors.ts';
@@ -17,16 +18,20 @@ const STATUS_COUNT_MAX = 200;
 
 /**
  * Every volume is open at the host, after a start of either process and after a failure of its files. One that cannot be opened, because its bytes are gone or
- * damaged, is in state `error` until it can.
+ * damaged, is in state `error` until it can. Those that somebody waits for come first: a guest sees errors when its disks are
+ * away for longer than it waits.
  */
 export function openVolumes(ports: ControlPorts): Task {
   /** Volumes that still need the snapshots that they were made from. */
   const needing = new Set<VolumeId>();
-  const open = async (tally: Tally, volume: Volume): Promise<void> => {
+  /** Volumes that had clients when they were looked at last. */
+  const used = new Set<VolumeId>();
+  const open = async (tally: Tally, volume: Volume, opened: Set<VolumeId>): Promise<void> => {
     // Being deleted; or never made.
     if (ports.intents.has(volume.id) || volume.staging !== null) return;
     try {
       await openVolume(ports, volume);
+      opened.add(volume.id);
       await setState(ports, volume.id, 'error', 'available');
       if (isGrowing(volume)) await growOnHost(ports, volume);
       tally.done();
@@ -64,37 +69,83 @@ export function openVolumes(ports: ControlPorts): Task {
     async activate(signal) {
       const tally = new Tally();
       const group = new TaskGroup({ limit: OPEN_CONCURRENCY_MAX });
+      /** Found open, or opened, by this activation. */
+      const opened = new Set<VolumeId>();
       const openBatch = async (batch: readonly Volume[]): Promise<void> => {
         const statuses = await ports.host.status(batch.map(({ id }) => id));
-        for (const { volume, failure } of statuses) {
+        for (const { volume, failure, clientCount } of statuses) {
           if (failure !== null) ports.log.error('volume.failed', { volume, error: failure });
+          else if (clientCount > 0) used.add(volume);
+          else used.delete(volume);
         }
         if (await hasFreed(ports, needing, statuses)) ports.wake('collect-chunks');
-        const opened = new Set(statuses.filter(({ failure }) => failure === null).map(({ volume }) => volume));
+        const serving = new Set(statuses.filter(({ failure }) => failure === null).map(({ volume }) => volume));
         for (const volume of batch) {
-          if (!opened.has(volume.id)) await group.add(() => open(tally, volume));
-          else if (isGrowing(volume)) await group.add(() => grow(tally, volume));
+          if (!serving.has(volume.id)) await group.add(() => open(tally, volume, opened));
+          else {
+            opened.add(volume.id);
+            if (isGrowing(volume)) await group.add(() => grow(tally, volume));
+          }
+        }
+      };
+      const openThese = async (ids: readonly VolumeId[]): Promise<void> => {
+        for (let at = 0; at < ids.length; at += STATUS_COUNT_MAX) {
+          signal.throwIfAborted();
+          await openBatch(await servedVolumes(ports, ids.slice(at, at + STATUS_COUNT_MAX)));
         }
       };
       try {
+        for (const id of used) if ((await servedVolumes(ports, [id])).length === 0) used.delete(id);
+        const awaited = new Set([...(await volumesOfMachines(ports, signal)), ...used]);
+        await openThese([...awaited]);
         let batch: Volume[] = [];
-        const states: readonly VolumeState[] = ['available', 'error'];
-        for await (const volume of eachRow(
-          (page) => ports.meta.read((tx) => tx.volumes.inState(states, page)),
-          signal,
-        )) {
-          batch.push(volume);
-          if (batch.length < STATUS_COUNT_MAX) continue;
+        const openRest = async (): Promise<void> => {
+          // The host may have died again meanwhile.
+          await openThese([...awaited].filter((id) => opened.has(id)));
           await openBatch(batch);
           batch = [];
+        };
+        for await (const volume of eachRow(
+          (page) => ports.meta.read((tx) => tx.volumes.inState(SERVED, page)),
+          signal,
+        )) {
+          if (awaited.has(volume.id)) continue;
+          batch.push(volume);
+          if (batch.length === STATUS_COUNT_MAX) await openRest();
         }
-        if (batch.length > 0) await openBatch(batch);
+        if (batch.length > 0) await openRest();
       } finally {
         await group.drain();
       }
       return tally.report();
     },
   };
+}
+
+/** What is to be open at the host. */
+const SERVED: readonly VolumeState[] = ['available', 'error'];
+
+/** Those of them that are to be open, as they are recorded now. */
+async function servedVolumes({ meta }: ControlPorts, ids: readonly VolumeId[]): Promise<readonly Volume[]> {
+  return await meta.read(async (tx) => {
+    const found: Volume[] = [];
+    for (const id of ids) {
+      const volume = await tx.volumes.find(id);
+      if (volume !== null && SERVED.includes(volume.state)) found.push(volume);
+    }
+    return found;
+  });
+}
+
+/** Of machines whose process may be there. */
+async function volumesOfMachines({ meta }: ControlPorts, signal: AbortSignal): Promise<readonly VolumeId[]> {
+  const found: VolumeId[] = [];
+  for await (const { record } of eachRow((page) => meta.read((tx) => tx.documents.all(INSTANCES, page)), signal)) {
+    const { state, attachments } = record;
+    if (state === 'stopped' || state === 'terminated') continue;
+    for (const { volume } of attachments) found.push(volume);
+  }
+  return found;
 }
 
 /** Whether one of the volumes has let go of its snapshot since it was looked at last, and the snapshot is deleted: then nobody may need what that held. */
