@@ -53,16 +53,17 @@ test('a process that does not say in time that it is the machine’s is ended', 
   writeFileSync(program, `#!/bin/sh\necho $$ > ${own}\nexec sleep 300\n`);
   chmodSync(program, 0o700);
   const clock = new VirtualClock();
-  let error: unknown = null;
+  const failed: { error: unknown } = { error: null };
   void startQemu({ program, record, paths, network: { mode: 'user', outbound: false }, clock }).catch(
-    (thrown: unknown) => (error = thrown),
+    (thrown: unknown) => (failed.error = thrown),
   );
   while (!existsSync(own) || readFileSync(own, 'utf8') === '') await systemClock.sleep(5);
   const processId = Number(readFileSync(own, 'utf8'));
-  while (error === null) {
+  while (failed.error === null) {
     await clock.advance(1000);
     await systemClock.sleep(1);
   }
+  const { error } = failed;
   assert.ok(error instanceof Error && error.message.startsWith('QEMU does not start'));
   while (existsSync(`/proc/${processId}/cmdline`) && readFileSync(`/proc/${processId}/cmdline`, 'utf8') !== '') {
     await systemClock.sleep(5);

@@ -129,7 +129,8 @@ class World {
   ): Promise<void> {
     const some = [...this.snapshots.keys()].filter(() => this.random.below(2) === 0);
     const gone = new Set<string>(some);
-    const needed = new Set([...needs].flatMap(([name, keys]) => (gone.has(name) ? [] : [...keys])));
+    const needed = new Set<string>();
+    for (const [name, keys] of needs) if (!gone.has(name)) for (const key of keys) needed.add(key);
     const freed = new Set(
       some.flatMap((name) => [...present(needs.get(name), 'a snapshot')]).filter((key) => !needed.has(key)),
     );
