@@ -3,15 +3,27 @@ import { homedir } from 'node:os';
 import type { LocalServer, Surroundings } from '#client/command.ts';
 import { runClient } from '#client/main.ts';
 
+const NO_SERVER =
+  'no server was found here either (by VARVE_DATA, .varve here or in a directory above, or /var/lib/varve); start one ' +
+  'with "varve serve"';
+
 /** `varve SERVICE OPERATION …`. The exit code, which is the AWS CLI's. */
 export async function performOperation(words: readonly string[]): Promise<number> {
-  return await runClient(words, {
+  let isMissed = false;
+  const code = await runClient(words, {
     environment: process.env,
     home: homedir(),
     stdout: process.stdout,
     stderr: process.stderr,
-    localServer,
+    localServer: async () => {
+      const server = await localServer();
+      isMissed = server === null;
+      return server;
+    },
   } satisfies Surroundings);
+  // Behind the words of the AWS tools, which tell how to configure AWS.
+  if (code !== 0 && isMissed) process.stderr.write(`varve: ${NO_SERVER}\n`);
+  return code;
 }
 
 /** The server of this place. */

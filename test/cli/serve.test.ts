@@ -242,3 +242,14 @@ test('env without a server says for what its lines are, or that none ever ran', 
     assert.ok(killed.stderr.includes(`no server runs on ${data} now; these lines are for ${server.endpoint}`));
   });
 });
+
+test('an operation that finds neither what AWS tools go by nor a server says where it looked', async () => {
+  await withDirectory(async (data) => {
+    const environment = { PATH: process.env['PATH'] ?? '', HOME: data, AWS_EC2_METADATA_DISABLED: 'true' };
+    const result = await run(process.execPath, [CLI, 'ec2', 'describe-volumes', '--region', 'us-east-1'], {
+      env: { ...environment, VARVE_DATA: data },
+    });
+    assert.equal(result.code, 255);
+    assert.match(result.stderr, /^Unable to locate credentials.*\nvarve: no server was found here either /);
+  });
+});
