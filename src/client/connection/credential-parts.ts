@@ -1,7 +1,7 @@
 /** The sources of credentials that have to be asked: STS for a role, a program, a container's and an instance's metadata. */
-import { execFile } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { promisify } from 'node:util';
+import { text } from 'node:stream/consumers';
 import type { Clock } from '#base/clock.ts';
 import type { Random } from '#base/random.ts';
 import type { DocumentRecord, GlobalOptions, InputRecord, Surroundings } from '#client/command.ts';
@@ -29,7 +29,7 @@ export interface CredentialSurroundings {
 export function credentialParts(around: CredentialSurroundings): CredentialParts {
   return {
     assumeRole: (request) => assumeRole(request, around),
-    runProcess,
+    runProcess: (command) => runProcess(command, around),
     container: () => containerCredentials(around),
     instanceMetadata: () => instanceCredentials(around),
   };
@@ -66,19 +66,12 @@ function tokenIn(path: string): string {
   }
 }
 
-/** Runs the program without a shell; it prints JSON of version 1. */
-async function runProcess(command: string): Promise<Credentials> {
+/** Runs the program without a shell; it prints JSON of version 1. It may ask the user on standard input. */
+async function runProcess(command: string, { surroundings, clock }: CredentialSurroundings): Promise<Credentials> {
   const words = shellWords(command);
   const [program, ...parameters] = words ?? [];
   if (words === null || program === undefined) throw failure('No closing quotation');
-  let output: string;
-  try {
-    ({ stdout: output } = await promisify(execFile)(program, parameters, { encoding: 'utf8' }));
-  } catch (error) {
-    const { stderr, code } = error as { readonly stderr?: string; readonly code?: string | number };
-    if (typeof code === 'string') throw failure(`${osErrorText(error)}: '${program}'`);
-    throw retrievalFailure('custom-process', stderr ?? String(error));
-  }
+  const output = await outputOf(program, parameters, surroundings);
   const reply = jsonOfBody(Buffer.from(output));
   const parsed = isRecord(reply) ? reply : {};
   const version = parsed['Version'] ?? null;
@@ -88,20 +81,41 @@ async function runProcess(command: string): Promise<Credentials> {
       `Unsupported version '${version === null ? '<Version key not provided>' : JSON.stringify(version)}' for credential process provider, supported versions: 1`,
     );
   }
+  const expiration = parsed['Expiration'];
+  if (typeof expiration === 'string' && Date.parse(expiration) <= clock.nowMs()) {
+    throw failure('Credentials were refreshed, but the refreshed credentials are still expired.');
+  }
   return credentialsIn(parsed, 'custom-process');
+}
+
+/** Standard output of a program that ends well. Throws ClientError with what it says on standard error. */
+async function outputOf(
+  program: string,
+  parameters: readonly string[],
+  { environment }: Surroundings,
+): Promise<string> {
+  const child = spawn(program, parameters, { env: environment, stdio: ['inherit', 'pipe', 'pipe'] });
+  const texts = Promise.all([text(child.stdout), text(child.stderr)]);
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', (error) => reject(failure(`${osErrorText(error)}: '${program}'`)));
+    child.once('close', resolve);
+  });
+  const [output, complaint] = await texts;
+  if (code !== 0) throw retrievalFailure('custom-process', complaint);
+  return output;
 }
 
 /** Throws ClientError when a member is missing. */
 function credentialsIn(members: DocumentRecord, provider: string): Credentials {
-  const text = (name: string): string => {
+  const textOf = (name: string): string => {
     const value = members[name];
     if (typeof value === 'string') return value;
     throw retrievalFailure(provider, `Missing required key in response: '${name}'`);
   };
   const token = members['SessionToken'] ?? members['Token'];
   return {
-    accessKeyId: text('AccessKeyId'),
-    secretAccessKey: text('SecretAccessKey'),
+    accessKeyId: textOf('AccessKeyId'),
+    secretAccessKey: textOf('SecretAccessKey'),
     ...(typeof token === 'string' ? { sessionToken: token } : {}),
   };
 }

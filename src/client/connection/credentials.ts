@@ -41,6 +41,10 @@ export async function findCredentials(
   if (profile.has('role_arn')) return roleCredentials(configuration, parts, name, []);
   const webIdentity = webIdentityOf(configuration);
   if (webIdentity !== null) return parts.assumeRole(webIdentity);
+  if (profile.has('sso_session') || profile.has('sso_start_url')) {
+    // Otherwise the call would go to the server that runs here, which is not who was meant.
+    throw failure(`The profile ${name} asks for single sign-on, which there is not here.`);
+  }
   const inFile = staticCredentials(configuration.credentialProfiles.get(name), 'shared-credentials-file');
   if (inFile !== null) return inFile;
   const command = profile.get('credential_process');
@@ -74,9 +78,10 @@ function withToken(accessKeyId: string, secretAccessKey: string, sessionToken: s
   return sessionToken === '' ? { accessKeyId, secretAccessKey } : { accessKeyId, secretAccessKey, sessionToken };
 }
 
-function webIdentityOf({ profile, environment }: Configuration): RoleRequest | null {
+function webIdentityOf({ profile, profileByOption, environment: around }: Configuration): RoleRequest | null {
+  const environment = profileByOption ? () => null : around;
   const tokenFile = environment('AWS_WEB_IDENTITY_TOKEN_FILE') ?? profile.get('web_identity_token_file');
-  if (tokenFile === undefined) return null;
+  if (tokenFile === undefined || tokenFile === '') return null;
   const roleArn = environment('AWS_ROLE_ARN') ?? profile.get('role_arn');
   if (roleArn === undefined) {
     throw failure(

@@ -24,7 +24,7 @@ export class DebugLog {
 
 /** Headers as lines; the signature, and the token of a session, are secrets. */
 export function headerLines(headers: HeaderList): string {
-  return headers.map(([name, value]) => `\n  ${name}: ${redacted(name, value)}`).join('');
+  return headers.map(([name, value]) => `\n  ${name}: ${shownHeader(name, value)}`).join('');
 }
 
 /** A body as Python shows bytes, unless the shape that it holds has a member that is a secret. */
@@ -33,11 +33,14 @@ export function bodyText(model: Model, shapeName: string | undefined, body: Uint
   return isSecret ? `(${body.length} bytes that hold a secret)` : pythonBytes(body);
 }
 
-function redacted(name: string, value: string): string {
+const secretHeaders = new Set(['proxy-authorization', 'x-amz-security-token', 'x-aws-ec2-metadata-token']);
+
+/** The value of a header without what is secret in it. */
+export function shownHeader(name: string, value: string): string {
   const lower = name.toLowerCase();
-  if (lower === 'authorization')
-    return value.replace(/(Signature=).*/, '$1***').replace(/^(Basic|Bearer) .*/, '$1 ***');
-  return lower === 'x-amz-security-token' || lower === 'proxy-authorization' ? '***' : value;
+  if (secretHeaders.has(lower)) return '***';
+  if (lower !== 'authorization') return value;
+  return value.startsWith('AWS4-') ? value.replace(/(Signature=).*/s, '$1***') : '***';
 }
 
 function holdsSecret(model: Model, member: Member, seen: Set<string>): boolean {

@@ -2,13 +2,14 @@
  * Replies as documents, by the model, as the AWS command line reads them: members in the model's order and what the model does
  * not know left out; timestamps and blobs as the wire has them; numbers of XML by their types, numbers of JSON as they stand.
  */
+import { isUtf8 } from 'node:buffer';
 import type { Document, DocumentRecord } from '#client/command.ts';
 import { floatDocument, integerDocument, parseDocument, WholeFloat } from '#client/whole-float.ts';
 import { headerValue, type HeaderList } from '#wire/aws/http.ts';
 import { scalarTypes, shapeOf, structureOf, type Member, type Model, type OperationModel } from '#wire/aws/model.ts';
 import { failure } from './failure.ts';
 import { isoTimestamp } from './timestamps.ts';
-import { childOf, parseXml, XmlError, type XmlElement } from './xml-document.ts';
+import { childOf, errorAt, parseXml, XmlError, type XmlElement } from './xml-document.ts';
 
 export interface RawReply {
   readonly status: number;
@@ -61,6 +62,7 @@ export function streamMember(model: Model, operation: OperationModel): string | 
 export function xmlOf(body: Uint8Array): XmlElement {
   const text = Buffer.from(body).toString('utf8');
   try {
+    if (!isUtf8(body)) throw errorAt(text, text.indexOf('\ufffd'), 'not well-formed (invalid token)');
     return parseXml(text);
   } catch (error) {
     if (!(error instanceof XmlError)) throw error;
@@ -75,7 +77,7 @@ export function jsonOfBody(body: Uint8Array): Document {
   if (body.length === 0) return {};
   const text = Buffer.from(body).toString('utf8');
   try {
-    return parseDocument(text);
+    return isUtf8(body) ? parseDocument(text) : { message: text };
   } catch {
     return { message: text };
   }
@@ -136,11 +138,11 @@ class JsonReply {
     if (given === null) return null;
     if (scalarTypes.has(member.type)) {
       const isInstant = member.type === 'timestamp' && this.#options.timestamps === 'iso8601';
-      return isInstant ? isoDocument(given) : given;
+      return isInstant ? isoDocument(given) : asItCame(given);
     }
     const shape = shapeOf(this.#model, member.type);
-    if (shape.kind === 'list') return Array.isArray(given) ? given.map((item) => this.#value(shape.item, item)) : given;
-    if (!isRecord(given)) return given;
+    if (shape.kind === 'list' && Array.isArray(given)) return given.map((item) => this.#value(shape.item, item));
+    if (shape.kind === 'list' || !isRecord(given)) return asItCame(given);
     if (shape.kind === 'structure') return this.structure(member.type, given);
     return Object.fromEntries(Object.entries(given).map(([key, item]) => [key, this.#value(shape.value, item)]));
   }
@@ -183,6 +185,19 @@ class XmlReply {
     });
     return Object.fromEntries(entries);
   }
+}
+
+/** Python reads no JSON that nests deeper. */
+const DEPTH_MAX = 990;
+
+/** What the model has as something else. Throws ClientError where it nests so deeply that nothing can print it. */
+function asItCame(given: Document): Document {
+  let level: readonly Document[] = [given];
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth > DEPTH_MAX) throw failure('maximum recursion depth exceeded while decoding a JSON document');
+    level = level.flatMap((value) => (Array.isArray(value) || isRecord(value) ? Object.values(value) : []));
+  }
+  return given;
 }
 
 function isoDocument(value: Document): Document {

@@ -174,7 +174,7 @@ function restRequest(model: Model, operation: OperationModel, input: InputRecord
       path = path.replace(`{${name}}`, () => text).replace(`{${wireName}}`, () => text);
     } else if (member.in === 'query') {
       query.push(...queryTexts(model, member, value).map((text) => `${uriEncoded(wireName)}=${uriEncoded(text)}`));
-    } else if (member.in === 'header') headers.push([wireName, scalarText(member, value, 'http-date')]);
+    } else if (member.in === 'header') headers.push([wireName, headerText(scalarText(member, value, 'http-date'))]);
     else if (member.in === 'payload') payload = value instanceof Uint8Array ? value : Buffer.from(textOf(value));
     else json[name] = jsonOf(model, member, value);
   }
@@ -196,6 +196,11 @@ function scalarText(member: Member, value: InputValue, timestampDefault: 'date-t
     return timestampText(value as RequestTimestamp, member.timestamp ?? timestampDefault);
   if (member.type === 'blob') return blobText(value);
   return textOf(value);
+}
+
+/** UTF-8, one character for each byte, as headers are held. */
+function headerText(text: string): string {
+  return Buffer.from(text).toString('latin1');
 }
 
 function blobText(value: InputValue): string {

@@ -33,16 +33,21 @@ export function proxyFor(url: URL, environment: (name: string) => string | null)
 }
 
 function isExempt(url: URL, list: string): boolean {
-  const host = url.hostname.replace(/^\[|\]$/g, '').toLowerCase();
+  const host = bareHost(url).toLowerCase();
   return list
     .split(',')
     .map((entry) => entry.trim().toLowerCase())
     .some((entry) => {
       if (entry === '') return false;
       if (entry === '*') return true;
-      const name = entry.replace(/^\*?\.*/, '');
+      const name = entry.replace(/^\*?\.*/, '').replace(/^\[(.*)\]$/, '$1');
       return host === name || host.endsWith(`.${name}`) || `${host}:${url.port}` === name;
     });
+}
+
+/** The host of a URL as a socket takes it: an IPv6 address without its brackets. */
+export function bareHost(url: URL): string {
+  return url.hostname.replace(/^\[|\]$/g, '');
 }
 
 /** Connections of TLS through a tunnel that the proxy opens with CONNECT. */
@@ -54,14 +59,21 @@ export async function tunnelThrough(proxy: Proxy, connectTimeoutMs: number): Pro
       options: RequestOptions,
       callback: (error: Error | null, stream: Duplex) => void = () => {},
     ): undefined {
-      const { hostname, port } = proxy.url;
-      const socket = connect({ host: hostname, port: Number(port === '' ? 80 : port), timeout: connectTimeoutMs });
+      const { port } = proxy.url;
+      const socket = connect({
+        host: bareHost(proxy.url),
+        port: Number(port === '' ? 80 : port),
+        timeout: connectTimeoutMs,
+      });
       const fail = (error: Error): void => callback(error, socket);
+      const hungUp = (): void => fail(Object.assign(new Error('the proxy hung up'), { code: 'ECONNRESET' }));
       const giveUp = (): void => void socket.destroy(new Error('the proxy does not answer'));
       socket.once('timeout', giveUp);
       socket.once('error', fail);
+      socket.once('close', hungUp);
       socket.once('connect', () => {
-        const target = `${options.host}:${options.port}`;
+        const host = options.host ?? '';
+        const target = `${host.includes(':') ? `[${host}]` : host}:${options.port}`;
         const credentials = proxy.authorization === null ? '' : `Proxy-Authorization: ${proxy.authorization}\r\n`;
         socket.write(`CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n${credentials}\r\n`);
       });
@@ -74,6 +86,7 @@ export async function tunnelThrough(proxy: Proxy, connectTimeoutMs: number): Pro
         }
         socket.off('data', onData);
         socket.off('error', fail);
+        socket.off('close', hungUp);
         socket.off('timeout', giveUp);
         if (!/^HTTP\/1\.[01] 2\d\d/.test(head)) {
           socket.destroy();

@@ -229,3 +229,24 @@ test('a role is assumed with the keys of another profile', async () => {
     /The source_profile "b" referenced in the profile "a" does not exist\./,
   );
 });
+
+test('an endpoint that is no URL is refused', async () => {
+  for (const endpointUrl of ['http://a b', 'http://127.0.0.1:99999', 'http://[::1', 'localhost:80', 'unix:/run/x']) {
+    const said = await refusal({ environment: { ...keys, AWS_DEFAULT_REGION: 'us-east-1' } }, { endpointUrl });
+    assert.equal(said, `\nInvalid endpoint: ${endpointUrl}\n`);
+  }
+});
+
+test('a profile of single sign-on is not taken for one without credentials', async () => {
+  const config = '[profile work]\nsso_session = x\nsso_account_id = 1\nsso_role_name = r\nregion = eu-west-1\n';
+  const said = await refusal({ config, localServer: local }, { profile: 'work' });
+  assert.match(said, /profile work .* single sign-on/);
+});
+
+test('a token of an identity provider in the environment does not count beside --profile', async () => {
+  const environment = { ...noMachine, AWS_WEB_IDENTITY_TOKEN_FILE: '/nowhere', AWS_ROLE_ARN: 'arn:x' };
+  const config = '[profile work]\nregion = eu-west-1\n';
+  const credentials = '[work]\naws_access_key_id = AKWORK\naws_secret_access_key = s\n';
+  const { credentials: found } = await settingsOf({ environment, config, credentials }, { profile: 'work' });
+  assert.equal(found?.accessKeyId, 'AKWORK');
+});

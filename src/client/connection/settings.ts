@@ -82,6 +82,7 @@ export function serviceSettings(
   const region = regionOf(globals, configuration);
   if (region === null) throw noRegion();
   const configured = configuredEndpoint(service, configuration);
+  if (configured !== null && !isEndpoint(configured)) throw failure(`Invalid endpoint: ${configured}`);
   const { url, signingRegion } =
     configured === null ? awsEndpoint(service, region) : { url: configured.replace(/\/+$/, ''), signingRegion: region };
   return {
@@ -115,7 +116,7 @@ async function placeOf(
   credentialsOf: CredentialSource,
 ): Promise<Place> {
   const named = globals.endpointUrl ?? configuredEndpoint(service, configuration);
-  if (named !== null && !/^https?:\/\/[^/?#]/i.test(named)) throw failure(`Invalid endpoint: ${named}`);
+  if (named !== null && !isEndpoint(named)) throw failure(`Invalid endpoint: ${named}`);
   const own = globals.signRequest ? await credentialsOf.named() : null;
   const local = own === null ? await localServerFor(named, surroundings) : null;
   const url = named ?? local?.endpoint ?? null;
@@ -130,6 +131,10 @@ async function placeOf(
   const known = own ?? credentialsOfLocal(local);
   const credentials = globals.signRequest ? (known ?? (await credentialsOf.ofMachine())) : null;
   return { region: region ?? signingRegion, endpoint, signingRegion, credentials, signRequest: globals.signRequest };
+}
+
+function isEndpoint(text: string): boolean {
+  return /^https?:\/\/[^/?#]/i.test(text) && URL.canParse(text);
 }
 
 function noRegion(): Error {

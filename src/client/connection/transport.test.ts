@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createServer as createHttpServer, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import { connect, type AddressInfo, type Socket } from 'node:net';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { scratchDirectory } from '#base/scratch-directory.fixture.ts';
@@ -174,4 +174,47 @@ test('through a proxy to HTTPS goes a tunnel, whose certificate is that of the s
   assert.deepEqual((await disks(endpoint, { caBundle: files.cert }, through))[0], { disks: [] });
   assert.deepEqual(targets, [`127.0.0.1:${server.port}`]);
   await assert.rejects(disks(endpoint, {}, through), /certificate verify failed: self-signed certificate/);
+});
+
+test('a proxy that hangs up is no reply', async (t) => {
+  const silent = createServer((socket) => void socket.once('data', () => socket.end()));
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+  t.after(() => silent.close());
+  const { port } = silent.address() as AddressInfo;
+  await assert.rejects(disks('https://service.example', {}, { HTTPS_PROXY: `http://127.0.0.1:${port}` }), {
+    message:
+      '\nConnection was closed before we received a valid response from endpoint URL: "https://service.example/".\n',
+  });
+});
+
+test('a tunnel through a proxy at an IPv6 address leads to one', async (t) => {
+  const heads: string[] = [];
+  const proxy = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.once('data', (head) => {
+      heads.push(head.toString());
+      socket.end('HTTP/1.1 403 Forbidden\r\n\r\n');
+    });
+  });
+  const isListening = await new Promise<boolean>((resolve) => {
+    proxy.once('error', () => resolve(false)).listen(0, '::1', () => resolve(true));
+  });
+  if (!isListening) return t.skip('there is no IPv6 here');
+  t.after(() => proxy.close());
+  const { port } = proxy.address() as AddressInfo;
+  await assert.rejects(disks('https://[fd00::1]:8443', {}, { HTTPS_PROXY: `http://[::1]:${port}` }), {
+    message: `\nFailed to connect to proxy URL: "http://[::1]:${port}"\n`,
+  });
+  assert.match(heads[0] ?? '', /^CONNECT \[fd00::1\]:8443 HTTP\/1\.1\r\nHost: \[fd00::1\]:8443\r\n/);
+});
+
+test('a key with a line end is refused, and its signature is not shown', async () => {
+  await assert.rejects(disks('http://127.0.0.1:1', {}, { AWS_ACCESS_KEY_ID: 'AKID\n' }), ({ message }: Error) => {
+    assert.match(message, /^\nAn HTTP Client raised an unhandled exception: Invalid header value of Authorization: /);
+    assert.match(message, /Signature=\*\*\*/);
+    return true;
+  });
+  await assert.rejects(disks('http://127.0.0.1:1', {}, { AWS_SESSION_TOKEN: 'token\r' }), {
+    message: '\nAn HTTP Client raised an unhandled exception: Invalid header value of X-Amz-Security-Token: "***"\n',
+  });
 });

@@ -8,8 +8,9 @@ import { systemClock } from '#base/clock.ts';
 import { ClientError } from '#client/command.ts';
 import { headersFromRaw, type HeaderList } from '#wire/aws/http.ts';
 import { failure, osErrorText, EXIT_FAILURE } from './failure.ts';
-import { proxyFor, tunnelThrough, type Proxy } from './proxy.ts';
-import type { RawReply } from './decode-reply.ts';
+import { shownHeader } from './debug-log.ts';
+import { bareHost, proxyFor, tunnelThrough, type Proxy } from './proxy.ts';
+import { pythonBytes, type RawReply } from './decode-reply.ts';
 
 export interface TransportOptions {
   readonly verifySsl: boolean;
@@ -49,9 +50,10 @@ export class Transport {
 
   /**
    * The reply with its whole body; or, where `sink` is given and the status is a success, with the body written to the sink.
-   * Throws TransportError, and ClientError when the file of authorities cannot be read.
+   * Throws TransportError, and ClientError when a header cannot be sent or the file of authorities cannot be read.
    */
   async send(request: SentRequest, sink: (() => Writable) | null): Promise<RawReply> {
+    checkHeaders(request.headers);
     const url = new URL(request.url);
     const proxy = proxyFor(url, this.#options.environment);
     const isTls = url.protocol === 'https:';
@@ -191,9 +193,14 @@ async function copyBody(reply: IncomingMessage, sink: () => Writable): Promise<v
   }
 }
 
-/** The host of a URL as a socket takes it: an IPv6 address without its brackets. */
-function bareHost(url: URL): string {
-  return url.hostname.replace(/^\[|\]$/g, '');
+/** Throws ClientError for what would end a header, or is no byte. */
+function checkHeaders(headers: HeaderList): void {
+  for (const [name, value] of headers) {
+    if (!/[^\t\x20-\x7e\x80-\xff]/.test(value)) continue;
+    const shown = shownHeader(name, value);
+    const what = shown === value ? pythonBytes(Buffer.from(value, 'latin1')) : `of ${name}: ${JSON.stringify(shown)}`;
+    throw failure(`An HTTP Client raised an unhandled exception: Invalid header value ${what}`);
+  }
 }
 
 /** Path and query as they were signed: a URL object would take `..` for the way up. */

@@ -1,4 +1,4 @@
-/** XML of replies as a tree: elements without their namespaces, and their text. No document type is taken. */
+/** XML of replies as a tree: elements without their namespaces, and their text. No entities are declared. */
 
 export interface XmlElement {
   readonly name: string;
@@ -17,6 +17,12 @@ const DEPTH_MAX = 100;
 /** The root element. Throws XmlError. */
 export function parseXml(source: string): XmlElement {
   return new XmlReader(source).document();
+}
+
+/** An error that says where: line and column. */
+export function errorAt(source: string, index: number, what: string): XmlError {
+  const lines = source.slice(0, index).split('\n');
+  return new XmlError(`${what}: line ${lines.length}, column ${lines.at(-1)?.length ?? 0}`);
 }
 
 /** The first child of a name. */
@@ -47,7 +53,7 @@ class XmlReader {
       const text = this.#source.slice(this.#at, mark === -1 ? this.#source.length : mark);
       if (inner === undefined && text.trim() !== '')
         throw this.#error(root === null ? strayText(text) : 'junk after document element');
-      if (inner?.children.length === 0) inner.text += unescaped(text);
+      if (inner?.children.length === 0) inner.text += this.#unescaped(text);
       if (mark === -1) break;
       this.#at = mark;
       if (this.#skipMarkup()) continue;
@@ -58,7 +64,7 @@ class XmlReader {
       } else if (this.#source.startsWith('</', mark)) {
         const tag = this.#until('>', 2).trim();
         const ended = open.pop();
-        if (ended === undefined || ended.tag !== tag) throw this.#error('mismatched tag');
+        if (ended === undefined || ended.tag !== tag) throw errorAt(this.#source, mark + 2, 'mismatched tag');
         const element = closed(ended);
         const parent = open.at(-1);
         if (parent === undefined) root = element;
@@ -73,7 +79,7 @@ class XmlReader {
     return root;
   }
 
-  /** Comments and instructions; a document type is refused, since it may hold entities. */
+  /** Comments, instructions and the name of a document type; one that declares anything is refused, since it may hold entities. */
   #skipMarkup(): boolean {
     if (this.#source.startsWith('<!--', this.#at)) {
       this.#until('-->', 4);
@@ -83,9 +89,10 @@ class XmlReader {
       this.#until('?>', 2);
       return true;
     }
-    if (/^<!DOCTYPE/i.test(this.#source.slice(this.#at, this.#at + 9)))
-      throw this.#error('a document type is not taken');
-    return false;
+    if (!this.#source.startsWith('<!DOCTYPE', this.#at)) return false;
+    const type = this.#until('>', 9);
+    if (type.includes('[')) throw this.#error('declarations of a document type are not taken');
+    return true;
   }
 
   /** An element that is empty at once, or null when it stays open. */
@@ -105,6 +112,22 @@ class XmlReader {
     return closed(element);
   }
 
+  #unescaped(text: string): string {
+    // A parser of XML knows one line end; a carriage return that is meant comes as a reference.
+    const lines = text.includes('\r') ? text.replace(/\r\n?/g, '\n') : text;
+    if (!lines.includes('&')) return lines;
+    return lines.replace(REFERENCE, (whole, ...groups) => {
+      const [hex, decimal, name, offset] = groups as [string?, string?, string?, number?];
+      const value = referred(hex, decimal, name);
+      if (value !== null) return value;
+      this.#at += offset ?? 0;
+      if (name !== undefined) throw this.#error('undefined entity');
+      if (whole.endsWith(';')) throw this.#error('reference to invalid character number');
+      this.#at += whole.length;
+      throw this.#error('not well-formed (invalid token)');
+    });
+  }
+
   #until(end: string, skip: number): string {
     const from = this.#at + skip;
     const found = this.#source.indexOf(end, from);
@@ -114,8 +137,7 @@ class XmlReader {
   }
 
   #error(what: string): XmlError {
-    const lines = this.#source.slice(0, this.#at).split('\n');
-    return new XmlError(`${what}: line ${lines.length}, column ${lines.at(-1)?.length ?? 0}`);
+    return errorAt(this.#source, this.#at, what);
   }
 }
 
@@ -136,18 +158,12 @@ const entities = new Map([
   ['apos', "'"],
 ]);
 
-function unescaped(text: string): string {
-  // A parser of XML knows one line end; a carriage return that is meant comes as a reference.
-  const lines = text.includes('\r') ? text.replace(/\r\n?/g, '\n') : text;
-  if (!lines.includes('&')) return lines;
-  return lines.replace(
-    /&(?:#x([0-9a-fA-F]{1,6})|#(\d{1,7})|(\w+));?/g,
-    (whole, hex?: string, decimal?: string, name?: string) => {
-      const code = hex !== undefined ? Number.parseInt(hex, 16) : decimal !== undefined ? Number(decimal) : null;
-      const value =
-        code === null ? entities.get(name ?? '') : code <= 0x10ffff ? String.fromCodePoint(code) : undefined;
-      if (value === undefined || !whole.endsWith(';')) throw new XmlError(`undefined entity ${whole}`);
-      return value;
-    },
-  );
+/** What begins with an ampersand; only what also ends with a semicolon stands for a character. */
+const REFERENCE = /&(?:#x([0-9a-fA-F]{1,6});|#(\d{1,7});|(\w+);|[#\w]*)/g;
+
+/** Null: nothing is called so. */
+function referred(hex: string | undefined, decimal: string | undefined, name: string | undefined): string | null {
+  if (name !== undefined) return entities.get(name) ?? null;
+  const code = hex === undefined ? Number(decimal ?? Number.NaN) : Number.parseInt(hex, 16);
+  return code <= 0x10ffff ? String.fromCodePoint(code) : null;
 }
