@@ -50,7 +50,8 @@ async function perform(words: readonly string[]): Promise<number> {
   const own = rest.includes('--') ? rest.slice(0, rest.indexOf('--')) : rest;
   if (own.some(isHelp) || (rest.length === 1 && rest[0] === 'help')) process.stdout.write(usage);
   else await run(rest);
-  return 0;
+  // A command may have one of its own: ssh has that of what it performed.
+  return typeof process.exitCode === 'number' ? process.exitCode : 0;
 }
 
 function isHelp(word: string): boolean {
@@ -66,7 +67,10 @@ async function main(words: readonly string[]): Promise<number> {
   try {
     return await perform(words);
   } catch (error) {
-    const { plainError } = await import('./cli/plain-errors.ts');
+    const [{ plainError }, { failureCode }] = await Promise.all([
+      import('./cli/plain-errors.ts'),
+      import('./cli/image-interrupt.ts'),
+    ]);
     if (error instanceof ConfigError) {
       process.stderr.write(`varve: ${plainError(error)}\nSee "varve help".\n`);
       return 2;
@@ -75,7 +79,7 @@ async function main(words: readonly string[]): Promise<number> {
     if (!(error instanceof CommandError) && process.env['VARVE_DEBUG'] === '1' && error instanceof Error) {
       process.stderr.write(`${error.stack ?? ''}\n`);
     }
-    return 1;
+    return failureCode();
   }
 }
 

@@ -3,8 +3,7 @@ import { readConfig } from '#src/config.ts';
 import { createAccountOffline } from '#src/compose.ts';
 import { isAccountAlias } from '#control/access.ts';
 
-import { askServer, ServerAwayError } from './admin-client.ts';
-import { otherVersion } from './pages.ts';
+import { askServer, otherVersion, ServerAwayError } from './admin-client.ts';
 import { type Column, tableLines } from './table.ts';
 import { Words } from './words.ts';
 import { servedDirectory } from './served-directory.ts';

@@ -3,13 +3,13 @@ import { describeError } from '#base/log.ts';
 import { SeededRandom, systemRandom } from '#base/random.ts';
 import type { ConfigOptions } from '#src/config.ts';
 
-import { askServer } from './admin-client.ts';
+import { askServer, otherVersion } from './admin-client.ts';
+import { CommandError } from './command-error.ts';
 import { addressOf } from './export.ts';
 import { Interrupt } from './image-interrupt.ts';
 import { NbdClient } from './image-nbd-client.ts';
 import { formatBytes } from './image-progress.ts';
-import { otherVersion } from './pages.ts';
-import { ServerApi, textAt } from './server-api.ts';
+import { firstZone, ServerApi, textAt } from './server-api.ts';
 import { type Column, tableLines } from './table.ts';
 import { Words } from './words.ts';
 
@@ -21,6 +21,7 @@ so nothing of it is deduplicated or compressed.
 
   --size-mib N   of what is written and read (default 1024)
   --seconds N    of each measurement of reads and writes (default 2)
+  --region NAME  default: the server's
 
 What it shows is this machine, now, by a client in Node: compare runs on one machine. Against other systems:
 docs/benchmarks.md.
@@ -85,7 +86,7 @@ export async function benchCommand(rest: readonly string[]): Promise<void> {
   const figures = await measured(options, {
     sizeBytes: sizeMib * MIB_BYTES,
     seconds,
-    region: words.text('region') ?? 'us-east-1',
+    region: words.text('region'),
   });
   if (words.flag('json')) process.stdout.write(`${JSON.stringify({ sizeMib, seconds, figures }, null, 2)}\n`);
   else for (const line of tableLines(COLUMNS, figures)) process.stdout.write(`${line}\n`);
@@ -105,15 +106,16 @@ function numberOf(
 /** Of a disk that is made for it, and removed whatever happens. */
 async function measured(
   options: ConfigOptions,
-  how: { readonly sizeBytes: number; readonly seconds: number; readonly region: string },
+  how: { readonly sizeBytes: number; readonly seconds: number; readonly region: string | undefined },
 ): Promise<readonly Figure[]> {
   using interrupt = new Interrupt();
   const { signal } = interrupt;
-  const { region, sizeBytes, seconds } = how;
+  const { sizeBytes, seconds } = how;
   const api = await ServerApi.find(options);
+  const region = how.region ?? api.region;
   const ec2 = async (operation: string, input: Parameters<ServerApi['call']>[1]) =>
     await api.call({ service: 'ec2', operation, region }, input);
-  const place = { AvailabilityZone: `${region}a`, VolumeType: 'gp3' };
+  const place = { AvailabilityZone: firstZone(region), VolumeType: 'gp3' };
   const made: (readonly [operation: string, name: string, id: string])[] = [];
   try {
     const volume = textAt(await ec2('CreateVolume', { ...place, Size: Math.ceil(sizeBytes / GIB_BYTES) }), 'VolumeId');
@@ -143,6 +145,9 @@ async function measured(
       }),
     );
     return figures;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    throw new CommandError('not measured to the end; what was made for it is removed');
   } finally {
     for (const [operation, name, id] of made.toReversed()) {
       await removed(() => ec2(operation, { [name]: id })).catch((error: unknown) => {

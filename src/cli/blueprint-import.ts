@@ -8,11 +8,11 @@ import { pipeline } from 'node:stream/promises';
 import { systemClock } from '#base/clock.ts';
 import { BlueprintError, runTool } from '#blueprint/tool.ts';
 import { blueprintIdOf, type BlueprintWords } from '#domain/blueprint.ts';
+import { Progress } from './bars.ts';
 import { type BlueprintImage, checkBlueprint, makeBlueprint } from './blueprint-server.ts';
 import { CommandError } from './command-error.ts';
 import { formatOfName } from './image-format.ts';
 import { Interrupt } from './image-interrupt.ts';
-import { Progress } from './image-progress.ts';
 import type { ImageFormat } from './import-format.ts';
 
 export interface BlueprintImportWish extends Omit<BlueprintWords, 'id' | 'group'> {

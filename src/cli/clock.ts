@@ -1,8 +1,7 @@
 import { count, type Decode, flag, record } from '#volume/host-decode.ts';
 
-import { askServer } from './admin-client.ts';
+import { askServer, otherVersion } from './admin-client.ts';
 import { durationWords } from './duration-words.ts';
-import { otherVersion } from './pages.ts';
 import { Words } from './words.ts';
 
 export const CLOCK_USAGE = `usage: varve clock [accept] [--data DIR] [--json]

@@ -132,7 +132,7 @@ Its key is in ${at.path}, which is secret: copy it to where the client runs.
   nbdcopy "${at.uri}" disk.img  # read it
 ${write}  qemu-img info --object tls-creds-psk,id=tls,endpoint=client,dir=${at.directory},username=${id} \\
     --image-opts driver=nbd,host=${at.host},port=${access.port},export=${exportId},tls-creds=tls
-  npx varve connect --revoke ${id}
+  varve connect --revoke ${id}
 `;
 }
 
@@ -151,7 +151,7 @@ async function list(options: ConfigOptions, name: string | null, json: boolean):
 
 async function revoke(options: ConfigOptions, id: string): Promise<void> {
   const found = decodeRevoked(await askServer(options, 'DELETE', `/grants?${new URLSearchParams({ id }).toString()}`));
-  if (!found) throw new CommandError(`there is no credential "${id}"; see npx varve connect --list`);
+  if (!found) throw new CommandError(`there is no credential "${id}"; see varve connect --list`);
   const directory = pskDirectoryOf(options, id);
   await rm(join(directory, PSK_FILE_NAME), { force: true });
   for (const path of [directory, dirname(directory)]) await rmdir(path).catch(() => {}); // Not there, or others are in it.

@@ -44,7 +44,7 @@ export async function readCredentialsFile(dataDirectory: string): Promise<Creden
   ].map((name) => values.get(name));
   if (accessKeyId === undefined || secretAccessKey === undefined || accountId === undefined) {
     throw new Error(
-      `${credentialsPath(dataDirectory)} lacks a key; restore it, or make another with "npx varve accounts create"`,
+      `${credentialsPath(dataDirectory)} lacks a key; restore it, or make another with "varve accounts create"`,
     );
   }
   return { accessKeyId, secretAccessKey, accountId };

@@ -1,6 +1,5 @@
-import { askServer } from './admin-client.ts';
+import { askServer, otherVersion } from './admin-client.ts';
 import type { NbdClient } from './image-nbd-client.ts';
-import { otherVersion } from './pages.ts';
 
 /** Snapshots are stored in pieces of this size, and compared in them first. */
 export const CHUNK_BYTES = 512 * 1024;

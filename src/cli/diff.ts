@@ -19,7 +19,8 @@ import { openDiskOf, partitionOf } from './files-source.ts';
 import { nodeView, TextOutput } from './files-words.ts';
 import { Interrupt } from './image-interrupt.ts';
 import type { NbdClient } from './image-nbd-client.ts';
-import { formatBytes, Progress } from './image-progress.ts';
+import { Progress } from './bars.ts';
+import { formatBytes } from './image-progress.ts';
 import { printable } from './table.ts';
 import { Words } from './words.ts';
 

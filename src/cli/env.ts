@@ -34,7 +34,7 @@ async function environmentLines(options: ConfigOptions): Promise<string> {
   const credentials = await readCredentialsFile(dataDirectory);
   if (credentials === null) {
     throw new CommandError(
-      `no server has started on ${dataDirectory} yet; start one with "npx varve serve --data ${dataDirectory}"`,
+      `no server has started on ${dataDirectory} yet; start one with "varve serve --data ${dataDirectory}"`,
     );
   }
   const server = await readServerFile(dataDirectory);

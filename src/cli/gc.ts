@@ -1,13 +1,13 @@
-import { askServer } from './admin-client.ts';
+import { askServer, otherVersion } from './admin-client.ts';
 import { CommandError } from './command-error.ts';
+import { Interrupt } from './image-interrupt.ts';
 import { formatBytes } from './image-progress.ts';
-import { otherVersion } from './pages.ts';
 import { Words } from './words.ts';
 
 export const GC_USAGE = `usage: varve gc [--json] [--data DIR]
 
 Gives back what nothing needs any more: what deleted snapshots and disks left in the store. The server does so by itself,
-now and then; this begins it at once and waits for the end. Ctrl-C ends the waiting; the server goes on.
+now and then; this begins it at once and waits for the end. Ctrl-C ends the waiting (exit code 130); the server goes on.
 `;
 
 /** A large store in a bucket. */
@@ -18,8 +18,16 @@ export async function gcCommand(rest: readonly string[]): Promise<void> {
   const words = new Words('gc', rest, { data: { type: 'string' }, json: { type: 'boolean' } });
   words.take();
   const options = { data: words.text('data') };
+  using interrupt = new Interrupt();
+  const { signal } = interrupt;
   const before = await storedBytes();
-  const { done, failed } = numbersOf(await askServer(options, 'POST', '/collect', TIMEOUT_MS), ['done', 'failed']);
+  const reply = await askServer(options, 'POST', '/collect', { timeoutMs: TIMEOUT_MS, signal }).catch(
+    (error: unknown) => {
+      if (!signal.aborted) throw error;
+      throw new CommandError('not waited for; the server goes on. What the store takes then: varve status');
+    },
+  );
+  const { done, failed } = numbersOf(reply, ['done', 'failed']);
   const after = await storedBytes();
   const freedBytes = Math.max(0, before - after);
   if (words.flag('json')) {
@@ -30,7 +38,7 @@ export async function gcCommand(rest: readonly string[]): Promise<void> {
   if (failed > 0) throw new CommandError('not all could be given back; "varve status" shows what went wrong last');
 
   async function storedBytes(): Promise<number> {
-    return numbersOf(await askServer(options, 'GET', '/store', TIMEOUT_MS), ['storedBytes']).storedBytes;
+    return numbersOf(await askServer(options, 'GET', '/store', { timeoutMs: TIMEOUT_MS }), ['storedBytes']).storedBytes;
   }
 }
 

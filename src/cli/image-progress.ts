@@ -1,49 +1,5 @@
-import type { Clock } from '#base/clock.ts';
-
-/** Redrawn at most so often. */
-const REDRAW_MS = 200;
 const BAR_WIDTH = 24;
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
-
-/** A progress bar on one line of a terminal; writes nothing anywhere else. */
-export class Progress implements Disposable {
-  readonly #stream: NodeJS.WriteStream;
-  readonly #clock: Clock;
-  readonly #label: string;
-  /** Null: nobody knows. */
-  readonly #totalBytes: number | null;
-  readonly #startedMs: number;
-  #drawnMs = -Infinity;
-  #drawn = false;
-
-  constructor(options: {
-    readonly label: string;
-    readonly totalBytes: number | null;
-    readonly clock: Clock;
-    readonly stream?: NodeJS.WriteStream;
-  }) {
-    this.#stream = options.stream ?? process.stderr;
-    this.#clock = options.clock;
-    this.#label = options.label;
-    this.#totalBytes = options.totalBytes;
-    this.#startedMs = options.clock.monotonicMs();
-  }
-
-  /** How far it has come: bytes from the beginning. */
-  at(bytes: number): void {
-    const nowMs = this.#clock.monotonicMs();
-    if (!this.#stream.isTTY || nowMs - this.#drawnMs < REDRAW_MS) return;
-    this.#drawnMs = nowMs;
-    this.#drawn = true;
-    this.#stream.write(`\r\u001B[K${progressLine(this.#label, bytes, this.#totalBytes, nowMs - this.#startedMs)}`);
-  }
-
-  /** Clears the line. */
-  [Symbol.dispose](): void {
-    if (this.#drawn) this.#stream.write('\r\u001B[K');
-    this.#drawn = false;
-  }
-}
 
 /** `exporting  [======>       ]  31%  1.2 of 4 GiB  812 MiB/s  0:03 left`. `sinceBytes`: what had come before the time that elapsed. */
 export function progressLine(

@@ -3,11 +3,11 @@ import { basename } from 'node:path';
 
 import { systemClock } from '#base/clock.ts';
 
+import { Progress } from './bars.ts';
 import { CommandError } from './command-error.ts';
 import { copyImage, type ImageSource } from './image-copy.ts';
 import { type FilePatch, PartialFile, StreamSink } from './image-file.ts';
 import { type OutputFormat, qemuOutput } from './image-format.ts';
-import { Progress } from './image-progress.ts';
 import { runQemuImg } from './image-qemu.ts';
 
 const LABEL = 'exporting';

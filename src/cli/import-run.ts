@@ -6,13 +6,14 @@ import { systemClock } from '#base/clock.ts';
 import { describeError } from '#base/log.ts';
 import { GIB_BYTES } from '#domain/geometry.ts';
 
+import { Progress } from './bars.ts';
 import { CommandError } from './command-error.ts';
 import { addressOf } from './export.ts';
 import { copyImage, type ImageRange, type ImageSource, nonZeroRuns, piecesOf } from './image-copy.ts';
 import { formatOfName } from './image-format.ts';
 import { Interrupt } from './image-interrupt.ts';
 import { NbdClient } from './image-nbd-client.ts';
-import { formatBytes, Progress } from './image-progress.ts';
+import { formatBytes } from './image-progress.ts';
 import { runQemuImg } from './image-qemu.ts';
 import { standardInputBytes } from './image-write.ts';
 import { type ImageFormat, looksLike, parseImageInfo, refuseReferences } from './import-format.ts';

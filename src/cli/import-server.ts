@@ -92,7 +92,7 @@ export class AwsServer {
     const credentials = await readCredentialsFile(dataDirectory);
     if (server === null || credentials === null) {
       throw new CommandError(
-        `no server runs on ${dataDirectory}; start one with "npx varve serve --data ${dataDirectory}"`,
+        `no server runs on ${dataDirectory}; start one with "varve serve --data ${dataDirectory}"`,
       );
     }
     const region = findRegion(options.region ?? server.region);

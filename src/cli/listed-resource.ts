@@ -1,7 +1,6 @@
 import type { ConfigOptions } from '#src/config.ts';
 
-import { askServer } from './admin-client.ts';
-import { otherVersion } from './pages.ts';
+import { askServer, otherVersion } from './admin-client.ts';
 
 /** What somebody means by a name or an id, as the server tells of it. */
 export interface ListedResource {
@@ -15,6 +14,14 @@ export interface ListedResource {
   readonly state: string;
   /** Of a volume or an instance. */
   readonly zone: string | null;
+  /** ARN of the Outpost that a volume or a snapshot is on; null: it is in the region. */
+  readonly outpost: string | null;
+  /** Of an automatic snapshot: the day. */
+  readonly autoDate: string | null;
+  /** Of a snapshot: what the disk or instance is called in Lightsail. */
+  readonly sourceName: string | null;
+  /** The snapshot of an instance that a snapshot is a part of. */
+  readonly instanceSnapshot: string | null;
   /** Of a volume or a snapshot. */
   readonly sizeBytes: number | null;
   /** Of the snapshot of an instance: what the instance had. */
@@ -45,6 +52,10 @@ function isResource(value: unknown): value is ListedResource {
     'region' in value &&
     typeof value.region === 'string' &&
     'bundle' in value &&
+    'outpost' in value &&
+    'autoDate' in value &&
+    'sourceName' in value &&
+    'instanceSnapshot' in value &&
     'parts' in value &&
     Array.isArray(value.parts)
   );

@@ -5,9 +5,8 @@ import { systemClock } from '#base/clock.ts';
 import { makeDirectory } from '#base/make-directory.ts';
 import type { ConfigOptions } from '#src/config.ts';
 
-import { askServer } from './admin-client.ts';
+import { askServer, otherVersion } from './admin-client.ts';
 import { CommandError } from './command-error.ts';
-import { otherVersion } from './pages.ts';
 import { Words } from './words.ts';
 import { servedDirectory } from './served-directory.ts';
 

@@ -1,7 +1,6 @@
 import type { ConfigOptions } from '#src/config.ts';
 
-import { askServer } from './admin-client.ts';
-import { CommandError } from './command-error.ts';
+import { askServer, otherVersion } from './admin-client.ts';
 
 /** What the server answers in pages, to its end. Throws CommandError where something is not what `isListed` knows. */
 export async function askAll<R>(
@@ -15,7 +14,7 @@ export async function askAll<R>(
 ): Promise<readonly R[]> {
   const all: R[] = [];
   for (let after: number | null = 0; after !== null;) {
-    const page = await askServer(options, 'GET', `/${list.name}?after=${after}`, list.timeoutMs);
+    const page = await askServer(options, 'GET', `/${list.name}?after=${after}`, { timeoutMs: list.timeoutMs });
     const { entries, next } = asPage(page, list.name);
     if (!entries.every(list.isListed)) throw otherVersion();
     all.push(...entries);
@@ -31,8 +30,4 @@ function asPage(value: unknown, name: string): { readonly entries: readonly unkn
     if (Array.isArray(entries) && (next === null || typeof next === 'number')) return { entries, next };
   }
   throw otherVersion();
-}
-
-export function otherVersion(): CommandError {
-  return new CommandError('the server answers in another form than was expected; is it of another version?');
 }

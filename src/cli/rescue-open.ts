@@ -19,7 +19,7 @@ import type { Manifest, SnapshotLabel } from '#snapshot/manifest.ts';
 import { readConfig } from '#src/config.ts';
 
 import { CommandError } from './command-error.ts';
-import { Progress } from './image-progress.ts';
+import { Progress } from './bars.ts';
 import { readMasterKey } from './master-key.ts';
 import type { KeyPlace } from './rescue-keys.ts';
 import { plainWords } from './plain-errors.ts';
@@ -116,7 +116,7 @@ async function findNamed(store: RescueStore, name: string): Promise<Manifest> {
   }
   const [manifest] = found;
   if (manifest === undefined) {
-    throw new CommandError(`no snapshot has the id or the name "${name}"; "npx varve rescue list" shows them`);
+    throw new CommandError(`no snapshot has the id or the name "${name}"; "varve rescue list" shows them`);
   }
   if (found.length === 1) return manifest;
   const choices = found.map(({ label }) => `${label.snapshot} (account ${label.account}, ${label.region})`).join(', ');

@@ -6,10 +6,11 @@ import type { FoundSnapshot } from '#rescue/manifests.ts';
 import { verifySnapshots } from '#rescue/verify.ts';
 import type { RescueStore } from '#rescue/rescue-store.ts';
 
+import { Progress } from './bars.ts';
 import { CommandError } from './command-error.ts';
 import { counted } from './counted.ts';
 import { Interrupt } from './image-interrupt.ts';
-import { formatBytes, Progress } from './image-progress.ts';
+import { formatBytes } from './image-progress.ts';
 import { describeDamages } from './rescue-damage.ts';
 import { lendKeyOf } from './rescue-keys.ts';
 import { findSnapshot, openPacks, openRescue, warn, type StorePlace } from './rescue-open.ts';

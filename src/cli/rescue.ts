@@ -77,10 +77,7 @@ async function exportSnapshot(rest: readonly string[]): Promise<void> {
     format: { type: 'string' },
     'keep-going': { type: 'boolean' },
   });
-  const [snapshot, path] = words.take(
-    'which snapshot? "npx varve rescue list" shows them',
-    'where to? Give a file, or -',
-  );
+  const [snapshot, path] = words.take('which snapshot? "varve rescue list" shows them', 'where to? Give a file, or -');
   const { format, note } = outputFormat(words, path);
   if (note !== null) process.stderr.write(`varve: ${note}\n`);
   const { exportRescued } = await import('./rescue-export.ts');
@@ -93,7 +90,7 @@ async function serve(rest: readonly string[]): Promise<void> {
     socket: { type: 'string' },
     'keep-going': { type: 'boolean' },
   });
-  const [snapshot] = words.take('which snapshot? "npx varve rescue list" shows them');
+  const [snapshot] = words.take('which snapshot? "varve rescue list" shows them');
   const { serveRescued } = await import('./rescue-serve.ts');
   const socketPath = words.text('socket') ?? null;
   await serveRescued(storeOf(words), { snapshot, socketPath, keepGoing: words.flag('keep-going') });

@@ -106,6 +106,8 @@ function instanceWords(count: number): string {
 function banner(server: RunningControl, config: Config, options: ConfigOptions): string {
   const { region, dataDirectory, s3 } = config;
   const data = options.data === undefined ? '' : ` --data '${dataDirectory.replaceAll("'", `'\\''`)}'`;
+  // What can be copied works where this was started by npx, too.
+  const varve = process.env['npm_command'] === 'exec' ? 'npx varve' : 'varve';
   const facts: [string, string][] = [
     ['endpoint', server.endpoint],
     ['region', region],
@@ -114,8 +116,8 @@ function banner(server: RunningControl, config: Config, options: ConfigOptions):
   ];
   if (s3 !== null) facts.push(['store', `s3://${s3.bucket}/${s3.prefix}`]);
   for (const { name, arn } of server.outposts) facts.push(['outpost', `${name}: ${arn}`]);
-  if (config.encryptVolumes) facts.push(['volumes', 'new ones are encrypted (npx varve volumes shows which are)']);
-  if (config.nbdTcp !== null) facts.push(['NBD', `over TCP, too: npx varve connect disk-1 --tcp${data}`]);
+  if (config.encryptVolumes) facts.push(['volumes', `new ones are encrypted (${varve} volumes shows which are)`]);
+  if (config.nbdTcp !== null) facts.push(['NBD', `over TCP, too: ${varve} connect disk-1 --tcp${data}`]);
   const note = beginningWords(server.beginning);
   return `Varve is ready.
 
@@ -123,12 +125,12 @@ ${facts.map(([name, value]) => `  ${name.padEnd(11)}  ${value}`).join('\n')}
 ${note === null ? '' : `\n${note}\n`}
 In another terminal, in this directory:
 
-  eval "$(npx varve env${data})"
+  eval "$(${varve} env${data})"
   aws lightsail create-disk --disk-name disk-1 --availability-zone ${region}a --size-in-gb 8
   aws lightsail create-disk-snapshot --disk-name disk-1 --disk-snapshot-name snapshot-1
   aws lightsail get-disk-snapshots
 
-The disk's NBD address: npx varve connect disk-1${data}
+The disk's NBD address: ${varve} connect disk-1${data}
 
 `;
 }

@@ -1,8 +1,11 @@
 import { type Connection, openConnection } from '#client/connection/connection.ts';
+import { ServiceError } from '#client/connection/service-error.ts';
 import { ClientError, type DocumentRecord, type GlobalOptions, type InputRecord } from '#client/command.ts';
+import { findRegion } from '#domain/region.ts';
 import type { ServiceName } from '#wire/aws/operations.ts';
-import type { ConfigOptions } from '#src/config.ts';
+import { ConfigError, type ConfigOptions } from '#src/config.ts';
 
+import { noServer } from './admin-client.ts';
 import { CommandError } from './command-error.ts';
 import { type Credentials, readCredentialsFile } from './credentials-file.ts';
 import type { ListedResource } from './listed-resource.ts';
@@ -25,6 +28,16 @@ const NO_OPTIONS: GlobalOptions = {
   cliConnectTimeout: null,
 };
 
+/** The server refused a call. `code`: the service's; null: the call did not come to an answer. */
+export class RefusedError extends CommandError {
+  readonly code: string | null;
+
+  constructor(message: string, code: string | null) {
+    super(message);
+    this.code = code;
+  }
+}
+
 /** The API of the running server, called as the AWS tools do, with the root key of its first account. */
 export class ServerApi {
   readonly #server: ServerFile;
@@ -44,11 +57,14 @@ export class ServerApi {
       readCredentialsFile(dataDirectory),
     ]);
     if (server === null || credentials === null) {
-      throw new CommandError(
-        `no server runs on ${dataDirectory}; start one with "varve serve --data ${dataDirectory}"`,
-      );
+      throw noServer(dataDirectory);
     }
     return new ServerApi(server, credentials);
+  }
+
+  /** Where this is made if nothing else is said. */
+  get region(): string {
+    return this.#server.region;
   }
 
   /** Throws CommandError when the resource is another account's: this command speaks for the first one. */
@@ -60,7 +76,7 @@ export class ServerApi {
     );
   }
 
-  /** One call in a region. Throws CommandError in the service's words when it refuses. */
+  /** One call in a region. Throws RefusedError in the service's words when it refuses. */
   async call(
     to: { readonly service: ServiceName; readonly operation: string; readonly region: string },
     input: InputRecord,
@@ -74,7 +90,10 @@ export class ServerApi {
       });
       return await reply.whole();
     } catch (error) {
-      if (error instanceof ClientError) throw new CommandError(error.message.trim());
+      if (error instanceof ServiceError) {
+        throw new RefusedError(`${operation} was refused: ${error.serviceMessage} (${error.code})`, error.code);
+      }
+      if (error instanceof ClientError) throw new RefusedError(error.message.trim(), null);
       throw error;
     }
   }
@@ -104,6 +123,18 @@ export class ServerApi {
     this.#connections.set(name, made);
     return await made;
   }
+}
+
+/** The first zone of a region. Throws ConfigError when there is no such region. */
+export function firstZone(region: string): string {
+  const zone = findRegion(region)?.zones[0]?.name;
+  if (zone !== undefined) return zone;
+  throw new ConfigError(`--region: there is no region "${region}"`);
+}
+
+/** The id in Lightsail's support code of a resource: `123456789012/vol-…`. */
+export function idIn(supportCode: string): string {
+  return supportCode.slice(supportCode.indexOf('/') + 1);
 }
 
 /** A text of a reply, at these names and numbers. Throws CommandError when it is not there: the server is of another kind. */

@@ -1,9 +1,10 @@
 import { systemClock } from '#base/clock.ts';
 import type { ConfigOptions } from '#src/config.ts';
 
+import { ServerAwayError } from './admin-client.ts';
 import { CommandError } from './command-error.ts';
 import { findResource, type ListedResource } from './listed-resource.ts';
-import { ServerApi, textAt } from './server-api.ts';
+import { firstZone, idIn, ServerApi, textAt } from './server-api.ts';
 
 const GIB_BYTES = 1024 ** 3;
 /** Lightsail's names have no more. */
@@ -25,11 +26,14 @@ export interface SnapshotWish {
   readonly description: string | null;
 }
 
-/** Asks for a snapshot of a disk, or of an instance with all of its disks at one instant; answers when the instant has passed. */
+/**
+ * Asks for a snapshot of a disk, or of an instance with all of its disks at one instant; answers when the instant has passed.
+ * `made`: of an instance of EC2 one for each of its volumes. `snapshots`: the ids of all that is being stored now.
+ */
 export async function createSnapshot(
   options: ConfigOptions,
   wish: SnapshotWish,
-): Promise<{ readonly made: Made; readonly snapshots: readonly string[] }> {
+): Promise<{ readonly made: readonly Made[]; readonly snapshots: readonly string[] }> {
   const source = await findResource(options, wish.source);
   if (source.kind === 'snapshot' || source.kind === 'instance-snapshot') {
     throw new CommandError(`${wish.source} is a snapshot already; "varve snapshot restore" makes a disk of it`);
@@ -44,29 +48,27 @@ export async function createSnapshot(
     return await createInLightsail(options, { api, source, name });
   }
   const { region } = source;
-  const description = wish.description ?? name;
-  const tags = [{ ResourceType: 'snapshot', Tags: [{ Key: 'Name', Value: name }] }];
+  const common = {
+    Description: wish.description ?? name,
+    TagSpecifications: [{ ResourceType: 'snapshot', Tags: [{ Key: 'Name', Value: name }] }],
+  };
+  const call = async (operation: string, input: Parameters<ServerApi['call']>[1]) =>
+    await api.call({ service: 'ec2', operation, region }, { ...common, ...input });
+  const snapshots: string[] = [];
   if (source.kind === 'volume') {
-    const reply = await api.call(
-      { service: 'ec2', operation: 'CreateSnapshot', region },
-      { VolumeId: source.id, Description: description, TagSpecifications: tags },
-    );
-    const id = textAt(reply, 'SnapshotId');
-    return { made: { kind: 'snapshot', id, name, region }, snapshots: [id] };
+    snapshots.push(textAt(await call('CreateSnapshot', { VolumeId: source.id }), 'SnapshotId'));
+  } else {
+    const reply = await call('CreateSnapshots', { InstanceSpecification: { InstanceId: source.id } });
+    const all = Array.isArray(reply['Snapshots']) ? reply['Snapshots'] : [];
+    snapshots.push(...all.map((_, at) => textAt(reply, 'Snapshots', at, 'SnapshotId')));
   }
-  const reply = await api.call(
-    { service: 'ec2', operation: 'CreateSnapshots', region },
-    { InstanceSpecification: { InstanceId: source.id }, Description: description, TagSpecifications: tags },
-  );
-  const all = Array.isArray(reply['Snapshots']) ? reply['Snapshots'] : [];
-  const snapshots = all.map((_, at) => textAt(reply, 'Snapshots', at, 'SnapshotId'));
-  return { made: { kind: 'snapshot', id: snapshots.join(' '), name, region }, snapshots };
+  return { made: snapshots.map((id) => ({ kind: 'snapshot', id, name, region })), snapshots };
 }
 
 async function createInLightsail(
   options: ConfigOptions,
   { api, source, name }: { readonly api: ServerApi; readonly source: ListedResource; readonly name: string },
-): Promise<{ readonly made: Made; readonly snapshots: readonly string[] }> {
+): Promise<{ readonly made: readonly Made[]; readonly snapshots: readonly string[] }> {
   const { region } = source;
   const sourceName = source.name ?? source.id;
   const lightsail = { service: 'lightsail', region } as const;
@@ -74,13 +76,14 @@ async function createInLightsail(
     const input = { diskName: sourceName, diskSnapshotName: name };
     await api.call({ ...lightsail, operation: 'CreateDiskSnapshot' }, input);
     const reply = await api.call({ ...lightsail, operation: 'GetDiskSnapshot' }, { diskSnapshotName: name });
-    const id = textAt(reply, 'diskSnapshot', 'supportCode').split('/').at(-1) ?? name;
-    return { made: { kind: 'snapshot', id, name, region }, snapshots: [id] };
+    const id = idIn(textAt(reply, 'diskSnapshot', 'supportCode'));
+    return { made: [{ kind: 'snapshot', id, name, region }], snapshots: [id] };
   }
   const input = { instanceName: sourceName, instanceSnapshotName: name };
   await api.call({ ...lightsail, operation: 'CreateInstanceSnapshot' }, input);
-  const made = await findResource(options, name);
-  return { made: { kind: 'instance-snapshot', id: made.id, name, region }, snapshots: made.parts };
+  const reply = await api.call({ ...lightsail, operation: 'GetInstanceSnapshot' }, { instanceSnapshotName: name });
+  const { id, parts } = await findResource(options, textAt(reply, 'instanceSnapshot', 'supportCode'));
+  return { made: [{ kind: 'instance-snapshot', id, name, region }], snapshots: parts };
 }
 
 export interface RestoreWish {
@@ -102,55 +105,85 @@ export async function restoreSnapshot(options: ConfigOptions, wish: RestoreWish)
   }
   const api = await ServerApi.find(options);
   api.checkOwn(snapshot);
-  const { region } = snapshot;
-  const availabilityZone = wish.zone ?? `${region}a`;
+  if (snapshot.instanceSnapshot !== null) {
+    throw new CommandError(
+      `${wish.snapshot} is a part of the snapshot ${snapshot.instanceSnapshot} of an instance, which is restored as a whole. ` +
+        'Its bytes alone: varve export, varve cp, varve mount',
+    );
+  }
+  const { region, name } = snapshot;
+  const availabilityZone = wish.zone ?? firstZone(region);
+  const lightsail = { service: 'lightsail', region } as const;
+  // Automatic ones are named by what they are of, and the day.
+  const ofDay = snapshot.autoDate === null ? null : { restoreDate: snapshot.autoDate };
+  const sourceName = snapshot.sourceName ?? '';
   if (snapshot.kind === 'instance-snapshot') {
     if (wish.sizeGib !== null) throw new CommandError("--size-in-gb: the size of an instance's disk is its bundle's");
     await api.call(
-      { service: 'lightsail', operation: 'CreateInstancesFromSnapshot', region },
+      { ...lightsail, operation: 'CreateInstancesFromSnapshot' },
       {
         ...{ instanceNames: [wish.name], availabilityZone, bundleId: wish.bundle ?? snapshot.bundle ?? '' },
-        instanceSnapshotName: snapshot.name ?? snapshot.id,
+        ...(ofDay === null
+          ? { instanceSnapshotName: name ?? snapshot.id }
+          : { ...ofDay, sourceInstanceName: sourceName }),
       },
     );
-    return { kind: 'instance', id: (await findResource(options, wish.name)).id, name: wish.name, region };
+    const reply = await api.call({ ...lightsail, operation: 'GetInstance' }, { instanceName: wish.name });
+    return { kind: 'instance', id: idIn(textAt(reply, 'instance', 'supportCode')), name: wish.name, region };
   }
   if (wish.bundle !== null) throw new CommandError('--bundle goes with the snapshot of an instance');
   const sizeGib = wish.sizeGib ?? Math.ceil((snapshot.sizeBytes ?? 0) / GIB_BYTES);
   if (snapshot.face === 'lightsail') {
     await api.call(
-      { service: 'lightsail', operation: 'CreateDiskFromSnapshot', region },
-      { diskName: wish.name, diskSnapshotName: snapshot.name ?? snapshot.id, availabilityZone, sizeInGb: sizeGib },
+      { ...lightsail, operation: 'CreateDiskFromSnapshot' },
+      {
+        ...{ diskName: wish.name, availabilityZone, sizeInGb: sizeGib },
+        ...(ofDay === null ? { diskSnapshotName: name ?? snapshot.id } : { ...ofDay, sourceDiskName: sourceName }),
+      },
     );
-    return { kind: 'volume', id: (await findResource(options, wish.name)).id, name: wish.name, region };
+    const reply = await api.call({ ...lightsail, operation: 'GetDisk' }, { diskName: wish.name });
+    return { kind: 'volume', id: idIn(textAt(reply, 'disk', 'supportCode')), name: wish.name, region };
   }
   const reply = await api.call(
     { service: 'ec2', operation: 'CreateVolume', region },
     {
       ...{ SnapshotId: snapshot.id, AvailabilityZone: availabilityZone, Size: sizeGib, VolumeType: 'gp3' },
+      ...(snapshot.outpost === null ? {} : { OutpostArn: snapshot.outpost }),
       TagSpecifications: [{ ResourceType: 'volume', Tags: [{ Key: 'Name', Value: wish.name }] }],
     },
   );
   return { kind: 'volume', id: textAt(reply, 'VolumeId'), name: wish.name, region };
 }
 
-/** Removes a snapshot, of whichever service. Answers what it was. */
-export async function deleteSnapshot(options: ConfigOptions, nameOrId: string): Promise<ListedResource> {
-  const snapshot = await findResource(options, nameOrId);
-  if (snapshot.kind === 'volume' || snapshot.kind === 'instance') throw new CommandError(`${nameOrId} is no snapshot`);
+/** Removes a snapshot, of whichever service. Answers whether it is in the recycle bin now. */
+export async function deleteSnapshot(options: ConfigOptions, snapshot: ListedResource): Promise<boolean> {
+  const { id, region, name } = snapshot;
   const api = await ServerApi.find(options);
   api.checkOwn(snapshot);
-  const { region } = snapshot;
-  if (snapshot.kind === 'instance-snapshot') {
-    const input = { instanceSnapshotName: snapshot.name ?? snapshot.id };
-    await api.call({ service: 'lightsail', operation: 'DeleteInstanceSnapshot', region }, input);
-  } else if (snapshot.face === 'lightsail') {
-    const input = { diskSnapshotName: snapshot.name ?? snapshot.id };
-    await api.call({ service: 'lightsail', operation: 'DeleteDiskSnapshot', region }, input);
-  } else {
-    await api.call({ service: 'ec2', operation: 'DeleteSnapshot', region }, { SnapshotId: snapshot.id });
+  if (snapshot.instanceSnapshot !== null) {
+    throw new CommandError(
+      `${id} is a part of the snapshot of an instance, which is deleted as a whole: varve snapshot delete ${snapshot.instanceSnapshot}`,
+    );
   }
-  return snapshot;
+  const lightsail = { service: 'lightsail', region } as const;
+  if (snapshot.face === 'lightsail') {
+    if (snapshot.autoDate !== null) {
+      const input = { resourceName: snapshot.sourceName ?? '', date: snapshot.autoDate };
+      await api.call({ ...lightsail, operation: 'DeleteAutoSnapshot' }, input);
+    } else if (snapshot.kind === 'instance-snapshot') {
+      await api.call({ ...lightsail, operation: 'DeleteInstanceSnapshot' }, { instanceSnapshotName: name ?? id });
+    } else {
+      await api.call({ ...lightsail, operation: 'DeleteDiskSnapshot' }, { diskSnapshotName: name ?? id });
+    }
+    return false;
+  }
+  await api.call({ service: 'ec2', operation: 'DeleteSnapshot', region }, { SnapshotId: id });
+  try {
+    return (await findResource(options, id)).state === 'recoverable';
+  } catch (error) {
+    if (error instanceof ServerAwayError) throw error;
+    return false; // It is gone.
+  }
 }
 
 /** `disk-1-20261121-093000`. */

@@ -32,7 +32,11 @@ export function treesOf(volumes: readonly ListedVolume[], snapshots: readonly Li
   const roots: (() => TreeNode)[] = [];
   const place = (above: string | null, make: () => TreeNode): void => {
     if (above === null) roots.push(make);
-    else under.set(above, [...(under.get(above) ?? []), make]);
+    else {
+      const brothers = under.get(above);
+      if (brothers === undefined) under.set(above, [make]);
+      else brothers.push(make);
+    }
   };
   const childrenOf = (id: string): readonly TreeNode[] =>
     (under.get(id) ?? []).map((make) => make()).toSorted((left, right) => left.atMs - right.atMs);
@@ -46,8 +50,8 @@ export function treesOf(volumes: readonly ListedVolume[], snapshots: readonly Li
       place(snapshotIds.has(copiedFrom) ? copiedFrom : null, () => snapshotNode(snapshot, childrenOf));
     else place(volume, () => snapshotNode(snapshot, childrenOf));
   }
-  for (const gone of goneVolumes(snapshots, volumeIds)) {
-    const origin = originOfGone(gone.id, snapshots);
+  for (const { snapshots: own, ...gone } of goneVolumes(snapshots, volumeIds)) {
+    const origin = originOf(own);
     place(origin !== null && snapshotIds.has(origin) ? origin : null, () => ({
       ...gone,
       children: childrenOf(gone.id),
@@ -73,30 +77,37 @@ function snapshotNode(snapshot: ListedSnapshot, childrenOf: (id: string) => read
   };
 }
 
-function goneVolumes(snapshots: readonly ListedSnapshot[], there: ReadonlySet<string>): readonly TreeNode[] {
-  const gone = new Map<string, TreeNode>();
-  for (const { volume, volumeName, copiedFrom, startedAtMs, sizeBytes } of snapshots) {
-    if (copiedFrom !== null || there.has(volume)) continue;
-    const known = gone.get(volume);
-    gone.set(volume, {
-      ...{ id: volume, kind: 'volume', name: volumeName, state: 'gone', sizeBytes, isCopy: false, isGone: true },
-      ...{ atMs: Math.min(startedAtMs, known?.atMs ?? startedAtMs), children: [] },
-      ...{ changedBytes: null, exclusiveBytes: null },
-    });
+/** Volumes that are not there any more, each with its snapshots. */
+function goneVolumes(
+  snapshots: readonly ListedSnapshot[],
+  there: ReadonlySet<string>,
+): readonly (TreeNode & { readonly snapshots: readonly ListedSnapshot[] })[] {
+  const gone = new Map<string, ListedSnapshot[]>();
+  for (const snapshot of snapshots) {
+    if (snapshot.copiedFrom !== null || there.has(snapshot.volume)) continue;
+    const own = gone.get(snapshot.volume);
+    if (own === undefined) gone.set(snapshot.volume, [snapshot]);
+    else own.push(snapshot);
   }
-  return [...gone.values()];
+  return [...gone].map(([id, own]) => {
+    const newest = own.at(-1);
+    return {
+      ...{ id, kind: 'volume', name: newest?.volumeName ?? null, state: 'gone', sizeBytes: newest?.sizeBytes ?? 0 },
+      atMs: own.reduce((first, { startedAtMs }) => Math.min(first, startedAtMs), Infinity),
+      ...{ changedBytes: null, exclusiveBytes: null, isCopy: false, isGone: true, children: [], snapshots: own },
+    };
+  });
 }
 
 /** The first snapshot of a volume has what the volume was made from as its parent. */
-function originOfGone(volume: string, snapshots: readonly ListedSnapshot[]): string | null {
-  const own = snapshots.filter((snapshot) => snapshot.volume === volume && snapshot.copiedFrom === null);
+function originOf(own: readonly ListedSnapshot[]): string | null {
   const ids = new Set(own.map(({ id }) => id));
   return own.find(({ parent }) => parent !== null && !ids.has(parent))?.parent ?? null;
 }
 
-/** Those trees of which a part has this id or name; all of it is shown, since it is what descends from one. */
-export function treesWith(trees: readonly TreeNode[], id: string): readonly TreeNode[] {
-  const holds = (node: TreeNode): boolean => node.id === id || node.children.some(holds);
+/** Those trees of which a part has one of these ids; all of it is shown, since it is what descends from one. */
+export function treesWith(trees: readonly TreeNode[], ids: ReadonlySet<string>): readonly TreeNode[] {
+  const holds = (node: TreeNode): boolean => ids.has(node.id) || node.children.some(holds);
   return trees.filter(holds);
 }
 

@@ -1,8 +1,8 @@
 import type { ConfigOptions } from '#src/config.ts';
 
-import { askServer } from './admin-client.ts';
+import { askServer, otherVersion } from './admin-client.ts';
 import { formatBytes } from './image-progress.ts';
-import { askAll, otherVersion } from './pages.ts';
+import { askAll } from './pages.ts';
 import { allInstanceSnapshots, instanceSnapshotLines } from './instance-snapshots.ts';
 import { type Column, printable, tableLines } from './table.ts';
 import { Words } from './words.ts';
@@ -87,7 +87,7 @@ export async function snapshotsCommand(words: readonly string[]): Promise<void> 
   const options: ConfigOptions = { data: parsed.text('data') };
   const snapshots = await allSnapshots(options);
   const instanceSnapshots = await allInstanceSnapshots(options);
-  const total = asTotal(await askServer(options, 'GET', '/store', TIMEOUT_MS));
+  const total = asTotal(await askServer(options, 'GET', '/store', { timeoutMs: TIMEOUT_MS }));
   const ratio = total.storedBytes > 0 ? Math.round((total.fullBytes * 100) / total.storedBytes) / 100 : null;
   if (parsed.flag('json'))
     process.stdout.write(`${JSON.stringify({ snapshots, instanceSnapshots, total: { ...total, ratio } }, null, 2)}\n`);

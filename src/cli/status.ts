@@ -4,7 +4,7 @@ import { systemClock } from '#base/clock.ts';
 import { count, type Decode, flag, list, nullable, oneOf, record, text } from '#volume/host-decode.ts';
 import type { NbdClients } from '#volume/host.ts';
 
-import { askServer, ServerAwayError } from './admin-client.ts';
+import { askServer, otherVersion, ServerAwayError } from './admin-client.ts';
 import { type ClockState, clockState, clockWords } from './clock.ts';
 import { durationWords } from './duration-words.ts';
 import { formatBytes } from './image-progress.ts';
@@ -14,7 +14,7 @@ import {
   type InstanceSnapshotCounts,
   instanceSnapshotWords,
 } from './instance-snapshots.ts';
-import { askAll, otherVersion } from './pages.ts';
+import { askAll } from './pages.ts';
 import { readServerFile } from './server-file.ts';
 import { printable } from './table.ts';
 import { Words } from './words.ts';
@@ -125,7 +125,7 @@ export async function statusCommand(rest: readonly string[]): Promise<void> {
   const isListed = (value: unknown): value is unknown => typeof value === 'object';
   const volumes = (await askAll(options, { name: 'volumes', isListed })).map((one) => decoded(volume, one));
   const instanceSnapshots = countsOf(await allInstanceSnapshots(options));
-  const stored = decoded(store, await askServer(options, 'GET', '/store', TIMEOUT_MS));
+  const stored = decoded(store, await askServer(options, 'GET', '/store', { timeoutMs: TIMEOUT_MS }));
   const file = await readServerFile(dataDirectory);
   if (file === null) throw new ServerAwayError(`the server on ${dataDirectory} has just stopped`);
   const { bavail, blocks, bsize } = await statfs(dataDirectory);

@@ -9,7 +9,8 @@ export interface Column<R> {
 /** The lines of a table with its headings; columns as wide as they must be. */
 export function tableLines<R>(columns: readonly Column<R>[], rows: readonly R[]): readonly string[] {
   const cells = [columns.map(({ heading }) => heading), ...rows.map((row) => columns.map(({ cell }) => cell(row)))];
-  const widths = columns.map((_, index) => Math.max(...cells.map((line) => (line[index] ?? '').length)));
+  // There may be more rows than a call can have arguments.
+  const widths = columns.map((_, index) => cells.reduce((most, line) => Math.max(most, (line[index] ?? '').length), 0));
   return cells.map((line) =>
     line
       .map((text, index) => {

@@ -3,8 +3,9 @@ import { createInterface } from 'node:readline';
 
 import type { ConfigOptions } from '#src/config.ts';
 
-import { ServerAwayError } from './admin-client.ts';
+import { noServer, otherVersion, socketError } from './admin-client.ts';
 import { CommandError } from './command-error.ts';
+import { Interrupt } from './image-interrupt.ts';
 import { readServerFile } from './server-file.ts';
 import { servedDirectory } from './served-directory.ts';
 import { printable } from './table.ts';
@@ -67,25 +68,41 @@ function filterOf(words: Words): (line: Line) => boolean {
 async function follow(options: ConfigOptions, onLine: (line: Line) => void): Promise<void> {
   const directory = servedDirectory(options);
   const server = await readServerFile(directory);
-  const away = new ServerAwayError(`no server runs on ${directory}; start one with "varve serve --data ${directory}"`);
-  if (server === null) throw away;
+  if (server === null) throw noServer(directory);
+  using interrupt = new Interrupt();
+  const { signal } = interrupt;
   await new Promise<void>((resolve, reject) => {
     const sent = request({ socketPath: server.adminSocket, path: '/trace' }, (response) => {
       if (response.statusCode !== 200) {
-        reject(new CommandError('the server is of another version: it does not tell what it does'));
+        reject(otherVersion());
         return;
       }
       process.stderr.write('Ctrl-C ends it.\n');
+      response.on('error', (error) => reject(socketError(error, directory)));
       const lines = createInterface({ input: response });
-      lines.on('line', (line) => onLine(JSON.parse(line) as Line));
+      lines.on('line', (line) => {
+        const parsed = parseLine(line);
+        if (parsed !== null) onLine(parsed);
+      });
       lines.on('close', resolve);
     });
-    sent.on('error', (error) => {
-      const code = 'code' in error ? error.code : undefined;
-      reject(code === 'ENOENT' || code === 'ECONNREFUSED' ? away : error);
+    sent.on('error', (error) => reject(socketError(error, directory)));
+    signal.addEventListener('abort', () => {
+      reject(new CommandError('not followed any more. What was called, also before: varve audit list'));
+      sent.destroy();
     });
     sent.end();
   });
+  process.stderr.write('The server has ended.\n');
+}
+
+/** Null: the server ended in the middle of it. */
+function parseLine(line: string): Line | null {
+  try {
+    return JSON.parse(line) as Line;
+  } catch {
+    return null;
+  }
 }
 
 /** `09:30:00.123  ec2 CreateSnapshot  200  12 ms  AKIA…  id`. */

@@ -1,10 +1,7 @@
 import type { Clock } from '#base/clock.ts';
 import type { VerifyProgress } from '#snapshot/verify-report.ts';
 
-import { Progress, progressLine } from './image-progress.ts';
-
-/** Where it is not drawn on a terminal, a line so often. */
-const LINE_MS = 10_000;
+import { Bars, type BarStream } from './bars.ts';
 
 const LABELS = {
   packs: 'reading packs',
@@ -12,43 +9,32 @@ const LABELS = {
   trees: 'walking trees',
 } as const satisfies Record<VerifyProgress['phase'], string>;
 
-/** How far a verification is: a bar on a terminal, now and then a plain line elsewhere. */
+/** How far a verification is: each of its phases from zero on, with what was found so far. */
 export class VerifyMeter implements Disposable {
-  readonly #clock: Clock;
-  readonly #stream: NodeJS.WriteStream;
+  readonly #bars: Bars;
   #phase: VerifyProgress['phase'] | null = null;
-  #bar: Progress | null = null;
-  #startedMs = 0;
   #startBytes = 0;
-  #toldMs: number;
 
-  constructor(options: { readonly clock: Clock; readonly stream: NodeJS.WriteStream }) {
-    this.#clock = options.clock;
-    this.#stream = options.stream;
-    this.#toldMs = options.clock.monotonicMs();
+  constructor(options: { readonly clock: Clock; readonly stream: BarStream }) {
+    this.#bars = new Bars(options.clock, options.stream);
   }
 
   at({ phase, doneBytes, totalBytes, damageCount }: VerifyProgress): void {
-    const nowMs = this.#clock.monotonicMs();
     if (phase !== this.#phase) {
-      this.#bar?.[Symbol.dispose]();
       this.#phase = phase;
-      this.#startedMs = nowMs;
       this.#startBytes = doneBytes;
-      const label = LABELS[phase];
-      const bytes = phase === 'trees' ? null : totalBytes - doneBytes;
-      this.#bar = new Progress({ label, totalBytes: bytes, clock: this.#clock, stream: this.#stream });
     }
-    const bytes = doneBytes - this.#startBytes;
-    this.#bar?.at(bytes);
-    if (this.#stream.isTTY || nowMs - this.#toldMs < LINE_MS) return;
-    this.#toldMs = nowMs;
-    const found = damageCount === 0 ? '' : `, damages so far: ${damageCount}`;
-    const all = phase === 'trees' ? null : totalBytes - this.#startBytes;
-    this.#stream.write(`${progressLine(LABELS[phase], bytes, all, nowMs - this.#startedMs)}${found}\n`);
+    this.#bars.show([
+      {
+        label: LABELS[phase],
+        doneBytes: doneBytes - this.#startBytes,
+        totalBytes: phase === 'trees' ? null : totalBytes - this.#startBytes,
+        note: damageCount === 0 ? '' : `, damages so far: ${damageCount}`,
+      },
+    ]);
   }
 
   [Symbol.dispose](): void {
-    this.#bar?.[Symbol.dispose]();
+    this.#bars[Symbol.dispose]();
   }
 }

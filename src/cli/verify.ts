@@ -60,7 +60,7 @@ export async function verifyCommand(words: readonly string[]): Promise<void> {
   const { dataDirectory } = config;
   const snapshot = snapshotText === null ? null : parseSnapshotId(snapshotText);
   if (snapshotText !== null && snapshot === null)
-    throw new ConfigError(`verify: "${snapshotText}" is no snapshot id; "npx varve snapshots" shows them`);
+    throw new ConfigError(`verify: "${snapshotText}" is no snapshot id; "varve snapshots" shows them`);
   const masterKey = await readMasterKey(config.masterKey, dataDirectory);
 
   using interrupt = new Interrupt();

@@ -290,7 +290,7 @@ test('an export that is interrupted leaves no file, an import no disk, and both 
     }
     child.kill('SIGINT');
     child.kill('SIGINT');
-    assert.equal(await exited, 1, errors);
+    assert.equal(await exited, 130, errors);
     return errors;
   }
   const sizeOf = async (path: string): Promise<number> => (await stat(path).catch(() => null))?.size ?? 0;

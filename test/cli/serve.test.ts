@@ -230,7 +230,7 @@ test('env without a server says for what its lines are, or that none ever ran', 
   await withDirectory(async (data) => {
     const never = await varve('env', '--data', data);
     assert.equal(never.code, 1);
-    assert.match(never.stderr, /no server has started on .* yet; start one with "npx varve serve/);
+    assert.match(never.stderr, /no server has started on .* yet; start one with "varve serve/);
     assert.equal(never.stdout, '');
     const server = await RunningServer.start({ data });
     const running = await varve('env', '--data', data);

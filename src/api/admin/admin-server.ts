@@ -23,6 +23,9 @@ export interface AdminServer {
   close(): Promise<void>;
 }
 
+/** A path may name a thousand snapshots. */
+const HEAD_BYTES_MAX = 64 * 1024;
+
 interface Reply {
   readonly status: number;
   readonly body: Readonly<Record<string, unknown>>;
@@ -41,7 +44,7 @@ interface Reply {
  * - `GET /instance-snapshots?after=N` → `{ instance-snapshots, next }`: a page of all snapshots of machines, and how consistent they are
  * - `GET /volumes?after=N` → `{ volumes, next }`: a page of all volumes, and how far they are hydrated
  * - `GET /resource?name=NAME|ID` → what kind it is of, whose and where: `{ kind, id, name, face, account, region, state, … }`
- * - `GET /uploads?id=ID&id=…` → `{ uploads }`: how far these snapshots have come, or all that are pending
+ * - `GET /uploads?id=ID&id=…` → `{ uploads, gone }`: how far these snapshots have come, or those that are pending
  * - `GET /freed?id=ID&id=…` → `{ freedBytes }`: what deleting all of these snapshots together would free
  * - `GET /stored?after=N` → `{ stored, next }`: a page of the snapshots that the store must have, by the metadata
  * - `GET /changes?first=ID&second=ID&after=N` → `{ changes, next }`: a page of the chunks in which two snapshots may differ; `changes` null: nobody knows
@@ -72,7 +75,7 @@ export async function startAdminServer(options: {
   readonly feed: LogFeed;
 }): Promise<AdminServer> {
   const { socketPath } = options;
-  const server = createServer((request, response) => {
+  const server = createServer({ maxHeaderSize: HEAD_BYTES_MAX }, (request, response) => {
     request.resume(); // No verb has a body.
     if (request.method === 'GET' && request.url === '/trace') {
       options.feed.stream(response);
@@ -167,7 +170,9 @@ function inWords(failure: Failure): string {
   if (failure.kind === 'wrong-state' && failure.resource === 'instance') {
     return `the instance ${failure.id} does not run: it is ${failure.state}`;
   }
-  if (failure.kind === 'not-found') return `there is no disk, volume or snapshot "${failure.id}"`;
+  if (failure.kind === 'not-found') {
+    return `there is no disk, volume or snapshot "${failure.id}"; "varve volumes" and "varve snapshots" show what there is`;
+  }
   if (failure.kind === 'wrong-state') return `${failure.id} cannot be served now: it is ${failure.state}`;
   if (failure.kind === 'key-unusable') return `its KMS key ${failure.key} cannot be used: ${failure.problem}`;
   return `refused: ${failure.kind}`;

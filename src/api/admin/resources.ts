@@ -1,6 +1,6 @@
 import { resourceOf } from '#control/machines/operator-resource.ts';
 import type { ControlPorts } from '#control/ports.ts';
-import { runningUploads } from '#control/running-uploads.ts';
+import { runningUploads, UPLOAD_COUNT_MAX } from '#control/running-uploads.ts';
 import { servedVolumes } from '#control/served-volumes.ts';
 import { freedTogether, sizedSnapshots, TOGETHER_COUNT_MAX } from '#control/snapshot-sizes.ts';
 import { GIB_BYTES } from '#domain/geometry.ts';
@@ -22,9 +22,18 @@ export async function answerResource(ports: ControlPorts, name: string): Promise
   const zone = kind === 'volume' || kind === 'instance' ? record.zone : null;
   const sizeBytes =
     kind === 'volume' ? record.sizeGib * GIB_BYTES : kind === 'snapshot' ? record.volumeSizeGib * GIB_BYTES : null;
+  const outpost = kind === 'volume' || kind === 'snapshot' ? record.outpost : null;
   const bundle = kind === 'instance-snapshot' ? record.bundle : null;
   const parts = kind === 'instance-snapshot' ? record.parts.map(({ snapshot }) => snapshot) : [];
-  return { status: 200, body: { ...shown, state: record.state, zone, sizeBytes, bundle, parts } };
+  const made = {
+    autoDate: kind === 'snapshot' || kind === 'instance-snapshot' ? record.autoDate : null,
+    sourceName: kind === 'snapshot' ? record.volumeName : kind === 'instance-snapshot' ? record.instanceName : null,
+    instanceSnapshot: kind === 'snapshot' ? record.partOf : null,
+  };
+  return {
+    status: 200,
+    body: { ...shown, ...made, state: record.state, zone, outpost, sizeBytes, bundle, parts },
+  };
 }
 
 /** `GET /volumes?after=N`: a page of all volumes, and how far they are hydrated. */
@@ -85,9 +94,13 @@ export async function answerSnapshots(ports: ControlPorts, after: number): Promi
   return { status: 200, body: { snapshots: views, next } };
 }
 
-/** `GET /uploads?id=ID&id=…`: how far snapshots have come; without ids: all that are pending. */
+/** `GET /uploads?id=ID&id=…`: how far snapshots have come, and which of them are gone; without ids: those that are pending. */
 export async function answerUploads(ports: ControlPorts, ids: readonly string[]): Promise<Reply> {
-  const uploads = (await runningUploads(ports, ids.length === 0 ? null : ids)).map(({ snapshot, progress }) => ({
+  if (ids.length > UPLOAD_COUNT_MAX) {
+    return { status: 400, body: { message: `at most ${UPLOAD_COUNT_MAX} snapshots are asked about` } };
+  }
+  const { uploads, gone } = await runningUploads(ports, ids.length === 0 ? null : ids);
+  const views = uploads.map(({ snapshot, progress }) => ({
     id: snapshot.id,
     name: snapshot.name ?? snapshot.tags['Name'] ?? null,
     state: snapshot.state,
@@ -97,7 +110,7 @@ export async function answerUploads(ports: ControlPorts, ids: readonly string[])
     totalBytes: progress?.totalBytes ?? null,
     newBytes: snapshot.storedBytes,
   }));
-  return { status: 200, body: { uploads } };
+  return { status: 200, body: { uploads: views, gone } };
 }
 
 /** `GET /freed?id=ID&id=…`: what deleting all of these together would free. */

@@ -25,9 +25,11 @@ export type OperatorResource =
  */
 export async function resourceOf(ports: ControlPorts, text: string): Promise<OperatorResource> {
   const { account, id = text } = /^(?<account>\d{12})\/(?<id>.+)$/.exec(text)?.groups ?? {};
-  const disks = (await findAnywhere(ports, text)).map((record): OperatorResource =>
-    'sizeGib' in record ? { kind: 'volume', record } : { kind: 'snapshot', record },
-  );
+  const disks = (await findAnywhere(ports, text))
+    .filter(({ state }) => state !== 'deleting' && state !== 'cutting')
+    .map((record): OperatorResource =>
+      'sizeGib' in record ? { kind: 'volume', record } : { kind: 'snapshot', record },
+    );
   const isMeant = (record: Scope & { readonly id: string }, name: string | null): boolean =>
     (record.id === id || name === id) && (account === undefined || record.account === account);
   const machines = await ports.meta.read(async (tx): Promise<readonly OperatorResource[]> => {
