@@ -1,6 +1,4 @@
 /** Calls operations of one service: encodes, signs, sends, tries again, decodes. */
-import { createWriteStream, openSync } from 'node:fs';
-import type { Writable } from 'node:stream';
 import { assert, present } from '#base/assert.ts';
 import type { Clock } from '#base/clock.ts';
 import { uuid, type Random } from '#base/random.ts';
@@ -13,7 +11,8 @@ import { customisedInput, customisedReply, customisedRequest } from './customisa
 import { bodyText, headerLines, type DebugLog } from './debug-log.ts';
 import { decodeReply, streamMember, type RawReply } from './decode-reply.ts';
 import { completeInput, encodeRequest, type EncodedRequest } from './encode-request.ts';
-import { bareFailure, failure, osErrorText } from './failure.ts';
+import { bareFailure } from './failure.ts';
+import { Outfile } from './outfile.ts';
 import { isRetryable, pauseMs } from './retry.ts';
 import { errorOf, isError, ServiceError } from './service-error.ts';
 import type { Settings } from './settings.ts';
@@ -42,8 +41,8 @@ export class Caller {
   }
 
   /**
-   * The document of the reply. A stream of bytes goes to `outfile`, which is made when the first byte has come.
-   * Throws ServiceError for an error of the service, else ClientError.
+   * The document of the reply. A stream of bytes goes to `outfile`, which is made when its first byte has come and is whole or
+   * not there afterwards. Throws ServiceError for an error of the service, else ClientError.
    */
   async call(operation: string, input: InputRecord, outfile: string | null = null): Promise<DocumentRecord> {
     const operationModel = present(this.#model.operations.get(operation), `the model has the operation ${operation}`);
@@ -59,7 +58,11 @@ export class Caller {
       ) ?? encodeRequest(this.#model, operation, operationModel, whole);
     const isStream = streamMember(this.#model, operationModel) !== null;
     assert(!isStream || outfile !== null, 'a stream of bytes has somewhere to go');
-    const reply = await this.#attempts(operation, operationModel, request, isStream ? outfile : null);
+    const file = isStream && outfile !== null ? new Outfile(outfile) : null;
+    const reply = await this.#attempts(operation, operationModel, request, file).catch((error: unknown) => {
+      file?.remove();
+      throw error;
+    });
     const document = decodeReply(this.#model, { name: operation, model: operationModel }, reply, this.#settings);
     return customisedReply(this.#model, operation, document);
   }
@@ -68,7 +71,7 @@ export class Caller {
     operation: string,
     operationModel: OperationModel,
     request: EncodedRequest,
-    outfile: string | null,
+    outfile: Outfile | null,
   ): Promise<RawReply> {
     const { clock, random, debug } = this.#parts;
     const { attemptsMax, retryMode } = this.#settings;
@@ -96,7 +99,7 @@ export class Caller {
     operationModel: OperationModel,
     request: EncodedRequest,
     { attempt, invocationId }: { readonly attempt: number; readonly invocationId: string },
-    outfile: string | null,
+    outfile: Outfile | null,
   ): Promise<RawReply> {
     const { debug, transport, clock } = this.#parts;
     const { endpoint, credentials, signingRegion } = this.#settings;
@@ -128,10 +131,10 @@ export class Caller {
     });
     const reply = await transport.send(
       { method: request.method, url, headers, body: request.body },
-      outfile === null ? null : () => openOutfile(outfile),
+      outfile === null ? null : () => outfile.open(),
     );
     debug.say('parsers', () => {
-      const body = outfile === null ? bodyText(this.#model, operationModel.output, reply.body) : `to ${outfile}`;
+      const body = outfile === null ? bodyText(this.#model, operationModel.output, reply.body) : `to ${outfile.path}`;
       return `Response: ${reply.status}${headerLines(reply.headers)}\n  ${body}`;
     });
     return reply;
@@ -168,12 +171,4 @@ function signedHeaders(
 function contentLength({ method, body }: EncodedRequest): HeaderList {
   const isLeftOut = body.length === 0 && (method === 'GET' || method === 'DELETE');
   return isLeftOut ? [] : [['Content-Length', String(body.length)]];
-}
-
-function openOutfile(path: string): Writable {
-  try {
-    return createWriteStream('', { fd: openSync(path, 'w') });
-  } catch (error) {
-    throw failure(`${osErrorText(error)}: '${path}'`);
-  }
 }

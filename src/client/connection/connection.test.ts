@@ -1,6 +1,6 @@
 /** Calls against a server in this process. The words of errors are those of aws-cli 1.45 at the same answers. */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { SeededRandom } from '#base/random.ts';
@@ -234,6 +234,20 @@ test('a stream of bytes goes to the file that was named; an error makes no file'
   await assert.rejects(perform(server.endpoint, into('no/such/place')), {
     message: `\n[Errno 2] No such file or directory: '${join(home, 'no/such/place')}'\n`,
   });
+});
+
+test('half of a stream of bytes is not left in its file', async () => {
+  await using server = await answeringServer([
+    { status: 200, body: 'x'.repeat(1000), headers: { 'content-length': '100000', connection: 'close' } },
+    failed(404, '{"Message":"none"}', { 'x-amzn-errortype': 'ResourceNotFoundException' }),
+  ]);
+  const { home } = surroundingsOf('half');
+  const outfile = join(home, 'block');
+  const input = { SnapshotId: 'snap-1', BlockIndex: 0, BlockToken: 'a' };
+  const call = callOf('ebs', 'GetSnapshotBlock', input, { outfile });
+  writeFileSync(outfile, 'before');
+  await assert.rejects(perform(server.endpoint, call), /ResourceNotFoundException/);
+  assert.equal(existsSync(outfile), false);
 });
 
 test('what the AWS tools do to a request: user data in base64, a URL for the copy of a snapshot', async () => {

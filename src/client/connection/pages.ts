@@ -50,19 +50,22 @@ export class PagedReply implements Reply {
 
   /** The lists of all pages joined; other members of a page are left out, as by the AWS command line. */
   readonly whole = async (): Promise<DocumentRecord> => {
-    const lists = new Map<string, Document>();
+    const whole: Record<string, Document> = {};
+    const lists = new Map<string, Document[]>();
     for await (const page of this.#responses()) {
       for (const key of this.#paginator.resultKeys) {
         const value = page[key] ?? null;
         if (value === null) continue;
         const before = lists.get(key);
-        lists.set(
-          key,
-          Array.isArray(before) && Array.isArray(value) ? [...(before as Document[]), ...(value as Document[])] : value,
-        );
+        if (!Array.isArray(value)) whole[key] = value;
+        else if (before !== undefined) for (const item of value as Document[]) before.push(item);
+        else {
+          const list = [...(value as Document[])];
+          lists.set(key, list);
+          whole[key] = list;
+        }
       }
     }
-    const whole: Record<string, Document> = Object.fromEntries(lists);
     if (this.#resumeToken !== null) whole['NextToken'] = this.#resumeToken;
     return whole;
   };
