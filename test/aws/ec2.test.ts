@@ -372,7 +372,7 @@ test('unknown and unbuilt operations, prototype names and garbage answer in the 
     assert.equal(status, 400);
     assert.match(code, /^(?:InvalidAction|MissingAction|MissingParameter)$/, operation);
   }
-  assert.equal((await refusal('DescribeAggregateIdFormat', '')).code, 'UnsupportedOperation');
+  assert.equal((await refusal('DescribeCarrierGateways', '')).code, 'UnsupportedOperation');
   const garbage = await rawCall(server, { service: 'ec2', method: 'PUT', target: '/index.html', body: '<html>' });
   assert.ok(garbage.status >= 400 && garbage.status < 500);
   assert.doesNotMatch(garbage.text, /<html|at file:|node:internal/);
