@@ -7,13 +7,18 @@ import type { ConfigOptions } from '#src/config.ts';
 
 import { askServer, otherVersion } from './admin-client.ts';
 import { CommandError } from './command-error.ts';
+import { findResource } from './listed-resource.ts';
 import { Words } from './words.ts';
 import { servedDirectory } from './served-directory.ts';
 
-export const SSH_USAGE = `usage: varve ssh NAME|ID [--data DIR] [-- COMMAND…]
+export const SSH_USAGE = `usage: varve ssh NAME|ID [--key FILE] [--data DIR] [-- COMMAND…]
 
-Opens a shell in an instance that runs, or performs a command there, with this machine's ssh and the key of the instance's
-account and region. The key, and what is known of the hosts, are in "ssh" in the data directory.
+Opens a shell in an instance that runs, or performs a command there, with this machine's ssh and the default key of the
+instance's account and region. The key, and what is known of the hosts, are in "ssh" in the data directory.
+
+  --key FILE   a private key instead: instances made by EC2 let in only the key pair that they were made with
+
+Exit code: that of the command; 255 where ssh could not get in.
 `;
 
 export const CONSOLE_USAGE = `usage: varve console NAME|ID [--follow] [--data DIR]
@@ -23,6 +28,8 @@ Prints the end of what an instance wrote to its serial console, also of one that
   --follow   go on with what it writes from now on, until Ctrl-C
 `;
 
+/** How ssh ends when it does not get in, or loses the connection. */
+const SSH_FAILED = 255;
 /** How often a console that is followed is asked for. */
 const FOLLOW_MS = 500;
 
@@ -38,7 +45,7 @@ interface SshReply {
 
 /** The exit code is ssh's. */
 export async function sshCommand(rest: readonly string[]): Promise<void> {
-  const words = new Words('ssh', rest, { data: { type: 'string' } });
+  const words = new Words('ssh', rest, { data: { type: 'string' }, key: { type: 'string' } });
   const [name, ...command] = words.positionals;
   if (name === undefined || name === '') throw words.wrong('which instance? Give its name or id');
   const options: ConfigOptions = { data: words.text('data') };
@@ -47,7 +54,12 @@ export async function sshCommand(rest: readonly string[]): Promise<void> {
   await makeDirectory(directory);
   const keyPath = join(directory, `${access.account}-${access.region}.key`);
   await writeFileAtomic(keyPath, access.privateKey); // Another `varve ssh` may read it now.
-  process.exitCode = await runSsh([...sshWords(access, { directory, keyPath }), ...command]);
+  const own = words.text('key');
+  const code = await runSsh([...sshWords(access, { directory, keyPath: own ?? keyPath }), ...command]);
+  if (code === SSH_FAILED && own === undefined && (await findResource(options, access.id)).face === 'ec2') {
+    process.stderr.write('varve: an instance made by EC2 lets in only its own key pair: --key FILE\n');
+  }
+  process.exitCode = code;
 }
 
 /** An instance keeps its host key under its id, whichever port leads to it. */
@@ -72,7 +84,7 @@ async function runSsh(words: readonly string[]): Promise<number> {
     const isMissing = error.code === 'ENOENT';
     ended.reject(isMissing ? new CommandError('ssh is not installed: apt-get install openssh-client') : error);
   });
-  child.once('close', (code) => ended.resolve(code ?? 255));
+  child.once('close', (code) => ended.resolve(code ?? SSH_FAILED));
   return await ended.promise;
 }
 
