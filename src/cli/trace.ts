@@ -78,8 +78,9 @@ async function follow(options: ConfigOptions, onLine: (line: Line) => void): Pro
         return;
       }
       process.stderr.write('Ctrl-C ends it.\n');
-      response.on('error', (error) => reject(socketError(error, directory)));
       const lines = createInterface({ input: response });
+      // A server that is killed breaks off: readline tells of it in its own name.
+      for (const source of [response, lines]) source.on('error', (error) => reject(socketError(error, directory)));
       lines.on('line', (line) => {
         const parsed = parseLine(line);
         if (parsed !== null) onLine(parsed);
