@@ -1,12 +1,15 @@
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { writeFileAtomic } from '#base/atomic-file.ts';
 import { makeDirectory } from '#base/make-directory.ts';
 import { openRunDirectory } from '#base/run-directory.ts';
-import { dataDirectoryOf } from '#src/config.ts';
 import { count, type Decode, nullable, oneOf, record, text } from '#volume/host-decode.ts';
+
+import { CommandError } from './command-error.ts';
+import { servedDirectory } from './served-directory.ts';
 
 /** How a disk became a directory. */
 export type MountWay = 'file' | 'nbd' | 'loop' | 'fuse2fs';
@@ -62,8 +65,13 @@ export class MountRecords {
     this.socketDirectory = socketDirectory;
   }
 
+  /** Throws CommandError where no server ever kept anything. */
   static async open(data: string | undefined): Promise<MountRecords> {
-    const { lockDirectory, socketDirectory } = openRunDirectory(dataDirectoryOf({ data }, process.env));
+    const dataDirectory = servedDirectory({ data });
+    if (!existsSync(dataDirectory)) {
+      throw new CommandError(`there is no data directory ${dataDirectory}; say where the server has it: --data DIR`);
+    }
+    const { lockDirectory, socketDirectory } = openRunDirectory(dataDirectory);
     const directory = join(lockDirectory, 'mounts');
     await makeDirectory(directory);
     return new MountRecords(directory, socketDirectory);

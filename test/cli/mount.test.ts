@@ -16,7 +16,7 @@ import { systemClock } from '#base/clock.ts';
 import { scratchDirectory } from '#base/scratch-directory.fixture.ts';
 
 import { requireFuse, requireTools } from '../clients.ts';
-import { runOk } from '../run.ts';
+import { run, runOk } from '../run.ts';
 import { RunningServer } from '../running-server.ts';
 
 const directory = scratchDirectory('cli-mount');
@@ -152,4 +152,19 @@ test('what cannot be mounted leaves nothing behind, nor does a mount that someth
   assert.ok(readdirSync(at).includes('lost+found'));
   await varve('umount', at);
   assert.deepEqual(leftOvers(), []);
+});
+
+test('the data directory is found from below it, as by every command', async () => {
+  const below = join(directory, 'project', 'sub');
+  mkdirSync(below, { recursive: true });
+  const { VARVE_DATA: _, ...env } = server.environment();
+  const cli = join(import.meta.dirname, '..', '..', 'src', 'cli.ts');
+  const list = [cli, 'umount', '--list', '--json'];
+  const missing = await run(process.execPath, [...list, '--data', join(below, 'nothing')], { env });
+  assert.equal(missing.code, 1);
+  assert.match(missing.stderr, /^varve: there is no data directory .*nothing; say where .* --data DIR\n$/);
+  mkdirSync(join(directory, 'project', '.varve'), { mode: 0o700 });
+  const found = await run(process.execPath, list, { env, cwd: below });
+  assert.deepEqual(JSON.parse(found.stdout), { mounts: [] }, found.stderr);
+  assert.deepEqual(readdirSync(below), []);
 });
