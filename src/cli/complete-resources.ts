@@ -3,6 +3,8 @@ import { systemClock } from '#base/clock.ts';
 import type { Document, DocumentRecord, InputRecord } from '#client/command.ts';
 import type { ServiceName } from '#wire/aws/operations.ts';
 
+import type { ResourceKind } from './complete.ts';
+
 /** How to list what an option names. */
 interface Listing {
   readonly operation: string;
@@ -68,25 +70,39 @@ export async function resourceNames(
 ): Promise<readonly string[]> {
   const listing = LISTINGS[service]?.[option];
   if (listing === undefined || NEW_NAMES.has(`${operation} ${option}`)) return [];
-  try {
-    const late = systemClock.sleep(ANSWER_MS_MAX).then((): readonly string[] => []);
-    return await Promise.race([listed(service === 'ebs' ? 'ec2' : service, listing), late]);
-  } catch {
-    // Somebody is typing: what cannot be known now is not completed.
-    return [];
-  }
+  return await soon(listed(service === 'ebs' ? 'ec2' : service, listing));
+}
+
+/** Names of what there is of these kinds in all accounts and regions; of instances those of the first account. */
+export async function kindNames(kinds: readonly ResourceKind[]): Promise<readonly string[]> {
+  const names = await Promise.all(kinds.map(async (kind) => await soon(NAMES_OF[kind]())));
+  return [...new Set(names.flat())];
+}
+
+const NAMES_OF: Readonly<Record<ResourceKind, () => Promise<readonly string[]>>> = {
+  disk: async () => (await (await import('./volumes.ts')).allVolumes({})).map(typedName),
+  snapshot: async () => (await (await import('./snapshots.ts')).allSnapshots({})).map(typedName),
+  'instance-snapshot': async () =>
+    (await (await import('./instance-snapshots.ts')).allInstanceSnapshots({})).map(typedName),
+  instance: async () =>
+    (await Promise.all([soon(listed('lightsail', INSTANCES)), soon(listed('ec2', EC2_INSTANCES))])).flat(),
+};
+
+/** Its name, or the id of what has none, or one that a shell would split. */
+function typedName({ id, name }: { readonly id: string; readonly name: string | null }): string {
+  return name !== null && /^[\w.@+-]+$/.test(name) ? name : id;
+}
+
+/** Somebody is typing: what cannot be known now is not completed. */
+async function soon(names: Promise<readonly string[]>): Promise<readonly string[]> {
+  const late = systemClock.sleep(ANSWER_MS_MAX).then((): readonly string[] => []);
+  return await Promise.race([names, late]).catch((): readonly string[] => []);
 }
 
 async function listed(service: ServiceName, { operation, path, input = {} }: Listing): Promise<readonly string[]> {
-  const [{ ServerApi }, { dataDirectoryOf }, { readServerFile }] = await Promise.all([
-    import('./server-api.ts'),
-    import('#src/config.ts'),
-    import('./server-file.ts'),
-  ]);
-  const server = await readServerFile(dataDirectoryOf({}, process.env));
-  if (server === null) return [];
+  const { ServerApi } = await import('./server-api.ts');
   const api = await ServerApi.find({});
-  const reply = await api.call({ service, operation, region: process.env['AWS_REGION'] ?? server.region }, input);
+  const reply = await api.call({ service, operation, region: process.env['AWS_REGION'] ?? api.region }, input);
   return namesAt(reply, path);
 }
 

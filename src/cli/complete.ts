@@ -17,24 +17,63 @@ export interface Completion {
 /** Names that exist on the local server, for an option. */
 export type ResourceNames = (service: ServiceName, operation: string, option: string) => Promise<readonly string[]>;
 
+export type ResourceKind = 'disk' | 'snapshot' | 'instance' | 'instance-snapshot';
+
+/** Names of what the local server has of these kinds; the id of what has no name, or one that a shell would split. */
+export type KindNames = (kinds: readonly ResourceKind[]) => Promise<readonly string[]>;
+
 export interface Completing {
   /** The line up to the cursor, with the name of the program. */
   readonly line: string;
   readonly commands: readonly CommandEntry[];
   readonly resourceNames: ResourceNames;
+  readonly kindNames: KindNames;
 }
 
 const FILES = ':files';
 
-export async function completionsOf({ line, commands, resourceNames }: Completing): Promise<readonly Completion[]> {
+const DISKS: readonly ResourceKind[] = ['disk', 'snapshot'];
+const SNAPSHOTS: readonly ResourceKind[] = ['snapshot', 'instance-snapshot'];
+
+/** What a command takes behind its name, or behind its verb. */
+interface OwnNames {
+  readonly kinds: readonly ResourceKind[];
+  /** So many of its words are names; the others are files. */
+  readonly most: number;
+  /** Behind each name. */
+  readonly end?: string;
+}
+
+const OWN_NAMES: Readonly<Record<string, OwnNames>> = {
+  connect: { kinds: DISKS, most: 1 },
+  console: { kinds: ['instance'], most: 1 },
+  cp: { kinds: DISKS, most: Infinity, end: ':/' },
+  diff: { kinds: DISKS, most: 2 },
+  export: { kinds: DISKS, most: 1 },
+  ls: { kinds: DISKS, most: 1 },
+  mount: { kinds: DISKS, most: 1 },
+  ssh: { kinds: ['instance'], most: 1 },
+  'snapshot create': { kinds: ['disk', 'instance'], most: 1 },
+  'snapshot restore': { kinds: SNAPSHOTS, most: 1 },
+  'snapshot tree': { kinds: DISKS, most: 1 },
+  'snapshot watch': { kinds: SNAPSHOTS, most: Infinity },
+  'snapshot delete': { kinds: SNAPSHOTS, most: Infinity },
+};
+
+export async function completionsOf({
+  line,
+  commands,
+  resourceNames,
+  kindNames,
+}: Completing): Promise<readonly Completion[]> {
   const words = shellWords(line);
   const current = words.at(-1) ?? '';
   const typed = words.slice(1, -1);
   const entry = commands.find(({ name }) => name === typed[0]);
   const found =
     entry === undefined
-      ? await ofServices(typed, current, { line, commands, resourceNames })
-      : await ofCommand(entry, typed, current);
+      ? await ofServices(typed, current, { line, commands, resourceNames, kindNames })
+      : await ofCommand(entry, typed, current, kindNames);
   return found.filter(({ word }) => word.startsWith(FILES) || word.startsWith(current));
 }
 
@@ -67,11 +106,12 @@ function plain(words: readonly string[]): readonly Completion[] {
   return words.map((word) => ({ word, summary: '' }));
 }
 
-/** Options and verbs as the command's own help lists them; else names of files. */
+/** Options and verbs as the command's own help lists them; names of what exists; else names of files. */
 async function ofCommand(
   entry: CommandEntry,
   typed: readonly string[],
   current: string,
+  kindNames: KindNames,
 ): Promise<readonly Completion[]> {
   const { usage } = await entry.load();
   if (current.startsWith('-')) {
@@ -80,7 +120,22 @@ async function ofCommand(
   const verbs = [...usage.matchAll(new RegExp(`varve ${entry.name} ([a-z]+(?:\\|[a-z]+)*)(?![a-z-])`, 'g'))];
   const known = new Set(verbs.flatMap(([, verb = '']) => verb.split('|')));
   if (typed.length === 1 && known.size > 0) return plain([...known]);
-  return [{ word: `${FILES} `, summary: '' }];
+  const files = [{ word: `${FILES} `, summary: '' }];
+  const own = OWN_NAMES[entry.name] ?? OWN_NAMES[typed.slice(0, 2).join(' ')];
+  // What stands behind an option is its value.
+  if (own === undefined || takesValue(usage, typed.at(-1) ?? '')) return files;
+  const before = typed.slice(OWN_NAMES[entry.name] === undefined ? 2 : 1);
+  const taken = before.filter((word, at) => !word.startsWith('-') && !takesValue(usage, before[at - 1] ?? ''));
+  if (taken.length >= own.most) return files;
+  const names = plain((await kindNames(own.kinds)).map((name) => `${name}${own.end ?? ''}`));
+  const left = names.filter(({ word }) => !taken.includes(word));
+  // A copy goes to a file, once it is said what is copied.
+  return own.end !== undefined && taken.length > 0 ? [...left, ...files] : left;
+}
+
+/** As the help lists it: `--name NAME`. */
+function takesValue(usage: string, option: string): boolean {
+  return /^--[a-z-]+$/.test(option) && new RegExp(`${option} [A-Z]`).test(usage);
 }
 
 async function ofServices(

@@ -19,10 +19,30 @@ const VERIFY: CommandEntry = {
   }),
 };
 
+const CP: CommandEntry = {
+  ...VERIFY,
+  name: 'cp',
+  load: async () => ({ usage: 'usage: varve cp NAME:PATH... DEST\n\n  -r\n  --data DIR\n', run: async () => {} }),
+};
+
+const SNAPSHOT: CommandEntry = {
+  ...VERIFY,
+  name: 'snapshot',
+  load: async () => ({
+    usage:
+      'usage: varve snapshot create DISK [--name NAME] [--no-wait]\n' +
+      '       varve snapshot delete SNAPSHOT… [--dry-run]\n',
+    run: async () => {},
+  }),
+};
+
 /** What a shell would be told, without what each is. */
 async function completed(line: string, existing: readonly string[] = []): Promise<readonly string[]> {
   const resourceNames = async (): Promise<readonly string[]> => existing;
-  return (await completionsOf({ line, commands: [VERIFY], resourceNames })).map(({ word }) => word);
+  const kindNames = async (kinds: readonly string[]): Promise<readonly string[]> =>
+    existing.filter((name) => kinds.includes(name.replace(/-\d+$/, '')));
+  const commands = [VERIFY, CP, SNAPSHOT];
+  return (await completionsOf({ line, commands, resourceNames, kindNames })).map(({ word }) => word);
 }
 
 test('commands and services are completed, and operations behind a service', async () => {
@@ -83,6 +103,19 @@ test('a command of its own has its options, verbs and files', async () => {
   assert.deepEqual(await completed('varve verify --json --'), ['--data']);
   assert.deepEqual(await completed('varve verify fu'), ['full']);
   assert.deepEqual(await completed('varve verify full '), [':files ']);
+});
+
+test('a command of its own has names of what it is for', async () => {
+  const names = ['disk-1', 'snapshot-1', 'snapshot-2', 'instance-snapshot-1', 'instance-1'];
+  const of = async (line: string): Promise<readonly string[]> => await completed(`varve ${line}`, names);
+  assert.deepEqual(await of('snapshot delete '), ['snapshot-1', 'snapshot-2', 'instance-snapshot-1']);
+  assert.deepEqual(await of('snapshot delete --dry-run snapshot-1 snap'), ['snapshot-2']);
+  assert.deepEqual(await of('snapshot create '), ['disk-1', 'instance-1']);
+  assert.deepEqual(await of('snapshot create --no-wait disk-1 '), [':files ']);
+  assert.deepEqual(await of('snapshot create --name '), [':files '], 'what is new has no name yet');
+  assert.deepEqual(await of('snapshot create --name new d'), ['disk-1']);
+  assert.deepEqual(await of('cp '), ['disk-1:/', 'snapshot-1:/', 'snapshot-2:/']);
+  assert.deepEqual(await of('cp -r snapshot-1:/etc s'), ['snapshot-1:/', 'snapshot-2:/', ':files ']);
 });
 
 test('a line is split as a shell does it', () => {

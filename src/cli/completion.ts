@@ -25,11 +25,11 @@ export async function completionCommand(rest: readonly string[], commands: reado
 
 /** `varve __complete LINE`: what may stand at the end of the line. Says nothing of what goes wrong: somebody is typing. */
 export async function completeCommand(words: readonly string[], commands: readonly CommandEntry[]): Promise<void> {
-  const [{ completionsOf, completionText }, { resourceNames }] = await Promise.all([
+  const [{ completionsOf, completionText }, { kindNames, resourceNames }] = await Promise.all([
     import('./complete.ts'),
     import('./complete-resources.ts'),
   ]);
-  const completions = await completionsOf({ line: words[0] ?? '', commands, resourceNames });
+  const completions = await completionsOf({ line: words[0] ?? '', commands, resourceNames, kindNames });
   // A server that has not answered by now is not waited for.
   process.stdout.write(completionText(completions), () => process.exit(0));
 }
