@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Blueprint } from './blueprint.ts';
-import type { ImageId, InstanceId, RegionName, SnapshotId } from './ids.ts';
+import type { ImageId, InstanceId, RegionName, SnapshotId, VolumeId } from './ids.ts';
+import type { Tag } from './tags.ts';
 import type { Scope, Tags, VolumeType } from './volume.ts';
 
 /** A volume that every machine made from an image gets. */
@@ -14,6 +15,13 @@ export interface ImageDevice {
   readonly iops: number | null;
   readonly throughputMibps: number | null;
   readonly deleteOnTermination: boolean;
+}
+
+/** What is cut for an image when its machine is shut down. */
+export interface ImageCut {
+  /** In the order of the image's devices. */
+  readonly volumes: readonly VolumeId[];
+  readonly snapshotTags: readonly Tag[];
 }
 
 /** What machines are made from in EC2: registered snapshots. While one is, no snapshot of it can be deleted. */
@@ -30,12 +38,16 @@ export interface Image extends Scope {
   /** Who logs in by ssh. */
   readonly userName: string;
   readonly enaSupport: boolean;
+  /** Its machine is shut down first, and then cut (CreateImage with a reboot): until that is done its devices have no snapshots. Missing: it is done. */
+  readonly cutWanted?: ImageCut;
+  /** Why its snapshots were never made; missing: they were, or may be. */
+  readonly failure?: string;
   /** The blueprint that it is; null: somebody registered it. */
   readonly blueprint: string | null;
   readonly tags: Tags;
 }
 
-/** `pending` until every snapshot is complete; `failed` when one never will be. */
+/** `pending` until every snapshot is made and complete; `failed` when one never will be. */
 export type ImageState = 'pending' | 'available' | 'failed';
 
 /** Who logs in to machines of images of which nothing is known. */

@@ -1,4 +1,4 @@
-import type { InstanceId, KeyPairName, ReservationId, SnapshotId, StaticIpId, VolumeId } from './ids.ts';
+import type { ImageId, InstanceId, KeyPairName, ReservationId, SnapshotId, StaticIpId, VolumeId } from './ids.ts';
 import type { Face, Scope, Tags, VolumeAttachment } from './volume.ts';
 
 /**
@@ -9,6 +9,11 @@ import type { Face, Scope, Tags, VolumeAttachment } from './volume.ts';
  * `running` is said only of a machine that has a process; one whose process is gone is `stopped`, with the reason.
  */
 export type InstanceState = 'pending' | 'running' | 'stopping' | 'stopped' | 'shutting-down' | 'terminated';
+
+/** As clients read it: one that is shut down only to run again runs, as in a reboot. */
+export function stateShown({ state, wanted }: Pick<Instance, 'state' | 'wanted'>): InstanceState {
+  return state === 'stopping' && wanted === 'running' ? 'running' : state;
+}
 
 /** EC2's and Lightsail's number of a state. */
 export const INSTANCE_STATE_CODE: Readonly<Record<InstanceState, number>> = {
@@ -111,6 +116,8 @@ export interface Instance extends Scope {
   readonly stopsAtOnce: boolean;
   /** It was asked to boot anew, and has not been told yet. */
   readonly rebootWanted: boolean;
+  /** Images that are cut of it when it has stopped: of one that is `stopping`, and is started again where it is wanted `running`. Missing: none. */
+  readonly imagesWanted?: readonly ImageId[];
   /** Why it is in this state, in words, when nobody asked for it; null. */
   readonly stateReason: string | null;
   readonly createdAtMs: number;

@@ -44,7 +44,7 @@ export function imageView({ image, state, isEncrypted }: ImageSeen): ImageView {
     RootDeviceType: 'ebs',
     ...(image.sourceInstance === null ? {} : { SourceInstanceId: image.sourceInstance }),
     State: state,
-    ...(state === 'failed' ? { StateReason: { Code: 'Client.InternalError', Message: FAILED } } : {}),
+    ...(state === 'failed' ? { StateReason: { Code: 'Client.InternalError', Message: image.failure ?? FAILED } } : {}),
     Tags: tagViews(image.tags),
     UsageOperation: 'RunInstances',
     VirtualizationType: 'hvm',

@@ -185,10 +185,7 @@ export const describeImages: Handler<InputOf<'ec2', 'DescribeImages'>, OutputOf<
 
 type CreateRequest = InputOf<'ec2', 'CreateImage'>;
 
-/**
- * With `NoReboot` or without, the guest's file systems are held while all volumes are cut, so what is at rest on them is
- * what an image of AWS's rebooted instance has; the instance goes on.
- */
+/** Without `NoReboot` an instance that runs is shut down for the cut, and started again; with it, its guest's writes are held for it. */
 export const createImage: Handler<CreateRequest, OutputOf<'ec2', 'CreateImage'>> = async (
   { ports, scope },
   request,
@@ -210,6 +207,7 @@ export const createImage: Handler<CreateRequest, OutputOf<'ec2', 'CreateImage'>>
     deleteOnTermination,
     imageTags: tags.get('image') ?? [],
     snapshotTags: tags.get('snapshot') ?? [],
+    reboots: request.NoReboot !== true,
   });
   return { ImageId: image.id };
 };

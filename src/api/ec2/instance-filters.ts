@@ -1,4 +1,4 @@
-import { type Instance, INSTANCE_STATE_CODE } from '#domain/instance.ts';
+import { type Instance, INSTANCE_STATE_CODE, stateShown } from '#domain/instance.ts';
 import { absentFilters, type FilterTable, type FilterTexts } from './filters.ts';
 import { metadataView } from './instance-metadata.ts';
 import {
@@ -112,8 +112,8 @@ export function instanceFilters(address: string): FilterTable<Instance> {
       ['hypervisor', () => ['xen']],
       ['image-id', ({ blueprint }) => [blueprint]],
       ['instance-id', ({ id }) => [id]],
-      ['instance-state-code', ({ state }) => [String(INSTANCE_STATE_CODE[state])]],
-      ['instance-state-name', ({ state }) => [state]],
+      ['instance-state-code', (one) => [String(INSTANCE_STATE_CODE[stateShown(one)])]],
+      ['instance-state-name', (one) => [stateShown(one)]],
       ['instance-type', ({ bundle }) => [bundle]],
       ['instance.group-id', of(groupIdOf)],
       ['instance.group-name', up(DEFAULT_GROUP)],

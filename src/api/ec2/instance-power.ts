@@ -9,7 +9,7 @@ import {
 import { refuseWithoutMachines } from '#control/machines/create.ts';
 import { findInstance } from '#control/machines/records.ts';
 import type { InstanceId } from '#domain/ids.ts';
-import type { Instance } from '#domain/instance.ts';
+import { type Instance, stateShown } from '#domain/instance.ts';
 import type { InputOf, OutputOf } from '#wire/aws/operations.ts';
 import { endDryRun } from './dry-run.ts';
 import { instanceRefusal, missingParameter, unsupportedRequest } from './errors.ts';
@@ -110,7 +110,9 @@ function changeView({ instance, before }: PowerChanged): StateChange {
   return { CurrentState: stateView(instance.state), InstanceId: instance.id, PreviousState: stateView(before) };
 }
 
-function refuseStates({ id, state }: Instance, states: readonly Instance['state'][], what: string): void {
+function refuseStates(instance: Instance, states: readonly Instance['state'][], what: string): void {
+  const { id } = instance;
+  const state = stateShown(instance);
   if (!states.includes(state)) return;
   const message = `The instance '${id}' is not in a state from which it can be ${what}: it is '${state}'.`;
   throw instanceRefusal('IncorrectInstanceState', message);

@@ -1,4 +1,4 @@
-import { GUEST_SHUT_DOWN, type Instance, INSTANCE_STATE_CODE } from '#domain/instance.ts';
+import { GUEST_SHUT_DOWN, type Instance, INSTANCE_STATE_CODE, stateShown } from '#domain/instance.ts';
 import { zonesOf } from '#domain/region.ts';
 import type { InputOf, OutputOf } from '#wire/aws/operations.ts';
 import { metadataView } from './instance-metadata.ts';
@@ -52,7 +52,7 @@ export function instanceView(instance: Instance, address: string): InstanceView 
     ProductCodes: [],
     RootDeviceName: rootNameOf(instance),
     RootDeviceType: 'ebs',
-    State: stateView(instance.state),
+    State: stateView(stateShown(instance)),
     ...(stateReason !== null || isEnding(instance) ? { StateReason: reasonView(instance) } : {}),
     StateTransitionReason: transitionReason(instance),
     Tags: tagViews(instance.tags),
@@ -92,7 +92,8 @@ export function launchTime({ launchedAtMs, createdAtMs }: Instance): Date {
   return new Date(launchedAtMs ?? createdAtMs);
 }
 
-export function isEnding({ state }: Instance): boolean {
+export function isEnding(instance: Instance): boolean {
+  const state = stateShown(instance);
   return state !== 'pending' && state !== 'running';
 }
 
@@ -114,8 +115,9 @@ export function transitionReason(instance: Instance): string {
 }
 
 /** Its own, or the computer's; null: it is not reached now. */
-export function publicAddressOf({ state, address: own, staticIp }: Instance, address: string): string | null {
-  return state === 'running' || staticIp !== null ? (own ?? address) : null;
+export function publicAddressOf(instance: Instance, address: string): string | null {
+  const { address: own, staticIp } = instance;
+  return stateShown(instance) === 'running' || staticIp !== null ? (own ?? address) : null;
 }
 
 function networkView(instance: Instance, address: string): InstanceView {

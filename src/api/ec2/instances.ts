@@ -1,6 +1,6 @@
 import type { CallContext, Handler } from '#api/handler.ts';
 import { findInstance, listInstances } from '#control/machines/records.ts';
-import type { Instance } from '#domain/instance.ts';
+import { type Instance, stateShown } from '#domain/instance.ts';
 import { zonesOf } from '#domain/region.ts';
 import type { InputOf, OutputOf } from '#wire/aws/operations.ts';
 import { endDryRun } from './dry-run.ts';
@@ -71,13 +71,15 @@ export const describeInstanceStatus: Handler<
   const held = new Set(statuses.filter(({ state }) => state === 'paused').map(({ id }) => id));
   const all = request.IncludeAllInstances === true;
   const match = (one: Instance): boolean =>
-    (all || one.state === 'running') && passes(statusView(one, held.has(one.id)));
+    (all || stateShown(one) === 'running') && passes(statusView(one, held.has(one.id)));
   const face = ids === null ? 'ec2' : null;
   const { instances, next } = await listInstances(ports, scope, { ids, face, match, ...page });
   return { InstanceStatuses: instances.map((one) => statusView(one, held.has(one.id))), ...nextToken(next) };
 };
 
-function statusView({ id, region, state, zone }: Instance, isHeld: boolean): StatusView {
+function statusView(instance: Instance, isHeld: boolean): StatusView {
+  const { id, region, zone } = instance;
+  const state = stateShown(instance);
   const zoneId = zonesOf(region).find(({ name }) => name === zone)?.id;
   const health: Health = state !== 'running' ? 'not-applicable' : isHeld ? 'impaired' : 'ok';
   const details = { ok: 'passed', impaired: 'failed' } as const;

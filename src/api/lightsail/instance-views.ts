@@ -8,6 +8,7 @@ import {
   INSTANCE_STATE_CODE,
   type OpenPorts,
   SYSTEM_DEVICE,
+  stateShown,
 } from '#domain/instance.ts';
 import type { KeyPair as DomainKeyPair } from '#domain/key-pair.ts';
 import type { Scope, Volume } from '#domain/volume.ts';
@@ -110,7 +111,8 @@ function metadataView({ metadataOptions }: DomainInstance): NonNullable<Instance
 /** What QEMU's user-mode network gives to the one guest that it has (QEMU's manual, network emulation). */
 const GUEST_ADDRESS = '10.0.2.15';
 
-export function stateView({ state }: DomainInstance): InstanceState {
+export function stateView(instance: DomainInstance): InstanceState {
+  const state = stateShown(instance);
   return { code: INSTANCE_STATE_CODE[state], name: state };
 }
 

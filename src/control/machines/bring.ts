@@ -14,6 +14,7 @@ import { freeStaticIp, withAddress, withoutAddress } from './addresses.ts';
 import { removeAttachment, setAttachmentState } from './attachments.ts';
 import { bringForwards, hasOtherForwards, sshForward } from './forwards.ts';
 import { hostNameOf } from './host-name.ts';
+import { cutImages, failImages, withoutImages } from './image-cuts.ts';
 import { INSTANCES } from './records.ts';
 import { freeSshPort } from './ssh-ports.ts';
 
@@ -27,7 +28,8 @@ import { freeSshPort } from './ssh-ports.ts';
  *                  it has none, and this boot of the computer began it            → stopped with the reason, or
  *                                                                                   shutting-down, where it ends with its guest
  *                  it has none, and the computer has started anew since           → pending
- *   stopping       it is asked to shut down, and ended after a while              → stopped
+ *   stopping       it is asked to shut down, and ended after a while; then images
+ *                  of it are cut, where it was stopped for them                   → stopped, or pending
  *   shutting-down  it is ended and forgotten; what is deleted with it goes        → (gone)
  */
 
@@ -100,6 +102,7 @@ export async function bringInstance(ports: ControlPorts, id: InstanceId, signal:
         const graceMs = instance.stopsAtOnce ? 0 : STOP_GRACE_MS;
         await orAborted(signal, ports.hypervisor.stop(id, { graceMs }));
       }
+      if ((instance.imagesWanted ?? []).length > 0) return await cutAndStart(ports, instance);
       return await settleStopped(ports, id, 'stopping', null);
     case 'stopped':
       if (runs) await orAborted(signal, ports.hypervisor.stop(id, { graceMs: STOP_GRACE_MS }));
@@ -355,6 +358,19 @@ async function settleStopped(
   return 'done';
 }
 
+/** Of a machine that was shut down for images of it. It starts again, unless somebody stopped it meanwhile. */
+async function cutAndStart(ports: ControlPorts, instance: Instance): Promise<Brought> {
+  const { id, imagesWanted = [] } = instance;
+  await cutImages(ports, instance);
+  await change(ports, id, 'stopping', async (tx, now) => {
+    const left = withoutImages(now, imagesWanted);
+    if (left.imagesWanted !== undefined || left.wanted !== 'running') return await put(tx, left);
+    return await put(tx, { ...(await settleDisks(ports, tx, left)), state: 'pending', rebootWanted: false });
+  });
+  ports.wake('reconcile-instances'); // Cuts those that came meanwhile, starts it, or leaves it stopped.
+  return 'done';
+}
+
 /** Of a machine that runs: it boots anew, disks come and go, ports are opened and closed. */
 async function tend(
   ports: ControlPorts,
@@ -464,7 +480,8 @@ async function terminate(ports: ControlPorts, instance: Instance, signal: AbortS
   const { id } = instance;
   await endProcess(ports, id, signal);
   await change(ports, id, 'shutting-down', async (tx, now) => {
-    let current = now;
+    await failImages(tx, now);
+    let current = withoutImages(now, now.imagesWanted ?? []);
     for (const { volume, deleteOnTermination } of now.attachments) {
       const end: OperationEnd = { status: 'Failed', errorCode: 'Deleted', errorDetails: 'the instance was deleted' };
       await endOperations(ports, tx, volume, end);

@@ -33,6 +33,7 @@ export interface NewImage {
   readonly sourceInstance: Image['sourceInstance'];
   readonly userName: string;
   readonly enaSupport: boolean;
+  readonly cutWanted?: NonNullable<Image['cutWanted']>;
   readonly tags: readonly Tag[];
 }
 
@@ -140,7 +141,9 @@ async function imageSeen(tx: ReadTx, image: Image): Promise<ImageSeen> {
 }
 
 /** `snapshots`: of its devices; null: an empty one's, or gone. */
-function stateOf({ devices }: Image, snapshots: readonly (Snapshot | null)[]): ImageState {
+function stateOf({ devices, cutWanted, failure }: Image, snapshots: readonly (Snapshot | null)[]): ImageState {
+  if (failure !== undefined) return 'failed';
+  if (cutWanted !== undefined) return 'pending';
   if (devices.some(({ snapshot: id }, at) => id !== null && (snapshots[at] ?? null) === null)) return 'failed';
   const states = new Set(snapshots.map((snapshot) => snapshot?.state));
   if (states.has('error')) return 'failed';

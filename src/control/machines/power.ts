@@ -1,7 +1,7 @@
 import { present } from '#base/assert.ts';
 import { refuse } from '#domain/errors.ts';
 import { type InstanceId, parseInstanceId, type ResourceId } from '#domain/ids.ts';
-import { type Instance, SYSTEM_DEVICE } from '#domain/instance.ts';
+import { type Instance, stateShown, SYSTEM_DEVICE } from '#domain/instance.ts';
 import type { Operation } from '#domain/operation.ts';
 import type { Scope } from '#domain/volume.ts';
 import type { Tx } from '#meta/meta-store.ts';
@@ -44,7 +44,7 @@ export async function startInstances(
 ): Promise<readonly PowerChanged[]> {
   await refuseWithoutMachines(ports);
   return await changePower(ports, scope, refs, operation, (instance) => {
-    if (instance.state === 'running' || instance.state === 'pending') return null;
+    if (instance.state === 'pending' || stateShown(instance) === 'running') return null;
     refuseUnless(instance, 'stopped');
     refuseWithoutSystem(instance);
     return { ...instance, state: 'pending', wanted: 'running', stateReason: null };
@@ -78,7 +78,10 @@ export async function stopInstances(
   const { force, reason: stateReason = null } = options;
   const changed = await changePower(ports, scope, refs, options.operation, (instance) => {
     if (instance.state === 'stopped') return null;
-    if (instance.state === 'stopping') return { ...instance, stopsAtOnce: instance.stopsAtOnce || force };
+    if (instance.state === 'stopping') {
+      // It may have been on its way to run again.
+      return { ...instance, wanted: 'stopped', stopsAtOnce: instance.stopsAtOnce || force };
+    }
     refuseUnless(instance, 'running');
     return { ...instance, state: 'stopping', wanted: 'stopped', stopsAtOnce: force, stateReason };
   });
@@ -106,6 +109,8 @@ export async function rebootInstances(
   operation: string | null,
 ): Promise<readonly PowerChanged[]> {
   return await changePower(ports, scope, refs, operation, (instance) => {
+    // It is shut down, and started again: that is what was asked for.
+    if (instance.state === 'stopping' && stateShown(instance) === 'running') return null;
     refuseUnless(instance, 'running');
     return { ...instance, rebootWanted: true };
   });
