@@ -17,7 +17,9 @@ import { formatBytes } from './image-progress.ts';
 import { runQemuImg } from './image-qemu.ts';
 import { standardInputBytes } from './image-write.ts';
 import { type ImageFormat, looksLike, parseImageInfo, refuseReferences } from './import-format.ts';
-import { AwsServer, type DiskService, Ec2Service, LightsailService, type NewDisk } from './import-server.ts';
+import { type DiskService, Ec2Service, LightsailService, type NewDisk } from './import-server.ts';
+import { ServerApi } from './server-api.ts';
+import { watchSnapshots } from './snapshot-watch.ts';
 
 /** Read, and written, at once. */
 const PIECE_BYTES = 1024 * 1024;
@@ -56,8 +58,9 @@ export async function runImport(wish: ImportWish): Promise<string | null> {
   using interrupt = new Interrupt();
   const { signal } = interrupt;
   const image = await openImage(wish, signal);
-  const server = await AwsServer.find({ data: wish.data, region: wish.region, clock: systemClock });
-  const service = wish.service === 'ec2' ? new Ec2Service(server) : new LightsailService(server);
+  const api = await ServerApi.find({ data: wish.data });
+  const region = wish.region ?? api.region;
+  const service = wish.service === 'ec2' ? new Ec2Service(api, region) : new LightsailService(api, region);
   const sizeGib = sizeFor(image, wish.sizeGib, service);
   // Before a copy that may take hours.
   if (wish.snapshotName !== null) await service.checkSnapshotName(wish.snapshotName, wish.name);
@@ -73,7 +76,7 @@ export async function runImport(wish: ImportWish): Promise<string | null> {
   const made = `${service.noun} ${disk.id}, ${sizeGib} GiB`;
   process.stdout.write(`${wish.name}: ${made}, from a ${image.format} image${size}${sent}\n`);
   if (wish.snapshotName === null) return null;
-  const snapshot = await takeSnapshot(service, disk, wish.snapshotName, signal);
+  const snapshot = await takeSnapshot(service, disk, wish, signal);
   process.stdout.write(`${wish.snapshotName}: snapshot ${snapshot}\n`);
   if (!wish.removesDisk) return snapshot;
   await removeDisk(service, disk);
@@ -81,16 +84,20 @@ export async function runImport(wish: ImportWish): Promise<string | null> {
   return snapshot;
 }
 
-async function takeSnapshot(service: DiskService, disk: NewDisk, name: string, signal: AbortSignal): Promise<string> {
-  using progress = new Progress({ label: 'snapshot', totalBytes: 100, clock: systemClock });
+async function takeSnapshot(
+  service: DiskService,
+  disk: NewDisk,
+  { data, snapshotName }: ImportWish,
+  signal: AbortSignal,
+): Promise<string> {
   try {
-    return await service.snapshot(disk, name, { signal, onPercent: (percent) => progress.at(percent) });
+    const id = await service.snapshot(disk, snapshotName ?? disk.label);
+    await watchSnapshots({ data }, [id], { json: false, signal });
+    return id;
   } catch (error) {
     throw new CommandError(
-      `the snapshot ${name} was not seen to complete; ${disk.label} holds the whole image and stays`,
-      {
-        cause: error,
-      },
+      `the snapshot ${snapshotName} was not seen to complete; ${disk.label} holds the whole image and stays`,
+      { cause: error },
     );
   }
 }
