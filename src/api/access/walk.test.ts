@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { encodeRequest } from '#api/encode-request.fake.ts';
+import type { ClientRequest } from '#api/signing-client.fake.ts';
+import { encodeRequest } from '#client/connection/encode-request.ts';
+import { asTyped } from '#client/connection/typed-input.fixture.ts';
 import { createInstances } from '#control/machines/create.ts';
 import { machinesRequest } from '#control/machines/machine.fixture.ts';
 import { parseSnapshotId, regionName } from '#domain/ids.ts';
 import { SeededRandom } from '#base/random.ts';
-import { loadModel, structureOf } from '#wire/aws/model.ts';
+import { present } from '#base/assert.ts';
+import { loadModel, structureOf, type Model } from '#wire/aws/model.ts';
 import type { ServiceName } from '#wire/aws/operations.ts';
 import { SampleValues } from '#wire/aws/sample-values.fake.ts';
 import { AccessScene, codeOf, type Member } from './scene.fake.ts';
@@ -148,6 +151,20 @@ async function placeOf(scene: AccessScene, owner: Member): Promise<Place> {
   };
 }
 
+/** As the command line sends it. */
+function requestOf(model: Model, name: string, input: Readonly<Record<string, unknown>>): ClientRequest {
+  const operation = present(model.operations.get(name), `the model has ${name}`);
+  const { method, path, query, headers, body } = encodeRequest(model, name, operation, asTyped(input));
+  return {
+    service: model.service,
+    method,
+    path,
+    query: query.split('&').toSorted().join('&'),
+    headers: Object.fromEntries(headers.map(([header, value]) => [header.toLowerCase(), value])),
+    body,
+  };
+}
+
 type Told = readonly { readonly name: string; readonly code: string | null; readonly text: string }[];
 
 async function walk(member: Member, place: Place): Promise<Told> {
@@ -155,7 +172,7 @@ async function walk(member: Member, place: Place): Promise<Told> {
   for (const service of SERVICES) {
     const model = loadModel(service);
     for (const [index, operation] of [...model.operations.keys()].entries()) {
-      const request = encodeRequest(model, operation, inputOf(service, operation, place, index));
+      const request = requestOf(model, operation, inputOf(service, operation, place, index));
       const reply = await member.client.send(request);
       told.push({ name: `${service}:${operation}`, code: codeOf(reply), text: reply.text });
     }

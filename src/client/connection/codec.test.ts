@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SeededRandom } from '#base/random.ts';
-import type { Document, InputRecord } from '#client/command.ts';
+import type { Document } from '#client/command.ts';
 import { WholeFloat } from '#client/whole-float.ts';
 import { loadModel, scalarTypes, shapeOf, structureOf, type Member, type Model } from '#wire/aws/model.ts';
 import type { OperationName, OutputOf, ServiceName } from '#wire/aws/operations.ts';
@@ -10,6 +10,7 @@ import { decodeRequest, encodeReply } from '#wire/aws/protocol.ts';
 import { comparable, SampleValues } from '#wire/aws/sample-values.fake.ts';
 import { decodeReply, streamMember } from './decode-reply.ts';
 import { encodeRequest } from './encode-request.ts';
+import { asTyped } from './typed-input.fixture.ts';
 
 const services: readonly ServiceName[] = ['lightsail', 'ec2', 'ebs', 'sts', 'kms', 'iam', 'dlm', 'rbin'];
 
@@ -67,17 +68,6 @@ function wholeSeconds(value: unknown): unknown {
   if (value instanceof Uint8Array || typeof value !== 'object' || value === null) return value;
   if (Array.isArray(value)) return value.map(wholeSeconds);
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, wholeSeconds(item)]));
-}
-
-/** As a command line gives it: timestamps as text. */
-function asTyped(value: unknown): InputRecord {
-  const typed = (item: unknown): unknown => {
-    if (item instanceof Date) return item.toISOString();
-    if (item instanceof Uint8Array || typeof item !== 'object' || item === null) return item;
-    if (Array.isArray(item)) return item.map(typed);
-    return Object.fromEntries(Object.entries(item).map(([key, inner]) => [key, typed(inner)]));
-  };
-  return typed(value) as InputRecord;
 }
 
 /** Without the kinds of numbers: the server writes 5 where a float is 5.0. */
