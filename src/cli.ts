@@ -6,11 +6,21 @@ import { ConfigError } from './config.ts';
 /** The services whose operations are commands: `varve ec2 describe-volumes`. */
 const SERVICES: ReadonlySet<string> = new Set(['dlm', 'ebs', 'ec2', 'iam', 'kms', 'lightsail', 'rbin', 'sts']);
 
-function endWithReader(): void {
+/** What cannot be printed ends the command. `mayEnd`: a reader that has read enough is no error. */
+function watchOutput(mayEnd: boolean): void {
   process.stdout.on('error', (error) => {
-    if (!('code' in error) || error.code !== 'EPIPE') throw error;
-    process.exit(0);
+    const isGone = 'code' in error && error.code === 'EPIPE';
+    if (isGone && mayEnd) process.exit(0);
+    // A command that writes an image or a file there tells of it itself.
+    if (process.stdout.listenerCount('error') > 1) return;
+    void endUnwritten(error);
   });
+}
+
+async function endUnwritten(error: Error): Promise<void> {
+  const { plainError } = await import('./cli/plain-errors.ts');
+  process.stderr.write(`varve: standard output cannot be written: ${plainError(error)}\n`);
+  process.exit(1);
 }
 
 /** Throws ConfigError for a name that there is not. */
@@ -40,13 +50,13 @@ async function perform(words: readonly string[]): Promise<number> {
   }
   if (name === 'help' || isHelp(name)) {
     const [about] = rest;
-    endWithReader();
+    watchOutput(true);
     process.stdout.write(about === undefined || about === 'help' ? overview() : (await entryOf(about).load()).usage);
     return 0;
   }
   const entry = entryOf(name);
   const { usage, run } = await entry.load();
-  if (entry.isList === true) endWithReader();
+  watchOutput(entry.isList === true);
   const own = rest.includes('--') ? rest.slice(0, rest.indexOf('--')) : rest;
   if (own.some(isHelp) || (rest.length === 1 && rest[0] === 'help')) process.stdout.write(usage);
   else await run(rest);
@@ -72,7 +82,8 @@ async function main(words: readonly string[]): Promise<number> {
       import('./cli/image-interrupt.ts'),
     ]);
     if (error instanceof ConfigError) {
-      process.stderr.write(`varve: ${plainError(error)}\nSee "varve help".\n`);
+      const known = COMMANDS.some(({ name }) => name === words[0]) ? ` ${words[0]}` : '';
+      process.stderr.write(`varve: ${plainError(error)}\nSee "varve help${known}".\n`);
       return 2;
     }
     process.stderr.write(`varve: ${plainError(error)}\n`);

@@ -311,6 +311,7 @@ const MORE: readonly CommandEntry[] = [
     name: 'completion',
     summary: 'a script with which bash, zsh or fish completes all this',
     group: 'more',
+    isList: true,
     load: async () => {
       const { COMPLETION_USAGE, completionCommand } = await import('./completion.ts');
       return { usage: COMPLETION_USAGE, run: async (words) => await completionCommand(words, COMMANDS) };
@@ -320,6 +321,7 @@ const MORE: readonly CommandEntry[] = [
     name: 'version',
     summary: 'the versions of Varve and of Node',
     group: 'more',
+    isList: true,
     load: async () => {
       const { VERSION_USAGE, versionCommand } = await import('./version.ts');
       return { usage: VERSION_USAGE, run: versionCommand };

@@ -116,7 +116,9 @@ export class StreamSink implements ImageSink {
     const done = Promise.withResolvers<void>();
     this.#stream.write(bytes, (error) => {
       if (error === null || error === undefined) done.resolve();
-      else done.reject(new CommandError('whoever reads the image has stopped reading', { cause: error }));
+      else if ('code' in error && error.code === 'EPIPE')
+        done.reject(new CommandError('whoever reads the image has stopped reading'));
+      else done.reject(new CommandError('the image cannot be written to standard output', { cause: error }));
     });
     await done.promise;
     this.#position += bytes.length;
