@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { currentBoot } from '#base/boot.ts';
+import { computerMemory } from '#base/computer-memory.ts';
 import { systemClock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import { systemRandom } from '#base/random.ts';
@@ -32,13 +33,19 @@ export async function openHypervisor(
 }
 
 /** Ports of machines are where the API is; of all addresses, on the one that leads nowhere else. */
-export function machinePlace(config: Pick<Config, 'host' | 'machineNetwork' | 'machineAddresses'>): MachinePlace {
-  const { host, machineNetwork, machineAddresses } = config;
+export function machinePlace(
+  config: Pick<Config, 'host' | 'machineNetwork' | 'machineAddresses' | 'machineOvercommit'>,
+): MachinePlace {
+  const { host, machineNetwork, machineAddresses, machineOvercommit: overcommit } = config;
   const isOneAddress = isIP(host) === 4 && host !== '0.0.0.0';
   return {
     address: isOneAddress ? host : '127.0.0.1',
     addresses: machineNetwork.mode === 'bridge' ? null : machineAddresses,
     lowestPort: lowestPort(),
+    memory: () => {
+      const memory = computerMemory();
+      return memory === null ? null : { ...memory, overcommit };
+    },
     boot: currentBoot(),
   };
 }

@@ -53,6 +53,8 @@ export interface Config {
   readonly machineNetwork: NetworkMode;
   /** Addresses of this computer that machines have for themselves. */
   readonly machineAddresses: AddressPool;
+  /** How often this computer's memory may be promised to machines. */
+  readonly machineOvercommit: number;
   /** Paths of PEM files; with them the API speaks HTTPS. */
   readonly tls: { readonly certPath: string; readonly keyPath: string } | null;
 }
@@ -75,6 +77,7 @@ export interface ConfigOptions {
   readonly masterKeyCommand?: string | undefined;
   readonly machineNetwork?: string | undefined;
   readonly machineAddresses?: string | undefined;
+  readonly machineOvercommit?: string | undefined;
   readonly tlsCert?: string | undefined;
   readonly tlsKey?: string | undefined;
 }
@@ -109,6 +112,7 @@ export function readConfig(options: ConfigOptions, environment: Readonly<Record<
     machineAddresses: machineAddressesOf(
       options.machineAddresses ?? environment['VARVE_MACHINE_ADDRESSES'] ?? MACHINE_ADDRESSES_DEFAULT,
     ),
+    machineOvercommit: machineOvercommitOf(options.machineOvercommit ?? environment['VARVE_MACHINE_OVERCOMMIT'] ?? '1'),
     tls: tlsOf(options.tlsCert ?? environment['VARVE_TLS_CERT'], options.tlsKey ?? environment['VARVE_TLS_KEY']),
   });
 }
@@ -203,6 +207,12 @@ function machineAddressesOf(text: string): AddressPool {
   const pool = parseAddressPool(text);
   if (pool !== null) return pool;
   throw new ConfigError(`--machine-addresses: "${text}" is not a network of IPv4 like 127.10.0.0/24 (/16 to /30)`);
+}
+
+function machineOvercommitOf(text: string): number {
+  const factor = /^\d{1,3}(?:\.\d{1,3})?$/.test(text) ? Number(text) : 0;
+  if (factor > 0) return factor;
+  throw new ConfigError(`--machine-overcommit: "${text}" is not a number like 1.5, over 0 and under 1000`);
 }
 
 function tlsOf(certPath: string | undefined, keyPath: string | undefined): Config['tls'] {

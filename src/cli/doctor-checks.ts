@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 
+import { computerMemory } from '#base/computer-memory.ts';
 import { SOCKET_PATH_BYTES_MAX } from '#base/run-directory.ts';
 import { PACKAGE_OF, toolPath } from '#blueprint/tool.ts';
 
@@ -67,6 +68,7 @@ export function examine(dataDirectory: string): readonly Check[] {
     fuseCheck(),
     nbdModuleCheck(),
     kvmCheck(dataDirectory),
+    memoryCheck(),
     buildToolsCheck(),
     filesCheck(),
     ...directoryChecks(dataDirectory),
@@ -92,6 +94,13 @@ function fuseCheck(): Check {
 function nbdModuleCheck(): Check {
   if (existsSync('/sys/module/nbd')) return ok('nbd module', 'loaded: nbd-client can make a block device of a disk');
   return absent('nbd module', 'not loaded (modprobe nbd); without it nbdfuse, QEMU and the libnbd tools use disks');
+}
+
+function memoryCheck(): Check {
+  const memory = computerMemory();
+  if (memory === null) return absent('memory', 'not known here; instances are not refused for want of it');
+  const { totalMib, availableMib } = memory;
+  return ok('memory', `${availableMib} MiB of ${totalMib} MiB available; instances that need more are refused`);
 }
 
 /** That the device opens says little: what the server found when it booted something on it is asked for, too. */

@@ -29,6 +29,8 @@ usage: varve serve [options]
   --machine-addresses NETWORK
                      where the open ports of instances are found, an address for each
                      (default 127.10.0.0/16: from this computer only): see docs/machines.md
+  --machine-overcommit N
+                     how often the memory of this computer may be promised to instances (default 1)
   --tls-cert FILE, --tls-key FILE
                      speak HTTPS with this certificate (PEM)
   --nbd-tcp [HOST:]PORT
@@ -63,6 +65,7 @@ const SERVE = {
   'master-key-command': { type: 'string' },
   'machine-network': { type: 'string' },
   'machine-addresses': { type: 'string' },
+  'machine-overcommit': { type: 'string' },
   'tls-cert': { type: 'string' },
   'tls-key': { type: 'string' },
   'leave-host': { type: 'boolean' },
@@ -91,6 +94,7 @@ export async function serveCommand(rest: readonly string[]): Promise<void> {
     masterKeyCommand: words.text('master-key-command'),
     machineNetwork: words.text('machine-network'),
     machineAddresses: words.text('machine-addresses'),
+    machineOvercommit: words.text('machine-overcommit'),
     tlsCert: words.text('tls-cert'),
     tlsKey: words.text('tls-key'),
   };

@@ -31,6 +31,15 @@ export type TaskName =
   | 'measure-machines'
   | 'watch-clock';
 
+/** Memory of this computer, in MiB. */
+export interface HostMemory {
+  readonly totalMib: number;
+  /** What programs may still take without swapping. */
+  readonly availableMib: number;
+  /** How often it may be promised to machines; 1: once. */
+  readonly overcommit: number;
+}
+
 /** Where machines run. */
 export interface MachinePlace {
   /** The address of this computer at which ports lead to machines. */
@@ -39,6 +48,8 @@ export interface MachinePlace {
   readonly addresses: AddressPool | null;
   /** The lowest port that this process may open. */
   readonly lowestPort: number;
+  /** The computer's memory now; missing or null: it is not known, and nothing is refused for want of it. */
+  readonly memory?: () => HostMemory | null;
   /** Names this boot of the computer: another one has other processes. Null: it is not known here. */
   readonly boot: string | null;
 }

@@ -74,6 +74,8 @@ export type Failure =
   | { readonly kind: 'not-permitted'; readonly what: string }
   /** Nothing can be run on this computer; `reason` says what to install. */
   | { readonly kind: 'no-machines'; readonly reason: string }
+  /** Machines would need more memory than this computer has left for them. */
+  | { readonly kind: 'no-memory'; readonly neededMib: number; readonly leftMib: number }
   /** A KMS key that cannot be used for a volume or a snapshot. `key`: as it was given, or its ARN. */
   | { readonly kind: 'key-unusable'; readonly key: string; readonly problem: KeyProblem }
   /** The token was used with other parameters. */

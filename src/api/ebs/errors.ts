@@ -165,6 +165,7 @@ export function mapFailure(failure: Failure, call: Pick<RefusedCall, 'operation'
     case 'volume-modification':
     case 'name-taken':
     case 'no-machines':
+    case 'no-memory':
     case 'zone-not-found':
     case 'volume-type-unknown':
       return validation('INVALID_PARAMETER_VALUE', `The request is not valid: ${failure.kind}.`);

@@ -348,6 +348,12 @@ export function mapFailure(failure: Failure, call?: RefusedCall): AwsError {
       return clientError('OperationNotPermitted', failure.what);
     case 'no-machines':
       return clientError('Unsupported', `This server runs no instances: ${failure.reason}`);
+    case 'no-memory':
+      return {
+        code: 'InsufficientInstanceCapacity',
+        message: `There is not enough memory for the request: it needs ${failure.neededMib} MiB, and ${failure.leftMib} MiB are left for instances.`,
+        status: 500,
+      };
     case 'key-unusable':
       return keyUnusable(failure);
     case 'token-mismatch':

@@ -94,6 +94,12 @@ export function mapFailure(failure: Failure): AwsError {
         `This server runs no instances: ${failure.reason}.`,
         'Disks and snapshots work all the same. "varve doctor" says what is missing.',
       );
+    case 'no-memory':
+      return operationFailure(
+        'InsufficientInstanceCapacity',
+        `There is not enough memory: the request needs ${failure.neededMib} MiB, and ${failure.leftMib} MiB are left for instances.`,
+        'Stop an instance, or choose a smaller bundle.',
+      );
     case 'unsupported':
       return unsupported(`${failure.what} is not supported by this server.`);
     case 'not-permitted':

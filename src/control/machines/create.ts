@@ -39,6 +39,7 @@ import { type CreateVolume, encryptionFor, insertVolume } from '#control/volumes
 import { type AddOnRequest, setAddOn } from './add-ons.ts';
 import { addAttachment } from './attachments.ts';
 import { accessKeyOf, keyPairNamed } from './key-pairs.ts';
+import { refuseWithoutMemory } from './memory.ts';
 import { INSTANCES } from './records.ts';
 import { freeSshPort } from './ssh-ports.ts';
 
@@ -141,7 +142,7 @@ const OPEN_AT_FIRST: Readonly<Record<Face, readonly OpenPorts[]>> = {
 };
 
 /**
- * Refuses: no-machines, not-found (snapshot, key pair, or what the token made is gone), wrong-state (snapshot), zone-not-found,
+ * Refuses: no-machines, no-memory, not-found (snapshot, key pair, or what the token made is gone), wrong-state (snapshot), zone-not-found,
  * invalid-value (names, bundle, user data, tags), name-taken, limit, token-mismatch.
  */
 export async function createInstances(
@@ -165,6 +166,7 @@ export async function createInstances(
   const made = await ports.meta.transact(async (tx) => {
     const first = await findAgain(tx, scope, request);
     if (first !== null) return first;
+    await refuseWithoutMemory(ports, tx, size.memoryMib * request.machines.length);
     return await record(ports, tx, scope, { request, size, accessKey, encryptions });
   });
   ports.wake('reconcile-instances');

@@ -11,6 +11,7 @@ import type { Ref } from '#control/lookup.ts';
 import { endOperations, type OperationDraft, recordDone, startOperations } from '#control/operations.ts';
 import type { ControlPorts } from '#control/ports.ts';
 import { refuseWithoutMachines } from './create.ts';
+import { refuseWithoutMemory } from './memory.ts';
 import { INSTANCES, instanceIn, instanceOf } from './records.ts';
 
 /*
@@ -25,7 +26,7 @@ export interface PowerChanged {
   readonly operations: readonly Operation[];
 }
 
-/** Refuses: not-found, wrong-state (it is stopping, or being deleted), no-machines. */
+/** Refuses: not-found, wrong-state (it is stopping, or being deleted), no-machines, no-memory. */
 export async function startInstance(
   ports: ControlPorts,
   scope: Scope,
@@ -171,6 +172,8 @@ async function changePower(
     for (const ref of refs) {
       const instance = await instanceOf(tx, scope, ref);
       const planned = plan(instance);
+      // Those before are recorded, and so counted.
+      if (planned?.state === 'pending') await refuseWithoutMemory(ports, tx, instance.memoryMib);
       if (planned !== null) await tx.documents.update(INSTANCES, scope, planned);
       const operations = await recordPower(ports, tx, scope, instance, operation, planned !== null);
       all.push({ instance: planned ?? instance, before: instance.state, operations });
