@@ -72,5 +72,6 @@ test('a warning that is written under a bar stays', async () => {
   }
   // The line is cleared from its beginning on, and nothing above it.
   assert.ok(!text().includes('A\u001B[J'));
-  assert.match(text(), /damaged\n\r\u001B\[Jreading  .* 50%[^\n]*\r\u001B\[J$/);
+  const after = text().split('damaged\n')[1] ?? '';
+  assert.ok(after.startsWith('\r\u001B[Jreading  ') && after.includes(' 50% ') && after.endsWith('\r\u001B[J'), after);
 });

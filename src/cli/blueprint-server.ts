@@ -41,6 +41,7 @@ export async function makeBlueprint(words: BlueprintWords, image: BlueprintImage
     service: 'ec2',
     snapshotName: `Blueprint ${words.id}, version ${words.version}`,
     removesDisk: true,
+    json: false,
     region,
     data,
   });

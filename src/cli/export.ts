@@ -1,3 +1,5 @@
+import { resolve } from 'node:path';
+
 import { askServer } from './admin-client.ts';
 import { CommandError } from './command-error.ts';
 import { type ImageRange, type ImageSource, piecesOf } from './image-copy.ts';
@@ -16,6 +18,7 @@ usage: varve export NAME|ID FILE|- [options]
   -                        standard output (raw only)
   --format FORMAT          raw, qcow2, vmdk, vhd, vhdx or vdi; default: by the name of FILE, else raw; all but raw
                            need qemu-img
+  --json                   what was written, as JSON
   --data DIR               the server's data directory
 
 Holes stay holes. A disk in use is read while it changes: for the state of one instant, export a snapshot of it.
@@ -28,11 +31,17 @@ const MAP_BYTES = 1024 * 1024 * 1024;
 
 /** `varve export …`. Throws ConfigError for a wrong command line. */
 export async function exportCommand(rest: readonly string[]): Promise<void> {
-  const words = new Words('export', rest, { data: { type: 'string' }, format: { type: 'string' } });
+  const words = new Words('export', rest, {
+    data: { type: 'string' },
+    format: { type: 'string' },
+    json: { type: 'boolean' },
+  });
   const [name, path] = words.take(
     'which disk, volume or snapshot? Give a name or an id',
     'where to? Give a file, or -',
   );
+  const json = words.flag('json');
+  if (json && path === '-') throw words.wrong('--json: the image itself goes to standard output');
   const { format, note } = outputFormat(words, path);
   const data = words.text('data');
   servedDirectory({ data }); // A wrong one is told of before anything is asked.
@@ -48,6 +57,9 @@ export async function exportCommand(rest: readonly string[]): Promise<void> {
     await writeConverted({ uri, sizeBytes: client.sizeBytes }, { path, format }, interrupt.signal);
   } else if (path === '-') await writeRawStream(nbdSource(client), interrupt.signal);
   else await writeRawFile(nbdSource(client), path, interrupt.signal);
+  if (json) {
+    process.stdout.write(`${JSON.stringify({ file: resolve(path), format, sizeBytes: client.sizeBytes }, null, 2)}\n`);
+  }
 }
 
 /** Where the running server serves a disk, volume or snapshot. */

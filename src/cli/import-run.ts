@@ -41,6 +41,8 @@ export interface ImportWish {
   /** Null: no snapshot. */
   readonly snapshotName: string | null;
   readonly removesDisk: boolean;
+  /** What was made as one object, in place of lines. */
+  readonly json: boolean;
   readonly region: string | undefined;
   readonly data: string | undefined;
 }
@@ -71,16 +73,26 @@ export async function runImport(wish: ImportWish): Promise<string | null> {
   } catch (error) {
     throw await undone(service, disk, error);
   }
+  const say = (line: string): void => {
+    if (!wish.json) process.stdout.write(`${line}\n`);
+  };
   const size = image.sizeBytes === null ? '' : ` of ${formatBytes(image.sizeBytes)}`;
   const sent = writtenBytes === null ? '' : ` (${formatBytes(writtenBytes)} sent, the rest is zeros)`;
-  const made = `${service.noun} ${disk.id}, ${sizeGib} GiB`;
-  process.stdout.write(`${wish.name}: ${made}, from a ${image.format} image${size}${sent}\n`);
-  if (wish.snapshotName === null) return null;
-  const snapshot = await takeSnapshot(service, disk, wish, signal);
-  process.stdout.write(`${wish.snapshotName}: snapshot ${snapshot}\n`);
-  if (!wish.removesDisk) return snapshot;
-  await removeDisk(service, disk);
-  process.stdout.write(`${wish.name}: removed; its snapshot stays\n`);
+  say(`${wish.name}: ${service.noun} ${disk.id}, ${sizeGib} GiB, from a ${image.format} image${size}${sent}`);
+  let snapshot: string | null = null;
+  if (wish.snapshotName !== null) {
+    snapshot = await takeSnapshot(service, disk, wish, signal);
+    say(`${wish.snapshotName}: snapshot ${snapshot}`);
+    if (wish.removesDisk) {
+      await removeDisk(service, disk);
+      say(`${wish.name}: removed; its snapshot stays`);
+    }
+  }
+  if (wish.json) {
+    const made = { id: disk.id, name: wish.name, sizeGib, format: image.format, imageBytes: image.sizeBytes };
+    const isKept = snapshot === null || !wish.removesDisk;
+    process.stdout.write(`${JSON.stringify({ ...made, sentBytes: writtenBytes, isKept, snapshot }, null, 2)}\n`);
+  }
   return snapshot;
 }
 

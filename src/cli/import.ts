@@ -14,10 +14,11 @@ usage: varve import FILE|- --name NAME [options]
   --snapshot-name NAME     its name (default: the disk's with "-snapshot")
   --rm                     with --snapshot: remove the disk when its snapshot is complete
   --region NAME            default: the server's
+  --json                   what was made, as JSON
   --data DIR               the server's data directory
 
 Zeros are not sent. An image that needs other files (a backing file, extents, a data file) is refused.
-What an import that fails or is interrupted has made is removed again.
+What an import that fails or is interrupted (exit code 130) has made is removed again; a disk that holds the whole image stays.
 `;
 
 const FORMATS = ['raw', 'qcow2', 'vmdk'] as const;
@@ -35,6 +36,7 @@ export async function importCommand(rest: readonly string[]): Promise<void> {
     snapshot: { type: 'boolean' },
     'snapshot-name': { type: 'string' },
     rm: { type: 'boolean' },
+    json: { type: 'boolean' },
   });
   const [path] = words.take('which image? Give a file, or -');
   const name = words.text('name');
@@ -56,6 +58,7 @@ export async function importCommand(rest: readonly string[]): Promise<void> {
     sizeGib: sizeOf(words),
     snapshotName: withSnapshot ? (snapshotName ?? `${name}-snapshot`) : null,
     removesDisk: words.flag('rm'),
+    json: words.flag('json'),
     region: words.text('region'),
     data: words.text('data'),
   });

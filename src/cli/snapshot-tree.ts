@@ -92,9 +92,18 @@ function goneVolumes(
   return [...gone].map(([id, own]) => {
     const newest = own.at(-1);
     return {
-      ...{ id, kind: 'volume', name: newest?.volumeName ?? null, state: 'gone', sizeBytes: newest?.sizeBytes ?? 0 },
+      id,
+      kind: 'volume',
+      name: newest?.volumeName ?? null,
+      state: 'gone',
       atMs: own.reduce((first, { startedAtMs }) => Math.min(first, startedAtMs), Infinity),
-      ...{ changedBytes: null, exclusiveBytes: null, isCopy: false, isGone: true, children: [], snapshots: own },
+      sizeBytes: newest?.sizeBytes ?? 0,
+      changedBytes: null,
+      exclusiveBytes: null,
+      isCopy: false,
+      isGone: true,
+      children: [],
+      snapshots: own,
     };
   });
 }

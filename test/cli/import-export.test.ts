@@ -165,6 +165,14 @@ test('with --rm only the snapshot stays', async (t) => {
   assert.match(imported.stdout, /removed; its snapshot stays\n$/);
   assert.ok(!(await disks(server)).includes(name));
   await runOk('qemu-img', ['compare', '-f', 'raw', '-F', 'raw', image, await server.uri(`${name}-kept`)]);
+
+  const again = await server.varve([...words.with(3, freshName()).with(5, `${name}-again`), '--json']);
+  const made = JSON.parse(again.stdout) as { readonly id: string; readonly isKept: boolean; readonly snapshot: string };
+  assert.match(`${made.id} ${made.snapshot}`, /^vol-[0-9a-f]{17} snap-[0-9a-f]{17}$/);
+  assert.equal(made.isKept, false);
+  const file = join(scratch, 'again.qcow2');
+  const written = await server.varve(['export', made.snapshot, file, '--json']);
+  assert.deepEqual(JSON.parse(written.stdout), { file, format: 'qcow2', sizeBytes: 8192 * MIB });
 });
 
 test('a name that a snapshot cannot get is refused before anything is copied', async (t) => {
