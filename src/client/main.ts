@@ -1,7 +1,7 @@
 import { parseCommand } from './arguments/parse-command.ts';
 import { ClientError, type Call, type Command, type Reply, type Surroundings } from './command.ts';
 import type { Connection } from './connection/connection.ts';
-import { EXIT_FAILURE, osErrorText } from './connection/failure.ts';
+import { EXIT_FAILURE, osErrorText } from './failure.ts';
 
 /** Performs one line of words as the AWS command line does. Resolves with the exit code; what went wrong is on standard error. */
 export async function runClient(words: readonly string[], surroundings: Surroundings): Promise<number> {

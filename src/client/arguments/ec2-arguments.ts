@@ -10,8 +10,8 @@
 import { addedArgument, targetOf, type Argument, type ArgumentTable, type Draft } from './operation-arguments.ts';
 import { optionValue } from './option-values.ts';
 import { expandedPath, isFile } from './parameter-file.ts';
-import { isList, isRecord, textOf, wholeNumber, type RawRecord, type RawValue } from './python-text.ts';
-import { failure } from './usage.ts';
+import { isList, isRecord, textOf, wholeNumber, type RawRecord, type RawValue } from './raw-value.ts';
+import { failure } from '#client/failure.ts';
 import { kindOf, type ValueModel } from './value-model.ts';
 
 const SECURITY_GROUP_RULES = new Set([

@@ -4,8 +4,8 @@ import { release } from 'node:os';
 import { join } from 'node:path';
 import type { GlobalOptions, OutputFormat, Print } from '#client/command.ts';
 import type { ParsedWords, ParserOption } from './option-parser.ts';
-import { repr, wholeNumber, type RawValue } from './python-text.ts';
-import { failure } from './usage.ts';
+import { repr, wholeNumber, type RawValue } from './raw-value.ts';
+import { failure } from '#client/failure.ts';
 
 const FORMATS = ['json', 'text', 'table', 'yaml'] as const satisfies readonly OutputFormat[];
 const COLORS = ['on', 'off', 'auto'] as const;

@@ -1,6 +1,6 @@
 /** JSON as a value of an option. Refused in the words of Python's decoder, which the AWS command line hands on. */
 import { parseDocument } from '#client/whole-float.ts';
-import type { RawValue } from './python-text.ts';
+import type { RawValue } from './raw-value.ts';
 
 /** Throws SyntaxError, whose message says what is expected and where: line, column and character. */
 export function parseJson(text: string): RawValue {

@@ -2,7 +2,7 @@
 import { constants, privateDecrypt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { DocumentRecord, Reply } from '#client/command.ts';
-import { failure } from './usage.ts';
+import { failure } from '#client/failure.ts';
 
 /**
  * The reply with its PasswordData decrypted. `keyPath`: of an RSA private key in PEM.

@@ -5,8 +5,8 @@ import { structureOf, type Member, type Model } from '#wire/aws/model.ts';
 import { commandNameOf } from './names.ts';
 import type { ParserOption } from './option-parser.ts';
 import { optionValue } from './option-values.ts';
-import { inputOf, repr, textOf, type RawValue } from './python-text.ts';
-import { failure } from './usage.ts';
+import { inputOf, repr, textOf, type RawValue } from './raw-value.ts';
+import { failure } from '#client/failure.ts';
 import { kindOf, type ValueModel } from './value-model.ts';
 
 /** What the options make of a call, while they are read one after the other. */

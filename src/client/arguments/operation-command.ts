@@ -21,9 +21,10 @@ import {
 } from './operation-arguments.ts';
 import { parseWords, type ParserOption } from './option-parser.ts';
 import { LoadingError, localValue, pointedValue } from './parameter-file.ts';
-import { isList, isRecord, typeName, type RawRecord, type RawValue } from './python-text.ts';
+import { isList, isRecord, typeName, type RawRecord, type RawValue } from './raw-value.ts';
 import { inputSkeleton, outputSkeleton, skeletonText } from './skeleton.ts';
-import { failure, parameterError, unknownOptionsError } from './usage.ts';
+import { failure } from '#client/failure.ts';
+import { parameterError, unknownOptionsError } from './usage.ts';
 import { checkedInput } from './validate.ts';
 
 export interface OperationPlace {

@@ -6,7 +6,7 @@
  * value only where it is a negative number or has a space in it.
  */
 import { closeMatches } from './close-matches.ts';
-import { floatingNumber, repr, wholeNumber, type RawValue } from './python-text.ts';
+import { floatingNumber, repr, wholeNumber, type RawValue } from './raw-value.ts';
 import { usageError } from './usage.ts';
 
 /** How many words an option takes. `flag`: none. */

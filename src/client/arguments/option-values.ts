@@ -3,18 +3,10 @@ import { readFileSync } from 'node:fs';
 import type { Surroundings } from '#client/command.ts';
 import { parseJson } from './json-text.ts';
 import { expandedPath, isFile, localValue } from './parameter-file.ts';
-import {
-  floatingNumber,
-  inOrder,
-  isList,
-  isRecord,
-  repr,
-  typeName,
-  wholeNumber,
-  type RawValue,
-} from './python-text.ts';
+import { floatingNumber, inOrder, isList, isRecord, repr, typeName, wholeNumber, type RawValue } from './raw-value.ts';
 import { parseShorthand, ShorthandError } from './shorthand.ts';
-import { failure, parameterError } from './usage.ts';
+import { failure } from '#client/failure.ts';
+import { parameterError } from './usage.ts';
 import { entryOf, itemOf, kindOf, membersOf, type ValueModel } from './value-model.ts';
 
 type Around = Pick<Surroundings, 'environment' | 'home'>;

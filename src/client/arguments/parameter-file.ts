@@ -2,7 +2,8 @@
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Surroundings } from '#client/command.ts';
-import { repr } from './python-text.ts';
+import { osErrorText } from '#client/failure.ts';
+import { repr } from './raw-value.ts';
 
 type Around = Pick<Surroundings, 'environment' | 'home'>;
 
@@ -49,22 +50,11 @@ export function isFile(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
 }
 
-/** What Python calls the errors of the system. */
-const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
-  ENOENT: '[Errno 2] No such file or directory',
-  EACCES: '[Errno 13] Permission denied',
-  ENOTDIR: '[Errno 20] Not a directory',
-  EISDIR: '[Errno 21] Is a directory',
-};
-
 function bytesOf(word: string, path: string): Uint8Array {
   try {
     return readFileSync(path);
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-    const reason = SYSTEM_ERRORS[code];
-    const why = reason === undefined ? String(error) : `${reason}: ${repr(path)}`;
-    throw new LoadingError(`Unable to load paramfile ${word}: ${why}`, { cause: error });
+    throw new LoadingError(`Unable to load paramfile ${word}: ${osErrorText(error)}: ${repr(path)}`, { cause: error });
   }
 }
 

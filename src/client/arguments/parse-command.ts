@@ -12,8 +12,9 @@ import { GLOBAL_OPTIONS, globalsOf, versionText } from './global-options.ts';
 import { commandNameOf } from './names.ts';
 import { parseOperation } from './operation-command.ts';
 import { parseWords } from './option-parser.ts';
-import { textOf } from './python-text.ts';
-import { failure, usageError } from './usage.ts';
+import { textOf } from './raw-value.ts';
+import { failure } from '#client/failure.ts';
+import { usageError } from './usage.ts';
 
 export const SERVICES: readonly ServiceName[] = ['dlm', 'ebs', 'ec2', 'iam', 'kms', 'lightsail', 'rbin', 'sts'];
 

@@ -1,6 +1,6 @@
 /** Times as users write them, and as a request holds them: ISO 8601 in UTC. */
 import { WholeFloat } from '#client/whole-float.ts';
-import { floatingNumber, type RawValue } from './python-text.ts';
+import { floatingNumber, type RawValue } from './raw-value.ts';
 
 /**
  * How a day may be written. What says no day, or names a zone that is none of Greenwich, is refused: Python's dateutil would

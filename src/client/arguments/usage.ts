@@ -1,5 +1,6 @@
 /** How the command line refuses words: its usage and what is wrong, for standard error. */
 import { ClientError } from '#client/command.ts';
+import { EXIT_FAILURE, failure } from '#client/failure.ts';
 
 /** The first line is to the byte what the AWS command line writes, which scripts compare. */
 const USAGE = `usage: \rNote: AWS CLI version 2, the latest major version of the AWS CLI, is now stable and recommended for general use. \
@@ -22,12 +23,7 @@ export function usageError(message: string): ClientError {
 /** Words that are left over once an operation has taken its own: the usage, exit code 255. */
 export function unknownOptionsError(words: readonly string[], hints: readonly string[]): ClientError {
   const hint = hints.length === 0 ? '' : `\nMaybe you meant:\n${hints.map((name) => `  * ${name}\n`).join('')}`;
-  return new ClientError(`${USAGE}\nUnknown options: ${words.join(', ')}\n${hint}`, 255);
-}
-
-/** What is wrong with a value, or with values together: exit code 255. */
-export function failure(message: string): ClientError {
-  return new ClientError(`\n${message}\n`, 255);
+  return new ClientError(`${USAGE}\nUnknown options: ${words.join(', ')}\n${hint}`, EXIT_FAILURE);
 }
 
 /** A value that cannot be read. `option` as the message names it: --filters. */

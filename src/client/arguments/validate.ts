@@ -1,9 +1,9 @@
 /** What a client can tell of a request before it is sent: missing and unknown members, kinds of values, least lengths. */
 import type { InputRecord, InputValue } from '#client/command.ts';
 import type { Model } from '#wire/aws/model.ts';
-import { inputOf, isList, isRecord, textOf, typeText, type RawRecord, type RawValue } from './python-text.ts';
+import { inputOf, isList, isRecord, textOf, typeText, type RawRecord, type RawValue } from './raw-value.ts';
 import { timestampOf } from './timestamps.ts';
-import { failure } from './usage.ts';
+import { failure } from '#client/failure.ts';
 import { entryOf, itemOf, kindOf, membersOf, minimumOf, type ValueModel } from './value-model.ts';
 
 /**

@@ -11,7 +11,7 @@ import { customisedInput, customisedReply, customisedRequest } from './customisa
 import { bodyText, headerLines, type DebugLog } from './debug-log.ts';
 import { decodeReply, streamMember, type RawReply } from './decode-reply.ts';
 import { completeInput, encodeRequest, type EncodedRequest } from './encode-request.ts';
-import { bareFailure } from './failure.ts';
+import { bareFailure } from '#client/failure.ts';
 import { Outfile } from './outfile.ts';
 import { isRetryable, pauseMs } from './retry.ts';
 import { errorOf, isError, ServiceError } from './service-error.ts';

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { Surroundings } from '#client/command.ts';
 import { IniError, nestedOf, parseIni, type IniSection } from './ini-file.ts';
-import { failure, osErrorText } from './failure.ts';
+import { failure, osErrorText } from '#client/failure.ts';
 
 export interface Configuration {
   /** Null: none was asked for, so `default` counts if there is one. */

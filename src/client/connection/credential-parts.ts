@@ -11,7 +11,7 @@ import { expandedPath, type Configuration } from './configuration.ts';
 import type { CredentialParts, RoleRequest } from './credentials.ts';
 import type { DebugLog } from './debug-log.ts';
 import { isRecord, jsonOfBody } from './decode-reply.ts';
-import { failure, osErrorText } from './failure.ts';
+import { failure, osErrorText } from '#client/failure.ts';
 import { serviceSettings } from './settings.ts';
 import { shellWords } from './shell-words.ts';
 import { Transport, TransportError, type TransportOptions } from './transport.ts';

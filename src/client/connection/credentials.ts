@@ -1,7 +1,7 @@
 /** Where credentials come from, in the order in which the AWS tools look: the first that has any is asked, and no other. */
 import type { Credentials } from '#wire/aws/sigv4-sign.ts';
 import type { Configuration } from './configuration.ts';
-import { failure } from './failure.ts';
+import { failure } from '#client/failure.ts';
 import type { IniSection } from './ini-file.ts';
 
 /** What the sources that are no file need to ask. */

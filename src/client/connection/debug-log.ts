@@ -2,7 +2,7 @@
 import type { Clock } from '#base/clock.ts';
 import type { HeaderList } from '#wire/aws/http.ts';
 import { shapeOf, structureOf, type Member, type Model } from '#wire/aws/model.ts';
-import { pythonBytes } from './decode-reply.ts';
+import { pythonBytes } from '#client/python-text.ts';
 
 export class DebugLog {
   readonly #write: ((text: string) => void) | null;

@@ -7,7 +7,8 @@ import type { Document, DocumentRecord } from '#client/command.ts';
 import { floatDocument, integerDocument, parseDocument, WholeFloat } from '#client/whole-float.ts';
 import { headerValue, type HeaderList } from '#wire/aws/http.ts';
 import { scalarTypes, shapeOf, structureOf, type Member, type Model, type OperationModel } from '#wire/aws/model.ts';
-import { failure } from './failure.ts';
+import { failure } from '#client/failure.ts';
+import { pythonBytes } from '#client/python-text.ts';
 import { isoTimestamp } from './timestamps.ts';
 import { childOf, errorAt, parseXml, XmlError, type XmlElement } from './xml-document.ts';
 
@@ -229,19 +230,4 @@ function policyOf(text: string): Document {
   } catch {
     return text;
   }
-}
-
-/** Bytes as Python shows them: `b'…'`. */
-export function pythonBytes(bytes: Uint8Array): string {
-  const quote = bytes.includes(0x27) && !bytes.includes(0x22) ? '"' : "'";
-  let text = '';
-  for (const byte of bytes) {
-    const character = String.fromCharCode(byte);
-    if (character === '\\' || character === quote) text += `\\${character}`;
-    else if (character === '\n') text += '\\n';
-    else if (character === '\r') text += '\\r';
-    else if (character === '\t') text += '\\t';
-    else text += byte >= 0x20 && byte < 0x7f ? character : `\\x${byte.toString(16).padStart(2, '0')}`;
-  }
-  return `b${quote}${text}${quote}`;
 }

@@ -1,7 +1,7 @@
 /** The file that takes the stream of bytes of a reply. */
 import { createWriteStream, openSync, rmSync, statSync } from 'node:fs';
 import type { Writable } from 'node:stream';
-import { failure, osErrorText } from './failure.ts';
+import { failure, osErrorText } from '#client/failure.ts';
 
 export class Outfile {
   readonly path: string;

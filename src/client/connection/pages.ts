@@ -6,7 +6,7 @@
 import type { Call, Document, DocumentRecord, InputRecord, Reply } from '#client/command.ts';
 import { structureOf } from '#wire/aws/model.ts';
 import type { Caller } from './caller.ts';
-import { failure } from './failure.ts';
+import { failure } from '#client/failure.ts';
 import type { Paginator } from './paginators.ts';
 
 /** What was answered at once. */

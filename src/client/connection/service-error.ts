@@ -4,7 +4,7 @@ import { ClientError, type Document } from '#client/command.ts';
 import { headerValue } from '#wire/aws/http.ts';
 import type { Model } from '#wire/aws/model.ts';
 import { isRecord, jsonOfBody, xmlOf, type RawReply } from './decode-reply.ts';
-import { EXIT_FAILURE, failure } from './failure.ts';
+import { EXIT_FAILURE, failure } from '#client/failure.ts';
 import { childOf, type XmlElement } from './xml-document.ts';
 
 /** What went wrong at the service: printed as it is, or seen by a waiter. */

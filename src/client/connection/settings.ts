@@ -4,7 +4,7 @@ import type { ServiceName } from '#wire/aws/operations.ts';
 import type { Credentials } from '#wire/aws/sigv4-sign.ts';
 import { expandedPath, type Configuration } from './configuration.ts';
 import { awsEndpoint, configuredEndpoint, type Endpoint } from './endpoints.ts';
-import { bareFailure, failure } from './failure.ts';
+import { bareFailure, failure } from '#client/failure.ts';
 
 export type RetryMode = 'legacy' | 'standard' | 'adaptive';
 

@@ -1,6 +1,6 @@
 /** Instants as people write them on a command line, for requests, and as `cli_timestamp_format = iso8601` prints them. */
 import { formatHttpDate, parseDateTime } from '#wire/aws/timestamps.ts';
-import { failure } from './failure.ts';
+import { failure } from '#client/failure.ts';
 
 /** Seconds since 1970, or a text: those seconds, a date, a date and a time with or without a zone. */
 export type RequestTimestamp = string | number;

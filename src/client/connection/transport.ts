@@ -7,10 +7,11 @@ import type { PeerCertificate } from 'node:tls';
 import { systemClock } from '#base/clock.ts';
 import { ClientError } from '#client/command.ts';
 import { headersFromRaw, type HeaderList } from '#wire/aws/http.ts';
-import { failure, osErrorText, EXIT_FAILURE } from './failure.ts';
+import { failure, osErrorText, EXIT_FAILURE } from '#client/failure.ts';
 import { shownHeader } from './debug-log.ts';
 import { bareHost, proxyFor, tunnelThrough, type Proxy } from './proxy.ts';
-import { pythonBytes, type RawReply } from './decode-reply.ts';
+import { pythonBytes } from '#client/python-text.ts';
+import type { RawReply } from './decode-reply.ts';
 
 export interface TransportOptions {
   readonly verifySsl: boolean;

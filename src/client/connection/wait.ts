@@ -4,7 +4,7 @@ import { present } from '#base/assert.ts';
 import type { Document, DocumentRecord, Wait } from '#client/command.ts';
 import type { Caller } from './caller.ts';
 import { isRecord } from './decode-reply.ts';
-import { failure } from './failure.ts';
+import { failure } from '#client/failure.ts';
 import { ServiceError } from './service-error.ts';
 import { waiterOf, type Acceptor } from './waiters.ts';
 

@@ -1,6 +1,6 @@
 import type { Document, DocumentRecord } from '#client/command.ts';
 import { jsonAscii } from './json-ascii.ts';
-import { compareText, pythonSource, pythonText } from '#client/output/python-text.ts';
+import { compareText, pythonSource, pythonText } from '#client/python-text.ts';
 import { floatDocument, integerDocument, WholeFloat } from '#client/whole-float.ts';
 import { JmespathError } from './error.ts';
 import {

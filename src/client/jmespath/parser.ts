@@ -1,4 +1,4 @@
-import { pythonSource, pythonText } from '#client/output/python-text.ts';
+import { pythonSource, pythonText } from '#client/python-text.ts';
 import { JmespathError } from './error.ts';
 import { CURRENT, type Comparison, type Expression } from './expression.ts';
 import { tokensOf, type Token, type TokenType } from './lexer.ts';

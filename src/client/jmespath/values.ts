@@ -1,6 +1,6 @@
 /** What values are to expressions: kinds, numbers of two sorts, and Python's equality. */
 import type { Document, DocumentRecord } from '#client/command.ts';
-import { pythonTypeOf } from '#client/output/python-text.ts';
+import { pythonTypeOf } from '#client/python-text.ts';
 import { WholeFloat } from '#client/whole-float.ts';
 import type { Expression } from './expression.ts';
 

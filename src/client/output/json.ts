@@ -1,7 +1,7 @@
 import type { Document, DocumentRecord } from '#client/command.ts';
 import { WholeFloat } from '#client/whole-float.ts';
 import type { OutputStream } from './output-stream.ts';
-import { numberText } from './python-text.ts';
+import { numberText } from '#client/python-text.ts';
 
 const INDENT = '    ';
 

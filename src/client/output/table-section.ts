@@ -1,5 +1,5 @@
 import { ClientError, type Document } from '#client/command.ts';
-import { pythonText } from './python-text.ts';
+import { pythonText } from '#client/python-text.ts';
 import { textColumns } from './table-width.ts';
 
 /** What a cell has beside its text. */

@@ -2,7 +2,7 @@ import { ClientError, type Document, type DocumentRecord } from '#client/command
 import { WholeFloat } from '#client/whole-float.ts';
 import { isList, isRecord } from './json.ts';
 import type { OutputStream } from './output-stream.ts';
-import { compareText, pythonTypeOf } from './python-text.ts';
+import { compareText, pythonTypeOf } from '#client/python-text.ts';
 import { renderTable } from './table-render.ts';
 import { TableSection } from './table-section.ts';
 import { isScalar } from './text.ts';

@@ -1,7 +1,7 @@
 import { ClientError, type Document, type DocumentRecord } from '#client/command.ts';
 import { isList, isRecord } from './json.ts';
 import type { OutputStream } from './output-stream.ts';
-import { compareText, pythonText, pythonTypeOf } from './python-text.ts';
+import { compareText, pythonText, pythonTypeOf } from '#client/python-text.ts';
 
 /**
  * `--output text`: a line for each record, its scalars in the order of their names between tabs, after the name of the

@@ -1,7 +1,7 @@
 import type { Document, DocumentRecord } from '#client/command.ts';
 import { isList, isRecord, jsonScalar } from './json.ts';
 import type { OutputStream } from './output-stream.ts';
-import { compareText, numberText } from './python-text.ts';
+import { compareText, numberText } from '#client/python-text.ts';
 import { isScalar } from './text.ts';
 import { yamlScalar, yamlSimpleKey } from './yaml-scalar.ts';
 

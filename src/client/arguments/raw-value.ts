@@ -1,5 +1,6 @@
-/** Values as Python writes them, which is how the AWS command line quotes them in its messages. */
+/** Values of a request before they are checked, and as Python writes them in messages of the AWS command line. */
 import type { InputValue } from '#client/command.ts';
+import { numberText, pythonBytes, pythonQuoted, pythonTypeOf } from '#client/python-text.ts';
 import { WholeFloat } from '#client/whole-float.ts';
 
 /** What a value of a request may be while it is checked: whole numbers and floating-point ones are still apart. */
@@ -52,17 +53,16 @@ export function textOf(value: RawValue): string {
 export function repr(value: RawValue): string {
   if (value === null) return 'None';
   if (typeof value === 'boolean') return value ? 'True' : 'False';
-  if (typeof value === 'string') return quoted(value);
-  if (typeof value === 'number' || typeof value === 'bigint') return String(value);
-  if (value instanceof WholeFloat) return `${value.value}.0`;
-  if (value instanceof Uint8Array) return `b${quoted(Buffer.from(value).toString('latin1'), true)}`;
+  if (typeof value === 'string') return pythonQuoted(value);
+  if (typeof value === 'number' || typeof value === 'bigint' || value instanceof WholeFloat) return numberText(value);
+  if (value instanceof Uint8Array) return pythonBytes(value);
   if (isList(value)) return `[${value.map(repr).join(', ')}]`;
   if (isRecord(value)) return recordText(value);
   throw new TypeError('a value of a request is one of these');
 }
 
 function recordText(record: RawRecord): string {
-  const items = Object.entries(record).map(([name, item]) => [quoted(name), repr(item)] as const);
+  const items = Object.entries(record).map(([name, item]) => [pythonQuoted(name), repr(item)] as const);
   if (!ordered.has(record)) return `{${items.map(([name, item]) => `${name}: ${item}`).join(', ')}}`;
   return items.length === 0
     ? 'OrderedDict()'
@@ -76,14 +76,9 @@ export function typeText(value: RawValue): string {
 }
 
 export function typeName(value: RawValue): string {
-  if (value === null) return 'NoneType';
-  if (typeof value === 'boolean') return 'bool';
-  if (typeof value === 'string') return 'str';
-  if (typeof value === 'bigint') return 'int';
-  if (typeof value === 'number') return Number.isInteger(value) ? 'int' : 'float';
-  if (value instanceof WholeFloat) return 'float';
   if (value instanceof Uint8Array) return 'bytes';
-  return Array.isArray(value) ? 'list' : 'dict';
+  if (isList(value)) return 'list';
+  return isRecord(value) ? 'dict' : pythonTypeOf(value);
 }
 
 /** The value as a request takes it, once checked. */
@@ -96,22 +91,6 @@ export function inputOf(value: RawValue): InputValue {
     return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, inputOf(item)]));
   }
   throw new TypeError('a value of a request is one of these');
-}
-
-const ESCAPES: Readonly<Record<string, string>> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' };
-
-function quoted(text: string, bytes = false): string {
-  const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
-  let out = quote;
-  for (const character of text) {
-    const code = character.codePointAt(0) ?? 0;
-    if (character === quote) out += `\\${quote}`;
-    else if (ESCAPES[character] !== undefined) out += ESCAPES[character];
-    else if (code < 0x20 || code === 0x7f || (code > 0x7f && (bytes || code < 0xa1))) {
-      out += `\\x${code.toString(16).padStart(2, '0')}`;
-    } else out += character;
-  }
-  return `${out}${quote}`;
 }
 
 const WHOLE = /^[+-]?[0-9]+(?:_[0-9]+)*$/;

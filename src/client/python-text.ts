@@ -10,14 +10,14 @@ export function pythonText(document: Document): string {
 /** As `repr()` of Python. */
 export function pythonSource(document: Document): string {
   if (document === null) return 'None';
-  if (typeof document === 'string') return quoted(document);
+  if (typeof document === 'string') return pythonQuoted(document);
   if (typeof document === 'boolean') return document ? 'True' : 'False';
   if (typeof document === 'number' || typeof document === 'bigint' || document instanceof WholeFloat) {
     return numberText(document);
   }
   if (Array.isArray(document)) return `[${document.map(pythonSource).join(', ')}]`;
   return `{${Object.entries(document)
-    .map(([name, value]) => `${quoted(name)}: ${pythonSource(value)}`)
+    .map(([name, value]) => `${pythonQuoted(name)}: ${pythonSource(value)}`)
     .join(', ')}}`;
 }
 
@@ -59,7 +59,8 @@ function floatText(value: number): string {
 
 const NAMED_ESCAPES: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
-function quoted(text: string): string {
+/** A text as `repr()` of Python. */
+export function pythonQuoted(text: string): string {
   const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
   const escaped = text.replace(/[\\'"]|[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]|(?! )\p{Zs}/gu, (character) => {
     if (character === '\\' || character === quote) return `\\${character}`;
@@ -88,4 +89,19 @@ export function compareText(left: string, right: string): number {
 
 function isSurrogate(unit: number): boolean {
   return unit >= 0xd800 && unit < 0xe000;
+}
+
+/** Bytes as Python shows them: `b'…'`. */
+export function pythonBytes(bytes: Uint8Array): string {
+  const quote = bytes.includes(0x27) && !bytes.includes(0x22) ? '"' : "'";
+  let text = '';
+  for (const byte of bytes) {
+    const character = String.fromCharCode(byte);
+    if (character === '\\' || character === quote) text += `\\${character}`;
+    else if (character === '\n') text += '\\n';
+    else if (character === '\r') text += '\\r';
+    else if (character === '\t') text += '\\t';
+    else text += byte >= 0x20 && byte < 0x7f ? character : `\\x${byte.toString(16).padStart(2, '0')}`;
+  }
+  return `b${quote}${text}${quote}`;
 }
