@@ -1,4 +1,4 @@
-import { ClientError } from '#client/command.ts';
+import { ClientError } from './command.ts';
 
 /** What the AWS command line exits with for everything but a line that it does not understand. */
 export const EXIT_FAILURE = 255;

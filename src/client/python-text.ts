@@ -1,6 +1,6 @@
 /** Values as Python writes them: what `--output text` and `table` show, and what messages quote. */
-import type { Document } from '#client/command.ts';
-import { WholeFloat } from '#client/whole-float.ts';
+import type { Document } from './command.ts';
+import { WholeFloat } from './whole-float.ts';
 
 /** As `str()` of Python. */
 export function pythonText(document: Document): string {
