@@ -83,7 +83,7 @@ async function toFiles(
     const name = /([^/]*)\/*$/.exec(path)?.[1] ?? '';
     const isNamed = name !== '' && name !== '.' && name !== '..';
     const node = await nodeAt(source.files, path, { follow: false });
-    found.push({ node, path: isInto && isNamed ? `${destination}/${name}` : destination });
+    found.push({ node, path: isInto && isNamed ? `${destination.replace(/\/+$/, '')}/${name}` : destination });
   }
   for (const { node, path } of found) await copy.copy(node, Buffer.from(path));
   await copy.finish();

@@ -188,7 +188,9 @@ export class TreeCopy {
 
   #trouble(path: Buffer, error: unknown): void {
     const isOurs = error instanceof CommandError || error instanceof FileSystemError;
-    this.troubles.push(`${nameWords(path)}: ${isOurs ? error.message : plainError(error)}`);
+    const at = `${nameWords(path)}: `;
+    const words = isOurs ? error.message : plainError(error);
+    this.troubles.push(words.startsWith(at) ? words : `${at}${words}`);
   }
 }
 

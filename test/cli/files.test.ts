@@ -131,6 +131,8 @@ test('ls and cp show and copy what is in a snapshot: modes, times, symlinks and 
   assert.equal(again.code, 1);
   assert.equal((await server.varve(['cp', '--force', 'snap:/etc/hosts', join(out, 'etc')])).code, 0);
   assert.match((await server.varve(['cp', 'snap:/etc', join(out, 'x')])).stderr, /it is a directory: add -r/);
+  const away = await server.varve(['cp', 'snap:/etc/hosts', join(out, 'nowhere', 'x')]);
+  assert.equal(away.stderr.split('nowhere').length, 2, `the path is told once: ${away.stderr}`);
   assert.match((await server.varve(['cp', 'snap:/null', out])).stderr, /character-device, which is not copied/);
   assert.equal((await server.varve(['cp', 'snap:/etc/link', '-'])).stdout.length > 0, true);
   assert.equal((await server.varve(['cp', 'snap:/etc/hosts', '-'])).stdout, '127.0.0.1 localhost\n');
