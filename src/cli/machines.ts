@@ -5,6 +5,7 @@ import { systemClock } from '#base/clock.ts';
 import { makeDirectory } from '#base/make-directory.ts';
 import type { ConfigOptions } from '#src/config.ts';
 
+import { ConsoleText } from './console-text.ts';
 import { askServer, otherVersion } from './admin-client.ts';
 import { CommandError } from './command-error.ts';
 import { findResource } from './listed-resource.ts';
@@ -21,11 +22,13 @@ instance's account and region. The key, and what is known of the hosts, are in "
 Exit code: that of the command; 255 where ssh could not get in.
 `;
 
-export const CONSOLE_USAGE = `usage: varve console NAME|ID [--follow] [--data DIR]
+export const CONSOLE_USAGE = `usage: varve console NAME|ID [--follow] [--raw] [--data DIR]
 
-Prints the end of what an instance wrote to its serial console, also of one that is stopped.
+Prints the end of what an instance wrote to its serial console, also of one that is stopped. On a terminal its text and
+colours are shown, and left out what would steer the terminal; into a pipe or a file all of it goes as it is.
 
   --follow   go on with what it writes from now on, until Ctrl-C
+  --raw      all of it as it is, on a terminal, too
 `;
 
 /** How ssh ends when it does not get in, or loses the connection. */
@@ -89,18 +92,26 @@ async function runSsh(words: readonly string[]): Promise<number> {
 }
 
 export async function consoleCommand(rest: readonly string[]): Promise<void> {
-  const words = new Words('console', rest, { data: { type: 'string' }, follow: { type: 'boolean' } });
+  const words = new Words('console', rest, {
+    data: { type: 'string' },
+    follow: { type: 'boolean' },
+    raw: { type: 'boolean' },
+  });
   const [name] = words.take('which instance? Give its name or id');
   const options: ConfigOptions = { data: words.text('data') };
   const query = new URLSearchParams({ name }).toString();
   let shown = decodeConsole(await askServer(options, 'GET', `/console?${query}`));
-  process.stdout.write(shown);
+  const isRaw = words.flag('raw') || !process.stdout.isTTY;
+  const text = new ConsoleText();
+  const write = (bytes: Buffer): void => void process.stdout.write(isRaw ? bytes : text.write(bytes));
+  write(shown);
   while (words.flag('follow')) {
     await systemClock.sleep(FOLLOW_MS);
     const now = decodeConsole(await askServer(options, 'GET', `/console?${query}`));
-    process.stdout.write(newPart(shown, now));
+    write(newPart(shown, now));
     shown = now;
   }
+  if (!isRaw) process.stdout.write(text.end());
 }
 
 /** What is at the end of a log and was not before: the log is cut at its beginning. */
