@@ -308,3 +308,27 @@ test('a blueprint is an image of every account and region, under an id that stay
   assert.equal(one.Instances[0].Placement?.AvailabilityZone, 'eu-west-1a');
   assert.match(await refusalOf(scene.ec2('DeregisterImage', { ImageId }, options)), /^OperationNotPermitted/);
 });
+
+test('several instances of one request are made, or none; its token finds all of them', async () => {
+  await using scene = await Scene.open({ volumeCountMax: 4 });
+  const { image } = await withImage(scene);
+  const request = { ImageId: image, MinCount: 3, MaxCount: 3, ClientToken: 'once' };
+  const answer = await scene.ec2('RunInstances', request);
+  await scene.upload();
+  const idsOf = (one: typeof answer) => one.Instances?.map(({ InstanceId }) => InstanceId) ?? [];
+  assert.equal(new Set(idsOf(answer)).size, 3);
+  const again = await scene.ec2('RunInstances', request);
+  assert.deepEqual([again.ReservationId, idsOf(again)], [answer.ReservationId, idsOf(answer)]);
+  const other = scene.ec2('RunInstances', { ...request, MinCount: 2, MaxCount: 2 });
+  assert.match(await refusalOf(other), /^IdempotentParameterMismatch/);
+  const { Reservations: [shown] = [] } = await scene.ec2('DescribeInstances', {});
+  const addresses = shown?.Instances?.map(({ PublicIpAddress }) => PublicIpAddress) ?? [];
+  assert.equal(new Set(addresses).size, 3, addresses.join(' '));
+  // The image's own volume is the fourth: there is no room for two more machines' volumes.
+  const more = { ImageId: image, MinCount: 2, MaxCount: 2 };
+  assert.match(await refusalOf(scene.ec2('RunInstances', more)), /^VolumeLimitExceeded/);
+  const { Reservations: all = [] } = await scene.ec2('DescribeInstances', {});
+  assert.equal(all.flatMap(({ Instances = [] }) => Instances).length, 3);
+  const { Volumes = [] } = await scene.ec2('DescribeVolumes', {});
+  assert.equal(Volumes.length, 4);
+});

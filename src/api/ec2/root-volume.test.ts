@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { present } from '#base/assert.ts';
+import { startInstances } from '#control/machines/power.ts';
+import { refusal } from '#control/request.fake.ts';
+import { parseInstanceId } from '#domain/ids.ts';
 import { run, stateOf, withImage } from './instances.fixture.ts';
-import { refusalOf, Scene } from './scene.fake.ts';
+import { refusalOf, Scene, scopeOf } from './scene.fake.ts';
 
 async function deviceOf(scene: Scene, volume: string): Promise<string> {
   const { Volumes: [one] = [] } = await scene.ec2('DescribeVolumes', { VolumeIds: [volume] });
@@ -76,6 +80,17 @@ test('a stopped instance loses its root volume, which another one reads, and sta
   assert.deepEqual([bare.root, bare.devices.map(([name]) => name)], ['/dev/sda1', ['/dev/sdg']]);
   const start = () => scene.ec2('StartInstances', { InstanceIds: [broken] });
   assert.match(await refusalOf(start()), /^IncorrectState: .*does not have a volume attached at root \(\/dev\/sda1\)/);
+  await scene.ec2('StopInstances', { InstanceIds: [rescue] });
+  await scene.upload();
+  const both = scene.ec2('StartInstances', { InstanceIds: [rescue, broken] });
+  assert.match(await refusalOf(both), /^IncorrectState/);
+  // What the request looked at may be otherwise by the deed.
+  const scope = scopeOf({});
+  const ids = [rescue, broken].map((text) => present(parseInstanceId(text), 'it is an id'));
+  await assert.rejects(startInstances(scene.ports, scope, ids, null), refusal({ kind: 'wrong-state' }));
+  assert.equal(await stateOf(scene, rescue), 'stopped', 'all or none');
+  await scene.ec2('StartInstances', { InstanceIds: [rescue] });
+  await scene.upload();
   const image = scene.ec2('CreateImage', { InstanceId: broken, Name: 'headless' });
   assert.match(await refusalOf(image), /^IncorrectState/);
 
