@@ -106,7 +106,7 @@ async function writeText(output: TextOutput, found: Found): Promise<void> {
   await output.write(
     blocks.ranges.length === 0
       ? `the bytes of ${before.name} and ${after.name} are the same\n`
-      : `${formatBytes(blocks.changedBytes)} changed (${counted(blocks.changedBytes, 'byte')}), in ${counted(blockBytes / BLOCK_BYTES, 'block')} of 4 KiB, ${counted(blocks.ranges.length, 'range')}\n`,
+      : `${changedWords(blocks.changedBytes)}, in ${counted(blockBytes / BLOCK_BYTES, 'block')} of 4 KiB, ${counted(blocks.ranges.length, 'range')}\n`,
   );
   const [one, other] = [before.opened.client.sizeBytes, after.opened.client.sizeBytes];
   if (one !== other) await output.write(`the size changed: ${formatBytes(one)} -> ${formatBytes(other)}\n`);
@@ -209,6 +209,11 @@ function changeWords({ path, change, before, after, isContentChanged, attributes
     words.push(attribute === 'mode' ? `mode ${before?.mode.toString(8)} -> ${after?.mode.toString(8)}` : attribute);
   }
   return `${isContentChanged ? 'M' : 'm'} ${name}${words.length === 0 ? '' : `  ${words.join(', ')}`}`;
+}
+
+function changedWords(bytes: number): string {
+  const exactly = counted(bytes, 'byte');
+  return bytes < 1024 ? `${exactly} changed` : `${formatBytes(bytes)} changed (${exactly})`;
 }
 
 function changeView({ path, change, before, after, isContentChanged, attributes }: FileChange): object {
