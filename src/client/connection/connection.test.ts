@@ -283,3 +283,16 @@ test('--debug shows requests and replies, and no secret', async () => {
   assert.match(text, /x-amzn-RequestId: request-7/);
   assert.doesNotMatch(text, /token-1|c2VjcmV0|Signature=[0-9a-f]/);
 });
+
+test('JSON that is no document is an error, not an empty reply', async () => {
+  for (const [body, type, member] of [
+    ['[1]', 'list', 'get'],
+    ['null', 'NoneType', 'update'],
+  ] as const) {
+    await using server = await answeringServer([{ status: 200, body }]);
+    await assert.rejects(perform(server.endpoint, callOf('lightsail', 'GetDisks')), {
+      message: `\n'${type}' object has no attribute '${member}'\n`,
+      exitCode: 255,
+    });
+  }
+});

@@ -8,7 +8,7 @@ import { floatDocument, integerDocument, parseDocument, WholeFloat } from '#clie
 import { headerValue, type HeaderList } from '#wire/aws/http.ts';
 import { scalarTypes, shapeOf, structureOf, type Member, type Model, type OperationModel } from '#wire/aws/model.ts';
 import { failure } from '#client/failure.ts';
-import { pythonBytes } from '#client/python-text.ts';
+import { pythonBytes, pythonTypeOf } from '#client/python-text.ts';
 import { isoTimestamp } from './timestamps.ts';
 import { childOf, errorAt, parseXml, XmlError, type XmlElement } from './xml-document.ts';
 
@@ -46,7 +46,9 @@ export function decodeReply(
   const bound = model.protocol === 'restJson1' ? boundMembers(model, output, reply.headers) : {};
   if (streamMember(model, operation.model) !== null) return bound;
   const body = jsonOfBody(reply.body);
-  if (!isRecord(body)) return bound;
+  if (!isRecord(body)) {
+    throw failure(`'${pythonTypeOf(body)}' object has no attribute '${body === null ? 'update' : 'get'}'`);
+  }
   return { ...bound, ...new JsonReply(model, options).structure(output, body) };
 }
 
