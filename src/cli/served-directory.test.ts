@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir } from 'node:fs/promises';
+import { chown, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
@@ -21,4 +21,15 @@ test('a command means the server of this directory, or of the nearest above it; 
   assert.equal(servedDirectory({ data: x }, below, {}), x);
   assert.equal(servedDirectory({}, below, { VARVE_DATA: y }), y);
   assert.equal(servedDirectory({ data: x }, below, { VARVE_DATA: y }), x);
+});
+
+test("another user's directory is not taken for the server's, unless it is named", async (t) => {
+  if (process.getuid?.() !== 0) return t.diagnostic('only root can give a directory away');
+  const place = join(scratch, 'theirs');
+  const theirs = join(place, '.varve');
+  await mkdir(theirs, { recursive: true });
+  assert.equal(servedDirectory({}, place, {}), theirs);
+  await chown(theirs, 65_534, 65_534);
+  assert.notEqual(servedDirectory({}, place, {}), theirs);
+  assert.equal(servedDirectory({ data: theirs }, place, {}), theirs);
 });

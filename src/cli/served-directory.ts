@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 import { type ConfigOptions, DATA_DEFAULT, dataDirectoryOf } from '#src/config.ts';
@@ -19,8 +19,14 @@ export function servedDirectory(
   if (said !== undefined) return dataDirectoryOf(options, environment);
   for (let place = workingDirectory; ; place = dirname(place)) {
     const directory = join(place, DATA_DEFAULT);
-    if (existsSync(directory)) return directory;
+    if (isOwn(directory)) return directory;
     if (place === dirname(place)) break;
   }
   return existsSync(SYSTEM_DATA) ? SYSTEM_DATA : dataDirectoryOf(options, environment);
+}
+
+/** A directory of this user's, or of root's: what another user has put in the way names a server of theirs. */
+function isOwn(directory: string): boolean {
+  const found = statSync(directory, { throwIfNoEntry: false });
+  return found?.isDirectory() === true && (found.uid === 0 || found.uid === process.getuid?.());
 }
