@@ -1,7 +1,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-import { type ConfigOptions, DATA_DEFAULT, dataDirectoryOf } from '#src/config.ts';
+import { ConfigError, type ConfigOptions, DATA_DEFAULT, dataDirectoryOf } from '#src/config.ts';
 
 /** Where the unit of systemd keeps everything (packaging/systemd). */
 const SYSTEM_DATA = '/var/lib/varve';
@@ -9,6 +9,7 @@ const SYSTEM_DATA = '/var/lib/varve';
 /**
  * The data directory of the server that a command means: what `--data` or VARVE_DATA says, else the `.varve` of this
  * directory or of one above it, else the system's. Where there is none of them: what `varve serve` would take here.
+ * Throws ConfigError where that is another user's.
  */
 export function servedDirectory(
   options: Pick<ConfigOptions, 'data'>,
@@ -22,7 +23,10 @@ export function servedDirectory(
     if (isOwn(directory)) return directory;
     if (place === dirname(place)) break;
   }
-  return existsSync(SYSTEM_DATA) ? SYSTEM_DATA : dataDirectoryOf(options, environment);
+  if (existsSync(SYSTEM_DATA)) return SYSTEM_DATA;
+  const here = join(workingDirectory, DATA_DEFAULT);
+  if (existsSync(here)) throw new ConfigError(`${here} is another user's; --data ${here} if it is meant`);
+  return here;
 }
 
 /** A directory of this user's, or of root's: what another user has put in the way names a server of theirs. */
