@@ -144,12 +144,13 @@ async function uploadsOf(
   if (typeof reply !== 'object' || reply === null || !('uploads' in reply) || !('gone' in reply)) throw otherVersion();
   const { uploads, gone } = reply;
   if (!Array.isArray(uploads) || !uploads.every(isUpload) || !Array.isArray(gone)) throw otherVersion();
-  const missing = gone.map((id: unknown): Upload => {
-    const last = known.find((one) => one.id === id);
-    const nothing = { name: null, stateMessage: null, progressPercent: 0, newBytes: null };
-    return { ...nothing, ...last, id: String(id), state: 'gone', doneBytes: null, totalBytes: null };
-  });
+  const missing = gone.map((id: unknown) => goneUpload(String(id), known.find((one) => one.id === id)?.name ?? null));
   return [...uploads, ...missing];
+}
+
+function goneUpload(id: string, name: string | null): Upload {
+  const nothing = { stateMessage: null, progressPercent: 0, doneBytes: null, totalBytes: null, newBytes: null };
+  return { id, name, state: 'gone', ...nothing };
 }
 
 function isUpload(value: unknown): value is Upload {

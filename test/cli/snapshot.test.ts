@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { askServer } from '#src/cli/admin-client.ts';
 import { requireTools } from '../clients.ts';
 import { runOk } from '../run.ts';
 import { RunningServer } from '../running-server.ts';
@@ -109,6 +110,16 @@ test('varve snapshot makes, watches, restores, draws and deletes snapshots of bo
 
 test('varve bench measures with a disk of its own, and leaves nothing', async () => {
   await using server = await RunningServer.start();
+  // As many snapshots as are watched or counted at once have room in one question.
+  const ids = Array.from({ length: 1000 }, (_, at): [string, string] => [
+    'id',
+    `snap-${at.toString(16).padStart(17, '0')}`,
+  ]);
+  const path = `/uploads?${new URLSearchParams(ids).toString()}`;
+  const { gone } = (await askServer({ data: server.dataDirectory }, 'GET', path)) as { readonly gone: unknown[] };
+  assert.equal(gone.length, 1000);
+  await assert.rejects(askServer({ data: server.dataDirectory }, 'GET', '/not-yet'), /of another version/);
+
   const { code, stdout, stderr } = await server.varve(['bench', '--size-mib', '16', '--seconds', '0.1', '--json']);
   assert.equal(code, 0, stderr);
   const { figures } = JSON.parse(stdout) as { readonly figures: readonly { name: string; medianMs: number }[] };
