@@ -32,13 +32,15 @@ interface Rig extends AsyncDisposable {
   readonly cutsAt: Set<string>;
   /** Nodes that cannot be closed the first time. */
   readonly busyAt: Set<string>;
+  /** Devices of which the guest was asked to let go. */
+  readonly asked: Set<string>;
 }
 
 /** The disks of a machine over a monitor that does as QEMU does. */
 async function rig(before: readonly RecordedDisk[]): Promise<Rig> {
   const socketPath = join(scratch, `${(socketCount += 1)}.sock`);
   const [nodes, devices, cutsAt] = [new Set<string>(), new Set<string>(), new Set<string>()];
-  const busyAt = new Set<string>();
+  const [busyAt, asked] = [new Set<string>(), new Set<string>()];
   let recorded = before;
   const perform = (command: unknown, args: Readonly<Record<string, unknown>>): string | null => {
     const [node, device] = [String(args['node-name']), String(args['id'])];
@@ -55,7 +57,9 @@ async function rig(before: readonly RecordedDisk[]): Promise<Rig> {
         devices.add(device);
         return null;
       case 'device_del':
-        return devices.has(device) ? null : `Device '${device}' not found`;
+        if (!devices.has(device)) return `Device '${device}' not found`;
+        asked.add(device);
+        return null;
       default:
         return null;
     }
@@ -85,7 +89,7 @@ async function rig(before: readonly RecordedDisk[]): Promise<Rig> {
     log: silentLog,
   });
   return {
-    ...{ disks, nodes, devices, cutsAt, busyAt },
+    ...{ disks, nodes, devices, cutsAt, busyAt, asked },
     recorded: () => recorded,
     [Symbol.asyncDispose]: async () => {
       qmp?.[Symbol.dispose]();
@@ -159,4 +163,17 @@ test('a volume that QEMU could not close when the guest let go of it is closed l
   assert.deepEqual(under.disks.volumes, [disk.volume], 'it is open');
   await under.disks.tend();
   assert.deepEqual([[...under.nodes], under.disks.volumes], [[], []]);
+});
+
+test('a guest that booted anew before it let go of what was taken away by force is asked again', async () => {
+  const disk = newDisk();
+  await using under = await rig([{ ...disk, place: 6, isLingering: true }]);
+  under.nodes.add(nodeName(disk.volume));
+  under.devices.add(deviceName(disk.volume));
+  await under.disks.tend();
+  assert.deepEqual([...under.asked], [deviceName(disk.volume)]);
+  assert.equal(under.recorded().length, 1, 'it has not let go yet');
+  under.devices.clear(); // And its event was missed.
+  await under.disks.tend();
+  assert.deepEqual([[...under.nodes], under.recorded()], [[], []]);
 });

@@ -121,9 +121,18 @@ export class MachineDisks {
     }
   }
 
-  /** Closes what could not be closed before. */
+  /**
+   * Closes what could not be closed before, and asks the guest again for what was taken away by force: QEMU forgets that it
+   * asked when the guest boots anew in between.
+   */
   async tend(): Promise<void> {
     for (const device of this.#unclosed) await this.deviceDeleted(device);
+    const lingering = this.#disks.filter(({ isLingering }) => isLingering).map(({ volume }) => deviceName(volume));
+    if (lingering.length === 0) return;
+    const qmp = await this.#options.monitor();
+    for (const device of lingering) {
+      if (!(await askToLetGo(qmp, device))) await this.deviceDeleted(device);
+    }
   }
 
   /** After a time in which events were missed: what has no device any more was let go of. */
