@@ -15,6 +15,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   'qemu-nbd': 'qemu-utils',
   'nbd-client': 'nbd-client',
   e2fsck: 'e2fsprogs',
+  'mkfs.ext4': 'e2fsprogs',
   mount: 'mount',
   umount: 'mount',
   losetup: 'mount',

@@ -12,6 +12,7 @@ import { CommandError } from './command-error.ts';
 import { addressOf } from './export.ts';
 import { openDiskOf, partitionOf } from './files-source.ts';
 import { Interrupt } from './image-interrupt.ts';
+import { NbdClient } from './image-nbd-client.ts';
 import { type MountRecord, MountRecords, MOUNT_WAYS, type MountWay } from './mount-record.ts';
 import { isInstalled, isMounted, requireProgram, runTool, startServing, waitFor } from './mount-tools.ts';
 import { undoMount } from './mount-undo.ts';
@@ -25,6 +26,7 @@ usage: varve mount NAME|ID DIRECTORY [options]
 
   --read-only        nothing is written (snapshots are never written)
   --partition N      of a disk with several file systems: which
+  --mkfs             make an ext4 file system first: of a disk on which nothing was ever written
   --file             only the disk, as the file DIRECTORY/disk, for tools that read images
   --way WAY          how: file, nbd, loop or fuse2fs (default: the first that works here)
   --force            although a client is connected to the disk
@@ -34,6 +36,9 @@ usage: varve mount NAME|ID DIRECTORY [options]
   loop      nbdfuse shows the disk as a file, the kernel mounts that: root, package libnbd-bin
   fuse2fs   the same without root, for ext2, ext3 and ext4: packages libnbd-bin, fuse2fs
 `;
+
+/** Of a disk, what one question to the server is about. */
+const RUNS_BYTES = 1024 ** 3;
 
 /** What is to be mounted, and what is known of it. */
 interface Wanted {
@@ -46,6 +51,8 @@ interface Wanted {
   readonly part: DiskPart | null;
   /** Its journal must be replayed before it can be read. */
   readonly isDirty: boolean;
+  /** A file system is to be made first. */
+  readonly isToBeMade: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -54,6 +61,7 @@ export async function mountCommand(rest: readonly string[]): Promise<void> {
   const words = new Words('mount', rest, {
     'read-only': { type: 'boolean' },
     partition: { type: 'string' },
+    mkfs: { type: 'boolean' },
     file: { type: 'boolean' },
     way: { type: 'string' },
     force: { type: 'boolean' },
@@ -64,6 +72,9 @@ export async function mountCommand(rest: readonly string[]): Promise<void> {
   const partition = partitionOf(words);
   if (chosen === 'file' && partition !== null)
     throw words.wrong('a file is of all the disk: --partition does not go with it');
+  const isToBeMade = words.flag('mkfs');
+  if (isToBeMade && (chosen === 'file' || partition !== null || words.flag('read-only')))
+    throw words.wrong('--mkfs goes with a whole disk that is written: not with --file, --partition or --read-only');
   const data = words.text('data');
   using interrupt = new Interrupt();
   const records = await MountRecords.open(data);
@@ -76,9 +87,13 @@ export async function mountCommand(rest: readonly string[]): Promise<void> {
   const address = await addressOf(data, name);
   const readOnly = address.readOnly || words.flag('read-only');
   if (!readOnly && !words.flag('force')) await refuseInUse(data, name, address.uri);
-  const found = chosen === 'file' ? { part: null, isDirty: false } : await look(data, name, partition);
+  if (isToBeMade && readOnly) throw new CommandError(`${name} is a snapshot: nothing is written on it`);
+  if (isToBeMade) await refuseWritten(name, address.uri);
+  const isWhole = chosen === 'file' || isToBeMade;
+  const found = isWhole ? { part: null, isDirty: false } : await look(data, name, partition);
   const way = chosen ?? wayFor(found.part);
-  const wanted: Wanted = { data, name, uri: address.uri, directory, readOnly, ...found, signal: interrupt.signal };
+  const { signal } = interrupt;
+  const wanted: Wanted = { data, name, uri: address.uri, directory, readOnly, ...found, isToBeMade, signal };
   await mountBy(records, way, wanted);
   process.stderr.write(`varve: ${doneWords(way, wanted)}\n`);
 }
@@ -112,6 +127,17 @@ async function refuseInUse(data: string | undefined, name: string, uri: string):
   );
 }
 
+/** A file system is made only where nothing is lost by it. */
+async function refuseWritten(name: string, uri: string): Promise<void> {
+  await using client = await NbdClient.connect(uri);
+  for (let offset = 0; offset < client.sizeBytes;) {
+    for (const { length, zero } of await client.runs(offset, Math.min(RUNS_BYTES, client.sizeBytes - offset))) {
+      if (!zero) throw new CommandError(`something is written on ${name}: --mkfs is for a disk on which nothing is`);
+      offset += length;
+    }
+  }
+}
+
 async function look(
   data: string | undefined,
   name: string,
@@ -122,7 +148,9 @@ async function look(
     const parts = await partsOf(opened.disk);
     // What only the kernel can read is mounted too, if it is said which.
     const part = choosePart(parts, partition);
-    if (part.found.kind === 'empty') throw new CommandError(`there is no file system on ${name}: it is empty`);
+    if (part.found.kind === 'empty') {
+      throw new CommandError(`there is no file system on ${name}: --mkfs makes one, --file shows the disk as a file`);
+    }
     if (part.found.kind !== 'ext') return { part, isDirty: false };
     const { notes } = await ExtFileSystem.open(windowOf(opened.disk, part.offset, part.length));
     return { part, isDirty: notes.length > 0 };
@@ -199,7 +227,9 @@ class MountSteps {
     await this.#note({});
     await makeDirectory(this.#work);
     if (way === 'nbd') {
-      await this.#mount(await this.#connectKernel());
+      const device = await this.#connectKernel();
+      if (this.#wanted.isToBeMade) await makeFileSystem(device);
+      await this.#mount(device);
       return;
     }
     const { directory, readOnly, isDirty, uri } = this.#wanted;
@@ -211,6 +241,7 @@ class MountSteps {
     const disk = join(at, 'disk');
     const flags = readOnly && !needsOverlay ? ['-r'] : [];
     await this.#serve('disk', 'nbdfuse', [...flags, disk, served], () => isMounted(at) && existsSync(disk));
+    if (this.#wanted.isToBeMade) await makeFileSystem(disk);
     if (way === 'loop') await this.#mount(disk);
     if (way === 'fuse2fs') await this.#mountFuse(disk);
   }
@@ -303,6 +334,13 @@ class MountSteps {
     await this.#note({ nbdDevice: device });
     return device;
   }
+}
+
+/** Its root directory belongs to whoever mounts it. */
+async function makeFileSystem(disk: string): Promise<void> {
+  const owner = `root_owner=${process.getuid?.() ?? 0}:${process.getgid?.() ?? 0}`;
+  const { code, errors } = await runTool('mkfs.ext4', ['-q', '-F', '-E', owner, disk]);
+  if (code !== 0) throw new CommandError(`mkfs.ext4: ${errors}`);
 }
 
 /**

@@ -7,6 +7,8 @@ const NO_SERVER =
   'no server was found here either (by VARVE_DATA, .varve here or in a directory above, or /var/lib/varve); start one ' +
   'with "varve serve"';
 
+const NO_DATA_OPTION = 'an operation takes no --data: VARVE_DATA=DIR before the command names the server';
+
 /** `varve SERVICE OPERATION …`. The exit code, which is the AWS CLI's. */
 export async function performOperation(words: readonly string[]): Promise<number> {
   let isMissed = false;
@@ -21,7 +23,9 @@ export async function performOperation(words: readonly string[]): Promise<number
       return server;
     },
   } satisfies Surroundings);
-  // Behind the words of the AWS tools, which tell how to configure AWS.
+  // Behind the words of the AWS tools, which know no such option, and tell how to configure AWS.
+  if (code !== 0 && words.some((word) => /^--data(?:=|$)/.test(word)))
+    process.stderr.write(`varve: ${NO_DATA_OPTION}\n`);
   if (code !== 0 && isMissed) process.stderr.write(`varve: ${NO_SERVER}\n`);
   return code;
 }

@@ -168,3 +168,23 @@ test('the data directory is found from below it, as by every command', async () 
   assert.deepEqual(JSON.parse(found.stdout), { mounts: [] }, found.stderr);
   assert.deepEqual(readdirSync(below), []);
 });
+
+test('a disk on which nothing was ever written gets a file system with --mkfs, and no other disk does', async (t) => {
+  if (!requireTools(t, ['nbdfuse', 'fusermount3']) || !requireFuse(t)) return;
+  const where = ['--availability-zone', 'us-east-1a', '--size-in-gb', '8'];
+  await server.awsJson(['lightsail', 'create-disk', '--disk-name', 'fresh', ...where]);
+  const at = join(directory, 'fresh');
+  mkdirSync(at);
+  const bare = await server.varve(['mount', 'fresh', at]);
+  assert.deepEqual([bare.code, /--mkfs makes one/.test(bare.stderr)], [1, true], bare.stderr);
+  await varve('mount', 'fresh', at, '--mkfs');
+  writeFileSync(join(at, 'note'), 'kept');
+  await varve('umount', at);
+  const again = await server.varve(['mount', 'fresh', at, '--mkfs']);
+  assert.deepEqual([again.code, /something is written on fresh/.test(again.stderr)], [1, true], again.stderr);
+  await varve('mount', 'fresh', at);
+  assert.equal(readFileSync(join(at, 'note'), 'utf8'), 'kept');
+  await varve('umount', at);
+  assert.deepEqual(leftOvers(), []);
+  assert.equal((await server.varve(['mount', 'fresh', at, '--mkfs', '--file'])).code, 2);
+});
