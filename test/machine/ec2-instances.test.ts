@@ -130,11 +130,15 @@ test('C9 D9: aws launches an instance of an image, attaches a volume, makes snap
 
   await ec2('stop-instances', '--instance-ids', id);
   await becomes('stopped');
+  // Of a code that may go away by itself the aws command asks again.
+  const env = { ...server.environment(), AWS_MAX_ATTEMPTS: '1' };
   const refused = async (code: string, ...command: readonly string[]): Promise<void> => {
-    const { stderr } = await server.aws(['ec2', ...command]);
+    const { stderr } = await server.aws(['ec2', ...command], { env });
     assert.ok(stderr.includes(`(${code})`), `${code}: ${stderr}`);
   };
   await refused('IncorrectInstanceState', 'reboot-instances', '--instance-ids', id);
+  const large = ['--image-id', image, '--instance-type', 'm5.4xlarge', '--count', '20'];
+  await refused('InsufficientInstanceCapacity', 'run-instances', ...large);
   await refused('InvalidAttachment.NotFound', 'detach-volume', '--volume-id', disk, '--device', '/dev/sdg');
   const zoned = async (zone: string): Promise<string> =>
     (await ec2<Volume>('create-volume', '--availability-zone', zone, '--size', '1')).VolumeId;
