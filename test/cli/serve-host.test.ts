@@ -196,7 +196,7 @@ test('help and wrong words are answered in sentences, with what may have been me
   for (const [words, expected] of [
     [['help', 'nonsense'], /there is no command "nonsense"/],
     [['nonsense', '--help'], /there is no command "nonsense"/],
-    [['snapshot'], /there is no command "snapshot"; is "snapshots" meant\?/],
+    [['snapshto'], /there is no command "snapshto"; is "snapshot" meant\?/],
     [['serve', '--nbdtcp', '1'], /serve: there is no option --nbdtcp; is --nbd-tcp meant\?/],
     [['verify', '--josn'], /verify: there is no option --josn; is --json meant\?/],
     [['env', '--data'], /env: --data: its value is missing/],
