@@ -1,6 +1,6 @@
 import { type Connection, openConnection } from '#client/connection/connection.ts';
 import { ServiceError } from '#client/connection/service-error.ts';
-import { ClientError, type DocumentRecord, type GlobalOptions, type InputRecord } from '#client/command.ts';
+import { ClientError, type DocumentRecord, type InputRecord, NO_GLOBALS, NO_PAGING } from '#client/command.ts';
 import { findRegion } from '#domain/region.ts';
 import type { ServiceName } from '#wire/aws/operations.ts';
 import { ConfigError, type ConfigOptions } from '#src/config.ts';
@@ -11,22 +11,6 @@ import { type Credentials, readCredentialsFile } from './credentials-file.ts';
 import type { ListedResource } from './listed-resource.ts';
 import { readServerFile, type ServerFile } from './server-file.ts';
 import { servedDirectory } from './served-directory.ts';
-
-const NO_OPTIONS: GlobalOptions = {
-  debug: false,
-  endpointUrl: null,
-  verifySsl: true,
-  paginate: true,
-  output: null,
-  query: null,
-  profile: null,
-  region: null,
-  color: 'off',
-  signRequest: true,
-  caBundle: null,
-  cliReadTimeout: null,
-  cliConnectTimeout: null,
-};
 
 /** The server refused a call. `code`: the service's; null: the call did not come to an answer. */
 export class RefusedError extends CommandError {
@@ -86,7 +70,7 @@ export class ServerApi {
       const connection = await this.#connection(service, region);
       const reply = await connection.call({
         ...{ kind: 'call', service, operation, commandName: operation, input, outfile: null },
-        ...{ globals: { ...NO_OPTIONS, region }, paging: { startingToken: null, maxItems: null, pageSize: null } },
+        ...{ globals: { ...NO_GLOBALS, region }, paging: NO_PAGING },
       });
       return await reply.whole();
     } catch (error) {
@@ -107,7 +91,7 @@ export class ServerApi {
     const caBundle = process.env['AWS_CA_BUNDLE'];
     // What the user has configured for AWS is not for this server.
     const made = openConnection(
-      { service, globals: { ...NO_OPTIONS, region } },
+      { service, globals: { ...NO_GLOBALS, region } },
       {
         environment: {
           AWS_CONFIG_FILE: '/dev/null',

@@ -47,12 +47,31 @@ export interface GlobalOptions {
   readonly cliConnectTimeout: number | null;
 }
 
+/** A command line without any of the options that every operation takes. */
+export const NO_GLOBALS: GlobalOptions = {
+  debug: false,
+  endpointUrl: null,
+  verifySsl: true,
+  paginate: true,
+  output: null,
+  query: null,
+  profile: null,
+  region: null,
+  color: 'auto',
+  signRequest: true,
+  caBundle: null,
+  cliReadTimeout: null,
+  cliConnectTimeout: null,
+};
+
 /** Paging as the command line asks for it; null: not given. */
 export interface PagingOptions {
   readonly startingToken: string | null;
   readonly maxItems: number | null;
   readonly pageSize: number | null;
 }
+
+export const NO_PAGING: PagingOptions = { startingToken: null, maxItems: null, pageSize: null };
 
 /** One call of one operation. */
 export interface Call {

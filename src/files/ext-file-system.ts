@@ -62,7 +62,7 @@ export class ExtFileSystem implements FileSystem {
     const journal = await plain.#journal(superblock.journalInode);
     const { transactionCount, blocks, hasFastCommits } = await replayJournal(journal);
     const notes = [
-      `It was in use: ${transactionCount} transactions of its journal are replayed in memory (${blocks.size} blocks).`,
+      `It was in use: ${transactionCount} ${transactionCount === 1 ? 'transaction of its journal is' : 'transactions of its journal are'} replayed in memory (${blocks.size} blocks).`,
       ...(hasFastCommits
         ? ['Fast commits in its journal are not replayed: changes of the last seconds may be missing.']
         : []),

@@ -216,7 +216,7 @@ test('a snapshot of a mounted file system is shown as it is once its journal is 
     await volume.detach();
   }
   const shown = await server.varve(['ls', '-R', '--json', 'live-snap']);
-  assert.match(shown.stderr, /It was in use: [1-9][0-9]* transactions of its journal are replayed in memory/);
+  assert.match(shown.stderr, /It was in use: [1-9][0-9]* transactions? of its journal (?:is|are) replayed in memory/);
   const out = join(directory, 'replayed');
   const copied = await server.varve(['cp', '-r', 'live-snap:/', out]);
   assert.equal(copied.code, 0, copied.stderr);

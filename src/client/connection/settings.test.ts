@@ -3,7 +3,7 @@ import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { SeededRandom } from '#base/random.ts';
-import { ClientError, type GlobalOptions } from '#client/command.ts';
+import { ClientError, type GlobalOptions, NO_GLOBALS } from '#client/command.ts';
 import type { ServiceName } from '#wire/aws/operations.ts';
 import { openConnection } from './connection.ts';
 import type { Settings } from './settings.ts';
@@ -11,7 +11,6 @@ import {
   answeringServer,
   callOf,
   hastyClock,
-  noGlobals,
   surroundingsOf,
   type SurroundingsOptions,
 } from './surroundings.fixture.ts';
@@ -26,7 +25,7 @@ async function settingsOf(
   service: ServiceName = 'ec2',
 ): Promise<Settings> {
   const opened = await openConnection(
-    { service, globals: { ...noGlobals, ...globals } },
+    { service, globals: { ...NO_GLOBALS, ...globals } },
     surroundingsOf('settings', options),
     {
       clock: hastyClock(),

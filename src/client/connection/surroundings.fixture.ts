@@ -6,26 +6,17 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { scratchDirectory } from '#base/scratch-directory.fixture.ts';
 import type { Clock } from '#base/clock.ts';
-import type { Call, GlobalOptions, InputRecord, LocalServer, PagingOptions, Surroundings } from '#client/command.ts';
+import {
+  type Call,
+  type GlobalOptions,
+  type InputRecord,
+  type LocalServer,
+  NO_GLOBALS,
+  NO_PAGING,
+  type PagingOptions,
+  type Surroundings,
+} from '#client/command.ts';
 import type { ServiceName } from '#wire/aws/operations.ts';
-
-export const noGlobals: GlobalOptions = {
-  debug: false,
-  endpointUrl: null,
-  verifySsl: true,
-  paginate: true,
-  output: null,
-  query: null,
-  profile: null,
-  region: null,
-  color: 'auto',
-  signRequest: true,
-  caBundle: null,
-  cliReadTimeout: null,
-  cliConnectTimeout: null,
-};
-
-export const noPaging: PagingOptions = { startingToken: null, maxItems: null, pageSize: null };
 
 export interface SurroundingsOptions {
   readonly environment?: Readonly<Record<string, string>>;
@@ -86,8 +77,8 @@ export function callOf(
     operation,
     commandName: operation,
     input,
-    globals: { ...noGlobals, ...globals },
-    paging: { ...noPaging, ...paging },
+    globals: { ...NO_GLOBALS, ...globals },
+    paging: { ...NO_PAGING, ...paging },
     outfile,
   };
 }
